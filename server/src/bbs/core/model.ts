@@ -74,6 +74,8 @@ export interface ActualLrpRow {
   readonly obstacles: readonly PlacementObstacle[];
   /** While CRASHED: 0 means it has given up. */
   readonly nextRestartAtMs: number;
+  /** It was told to stop and is told again until its cell has removed it. */
+  readonly retired: boolean;
   readonly routable: boolean;
   readonly availabilityZone: string;
   readonly netInfo: NetInfo | undefined;

@@ -1,0 +1,87 @@
+import { TaskDefinition } from '@rivera/gen/rivera/bbs/v1/task';
+import type {
+  CancelTaskRequest,
+  CancelTaskResponse,
+  DeleteTaskRequest,
+  DeleteTaskResponse,
+  DesireTaskRequest,
+  DesireTaskResponse,
+  GetTaskRequest,
+  GetTaskResponse,
+  ListTasksRequest,
+  ListTasksResponse,
+  ResolveTaskRequest,
+  ResolveTaskResponse,
+} from '@rivera/gen/rivera/bbs/v1/task_service';
+import { RiveraError } from '@rivera/kit/errors';
+import type { TaskRow } from '../core/model.js';
+import type { State } from '../core/state.js';
+import { cancelTask, deleteTask, desireTask, resolveTask } from '../core/task.js';
+import type { CurrentTerm } from '../term.js';
+import { taskFromProto } from './from-proto.js';
+import { decodePageToken, pageSize, takePage } from './paging.js';
+import { taskToProto } from './to-proto.js';
+import { requireText, validateTask } from './validate/requests.js';
+
+const PAGE = { defaultSize: 500, maxSize: 1_000 };
+
+/** Handlers of rivera.bbs.v1.TaskService. */
+export function taskService(term: CurrentTerm) {
+  return {
+    async desireTask(request: DesireTaskRequest): Promise<DesireTaskResponse> {
+      validateTask(request);
+      const wanted = taskFromProto(request);
+      return { task: taskToProto(await term().engine.execute((draft) => desireTask(draft, wanted))) };
+    },
+
+    async getTask({ taskGuid }: GetTaskRequest): Promise<GetTaskResponse> {
+      requireText('task_guid', taskGuid);
+      const { engine, taskDefinitions } = term();
+      const { result: row } = await engine.read((state) => state.tasks.get(taskGuid));
+      if (row === undefined) {
+        throw new RiveraError('TASK_NOT_FOUND', `there is no task "${taskGuid}"`, {
+          resource: { type: 'task', name: taskGuid },
+        });
+      }
+      const payload = (await taskDefinitions.get([taskGuid])).get(taskGuid);
+      return { task: { ...taskToProto(row), definition: payload && TaskDefinition.decode(payload) } };
+    },
+
+    async listTasks(request: ListTasksRequest): Promise<ListTasksResponse> {
+      const size = pageSize(request.pageSize, PAGE);
+      const after = decodePageToken(request.pageToken);
+      const { result, revision } = await term().engine.read((state) =>
+        takePage(matching(state, request, after), size, (row) => row.guid),
+      );
+      return { tasks: result.page.map(taskToProto), nextPageToken: result.nextPageToken, revision };
+    },
+
+    async cancelTask({ taskGuid }: CancelTaskRequest): Promise<CancelTaskResponse> {
+      requireText('task_guid', taskGuid);
+      return { task: taskToProto(await term().engine.execute((draft) => cancelTask(draft, taskGuid))) };
+    },
+
+    async resolveTask({ taskGuid }: ResolveTaskRequest): Promise<ResolveTaskResponse> {
+      requireText('task_guid', taskGuid);
+      return { task: taskToProto(await term().engine.execute((draft) => resolveTask(draft, taskGuid))) };
+    },
+
+    async deleteTask({ taskGuid }: DeleteTaskRequest): Promise<DeleteTaskResponse> {
+      requireText('task_guid', taskGuid);
+      await term().engine.execute((draft) => deleteTask(draft, taskGuid));
+      return {};
+    },
+  };
+}
+
+function* matching(state: State, request: ListTasksRequest, after: string): Generator<TaskRow> {
+  const states = new Set(request.states);
+  for (const guid of state.taskOrder.after(after)) {
+    const row = state.tasks.get(guid);
+    if (row === undefined) continue;
+    if (request.domain !== '' && row.domain !== request.domain) continue;
+    if (request.cellId !== '' && row.cellId !== request.cellId) continue;
+    if (states.size > 0 && !states.has(row.state)) continue;
+    yield row;
+  }
+}

@@ -1,0 +1,124 @@
+import type { Duration } from '@rivera/gen/google/protobuf/duration';
+import type { Action, Check, CheckDefinition, DownloadAction, EnvironmentVariable } from '@rivera/gen/rivera/recipe/v1/action';
+import { checkText, type Violations } from './violations.js';
+
+const MAX_DEPTH = 32;
+const MAX_ACTIONS = 1_000;
+const MAX_TIMEOUT_SECONDS = 10 * 365 * 86_400;
+
+/** Checks an action and all below it. */
+export function checkAction(violations: Violations, field: string, action: Action | undefined): void {
+  visit(violations, field, action, 1, { count: 0 });
+}
+
+function visit(
+  violations: Violations,
+  field: string,
+  action: Action | undefined,
+  depth: number,
+  budget: { count: number },
+): void {
+  const member = action?.action;
+  if (member === undefined) return violations.add(field, 'must have exactly one action set');
+  if (depth > MAX_DEPTH) return violations.add(field, `is nested deeper than ${MAX_DEPTH} levels`);
+  if (++budget.count > MAX_ACTIONS) {
+    if (budget.count === MAX_ACTIONS + 1) violations.add(field, `has more than ${MAX_ACTIONS} actions`);
+    return;
+  }
+  const below = `${field}.${snake(member.$case)}`;
+  switch (member.$case) {
+    case 'runAction': {
+      const { path, user, args, env, resourceLimits } = member.value;
+      violations.check(path !== '', `${below}.path`, 'is required');
+      violations.check(user !== '', `${below}.user`, 'is required');
+      for (const [i, arg] of args.entries()) checkText(violations, `${below}.args[${i}]`, arg);
+      checkEnvironment(violations, `${below}.env`, env);
+      violations.check(resourceLimits?.nofile !== 0, `${below}.resource_limits.nofile`, 'must be more than 0');
+      return;
+    }
+    case 'downloadAction':
+      violations.check(member.value.user !== '', `${below}.user`, 'is required');
+      return checkDownload(violations, below, member.value);
+    case 'uploadAction': {
+      const { from, to, user } = member.value;
+      violations.check(from !== '', `${below}.from`, 'is required');
+      violations.check(user !== '', `${below}.user`, 'is required');
+      return checkHttpUrl(violations, `${below}.to`, to);
+    }
+    case 'timeoutAction':
+      checkPositiveDuration(violations, `${below}.timeout`, member.value.timeout);
+      return visit(violations, `${below}.action`, member.value.action, depth + 1, budget);
+    case 'emitProgressAction':
+    case 'tryAction':
+      return visit(violations, `${below}.action`, member.value.action, depth + 1, budget);
+    case 'parallelAction':
+    case 'serialAction':
+    case 'codependentAction': {
+      const { actions } = member.value;
+      violations.check(actions.length > 0, `${below}.actions`, 'must have at least one action');
+      for (const [i, inner] of actions.entries()) {
+        if (budget.count > MAX_ACTIONS) return;
+        visit(violations, `${below}.actions[${i}]`, inner, depth + 1, budget);
+      }
+      return;
+    }
+  }
+}
+
+export function checkEnvironment(violations: Violations, field: string, env: readonly EnvironmentVariable[]): void {
+  for (const [i, { name, value }] of env.entries()) {
+    violations.check(name.trim() !== '', `${field}[${i}].name`, 'must not be blank');
+    violations.check(!name.includes('='), `${field}[${i}].name`, 'must not contain "="');
+    checkText(violations, `${field}[${i}].name`, name);
+    checkText(violations, `${field}[${i}].value`, value);
+  }
+}
+
+/** What a download action and a cached dependency have in common. */
+export function checkDownload(
+  violations: Violations,
+  field: string,
+  download: Pick<DownloadAction, 'from' | 'to' | 'checksumAlgorithm' | 'checksumValue'>,
+): void {
+  checkHttpUrl(violations, `${field}.from`, download.from);
+  violations.check(download.to !== '', `${field}.to`, 'is required');
+  const { checksumAlgorithm: algorithm, checksumValue: value } = download;
+  if (algorithm === '' && value === '') return;
+  violations.check(value !== '', `${field}.checksum_value`, 'is required with checksum_algorithm');
+  violations.check(algorithm !== '', `${field}.checksum_algorithm`, 'is required with checksum_value');
+  const known = ['', 'md5', 'sha1', 'sha256'].includes(algorithm.toLowerCase());
+  violations.check(known, `${field}.checksum_algorithm`, 'must be md5, sha1 or sha256');
+}
+
+export function checkHttpUrl(violations: Violations, field: string, url: string): void {
+  if (!violations.check(url !== '', field, 'is required')) return;
+  const parsed = URL.canParse(url) ? new URL(url) : undefined;
+  const http = parsed?.protocol === 'http:' || parsed?.protocol === 'https:';
+  violations.check(http, field, 'must be an http or https URL');
+}
+
+export function checkDefinition(violations: Violations, field: string, definition: CheckDefinition | undefined): void {
+  for (const [i, check] of (definition?.checks ?? []).entries()) checkCheck(violations, `${field}.checks[${i}]`, check);
+  for (const [i, check] of (definition?.readinessChecks ?? []).entries()) {
+    checkCheck(violations, `${field}.readiness_checks[${i}]`, check);
+  }
+}
+
+function checkCheck(violations: Violations, field: string, check: Check): void {
+  const { probe } = check;
+  if (probe === undefined) return violations.add(field, 'must have tcp_check or http_check set');
+  const { port } = probe.value;
+  violations.check(port >= 1 && port <= 65_535, `${field}.${snake(probe.$case)}.port`, 'must be 1..65535');
+  if (check.interval) checkPositiveDuration(violations, `${field}.interval`, check.interval);
+  if (check.timeout) checkPositiveDuration(violations, `${field}.timeout`, check.timeout);
+}
+
+export function checkPositiveDuration(violations: Violations, field: string, duration: Duration | undefined): void {
+  const positive = duration !== undefined && (duration.seconds > 0 || (duration.seconds === 0 && duration.nanos > 0));
+  if (!violations.check(positive, field, 'must be more than 0')) return;
+  violations.check((duration?.seconds ?? 0) <= MAX_TIMEOUT_SECONDS, field, 'must be at most ten years');
+}
+
+function snake(name: string): string {
+  return name.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
+}

@@ -1,0 +1,131 @@
+import {
+  type ContainerSpec,
+  ImageLayer_DigestAlgorithm,
+  ImageLayer_LayerType,
+  ImageLayer_MediaType,
+  type ImageLayer,
+  type MetricTagValue,
+  MetricTagValue_DynamicValue,
+  type Sidecar,
+} from '@rivera/gen/rivera/recipe/v1/container';
+import { checkAction, checkDownload, checkEnvironment } from './action.js';
+import { checkEgressRule } from './egress.js';
+import { checkText, type Violations } from './violations.js';
+
+const MAX_FILES_BYTES = 1_048_576;
+const MAX_LIST = 1_000;
+
+/** Checks what Tasks and LRPs have in common (spec bbs §2.2, §8), in the same way for both. */
+export function checkContainer(violations: Violations, field: string, container: ContainerSpec | undefined): void {
+  if (container === undefined) return violations.add(field, 'is required');
+  checkRootFs(violations, `${field}.root_fs`, container.rootFs);
+  for (const name of ['memoryMb', 'diskMb', 'maxPids'] as const) {
+    violations.check(container[name] >= 0, `${field}.${SNAKE[name]}`, 'must be at least 0');
+  }
+  violations.check(container.cpuWeight <= 100, `${field}.cpu_weight`, 'must be 0..100');
+  violations.check(container.logGuid.length <= 255, `${field}.log_guid`, 'must have at most 255 characters');
+  const rate = container.logRateLimit?.bytesPerSecond ?? -1;
+  violations.check(rate >= -1, `${field}.log_rate_limit.bytes_per_second`, 'must be at least -1');
+  checkEnvironment(violations, `${field}.environment_variables`, container.environmentVariables);
+  checkMetricTags(violations, `${field}.metric_tags`, container.metricTags);
+  checkLists(violations, field, container);
+  for (const [i, rule] of container.egressRules.entries()) checkEgressRule(violations, `${field}.egress_rules[${i}]`, rule);
+  for (const [i, dependency] of container.cachedDependencies.entries()) {
+    checkDownload(violations, `${field}.cached_dependencies[${i}]`, dependency);
+  }
+  for (const [i, layer] of container.imageLayers.entries()) {
+    checkImageLayer(violations, `${field}.image_layers[${i}]`, layer, container.legacyDownloadUser);
+  }
+  checkCredentials(violations, field, container);
+  checkVolumes(violations, field, container);
+}
+
+/** "preloaded:NAME" and its like. */
+export function checkRootFs(violations: Violations, field: string, rootFs: string): void {
+  const valid = /^[a-zA-Z][a-zA-Z0-9+.-]*:\S+$/.test(rootFs) && rootFs.length <= 1_024;
+  violations.check(valid, field, 'must be a URL with a scheme, such as preloaded:NAME, of at most 1,024 characters');
+}
+
+export function checkMetricTags(
+  violations: Violations,
+  field: string,
+  tags: Readonly<Record<string, MetricTagValue>>,
+): void {
+  for (const [name, { value }] of Object.entries(tags)) {
+    const valid = value?.$case === 'static' ? value.value !== '' : value !== undefined && isDynamic(value.value);
+    violations.check(valid, `${field}["${name}"]`, 'must have a static text or a dynamic value');
+  }
+}
+
+/** Helper processes. */
+export function checkSidecars(violations: Violations, field: string, sidecars: readonly Sidecar[]): void {
+  for (const [i, sidecar] of sidecars.entries()) {
+    checkAction(violations, `${field}[${i}].action`, sidecar.action);
+    violations.check(sidecar.diskMb >= 0, `${field}[${i}].disk_mb`, 'must be at least 0');
+    violations.check(sidecar.memoryMb >= 0, `${field}[${i}].memory_mb`, 'must be at least 0');
+  }
+}
+
+const SNAKE = { memoryMb: 'memory_mb', diskMb: 'disk_mb', maxPids: 'max_pids' } as const;
+
+function isDynamic(value: number): boolean {
+  return value === MetricTagValue_DynamicValue.INDEX || value === MetricTagValue_DynamicValue.INSTANCE_GUID;
+}
+
+function checkLists(violations: Violations, field: string, container: ContainerSpec): void {
+  const lists = {
+    environment_variables: container.environmentVariables,
+    egress_rules: container.egressRules,
+    cached_dependencies: container.cachedDependencies,
+    image_layers: container.imageLayers,
+    volume_mounts: container.volumeMounts,
+    volume_mounted_files: container.volumeMountedFiles,
+    placement_tags: container.placementTags,
+  };
+  for (const [name, list] of Object.entries(lists)) {
+    violations.check(list.length <= MAX_LIST, `${field}.${name}`, `must have at most ${MAX_LIST} entries`);
+  }
+  for (const [i, tag] of container.placementTags.entries()) {
+    checkText(violations, `${field}.placement_tags[${i}]`, tag);
+  }
+}
+
+function checkImageLayer(violations: Violations, field: string, layer: ImageLayer, downloadUser: string): void {
+  violations.check(layer.url !== '', `${field}.url`, 'is required');
+  violations.check(layer.destinationPath !== '', `${field}.destination_path`, 'is required');
+  const exclusive = layer.layerType === ImageLayer_LayerType.EXCLUSIVE;
+  violations.check(exclusive || layer.layerType === ImageLayer_LayerType.SHARED, `${field}.layer_type`, 'is required');
+  const media = [ImageLayer_MediaType.TGZ, ImageLayer_MediaType.TAR, ImageLayer_MediaType.ZIP];
+  violations.check(media.includes(layer.mediaType), `${field}.media_type`, 'is required');
+  const hasAlgorithm = layer.digestAlgorithm !== ImageLayer_DigestAlgorithm.UNSPECIFIED;
+  const hasValue = layer.digestValue !== '';
+  violations.check(hasAlgorithm || !(hasValue || exclusive), `${field}.digest_algorithm`, 'is required here');
+  violations.check(hasValue || !(hasAlgorithm || exclusive), `${field}.digest_value`, 'is required here');
+  violations.check(!exclusive || downloadUser !== '', `${field}.layer_type`, 'EXCLUSIVE needs legacy_download_user');
+}
+
+function checkCredentials(violations: Violations, field: string, container: ContainerSpec): void {
+  const { imageUsername, imagePassword } = container;
+  violations.check(imagePassword === '' || imageUsername !== '', `${field}.image_username`, 'is required with image_password');
+  violations.check(imageUsername === '' || imagePassword !== '', `${field}.image_password`, 'is required with image_username');
+}
+
+function checkVolumes(violations: Violations, field: string, container: ContainerSpec): void {
+  for (const [i, mount] of container.volumeMounts.entries()) {
+    const at = `${field}.volume_mounts[${i}]`;
+    violations.check(mount.driver !== '', `${at}.driver`, 'is required');
+    violations.check(mount.mode === 'r' || mount.mode === 'rw', `${at}.mode`, 'must be r or rw');
+    if (mount.device?.$case === 'shared') {
+      violations.check(mount.device.value.volumeId !== '', `${at}.shared.volume_id`, 'is required');
+    } else if (mount.device?.$case === 'dedicated') {
+      violations.check(mount.device.value.mounterId !== '', `${at}.dedicated.mounter_id`, 'is required');
+    }
+  }
+  let bytes = 0;
+  for (const [i, file] of container.volumeMountedFiles.entries()) {
+    bytes += file.content.length;
+    const confined = file.path !== '' && !file.path.startsWith('/') && !file.path.split('/').includes('..');
+    violations.check(confined, `${field}.volume_mounted_files[${i}].path`, 'must be a relative path without ".."');
+  }
+  violations.check(bytes <= MAX_FILES_BYTES, `${field}.volume_mounted_files`, 'must have at most 1 MiB of content together');
+}

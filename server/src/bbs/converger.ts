@@ -1,0 +1,130 @@
+import type { Clock } from '@rivera/kit/clock';
+import type { Logger } from '@rivera/kit/log';
+import { auditProcess, auditTask, lookAtDue } from './core/converge.js';
+import { dueKey } from './core/state.js';
+import type { Engine } from './engine/engine.js';
+
+export interface ConvergerOptions {
+  /** How often due things are looked at. */
+  readonly tickMs: number;
+  /** How often everything is compared with what is desired. */
+  readonly auditIntervalMs: number;
+  /** Looks between two breaths of the event loop. */
+  readonly slice: number;
+}
+
+const AGAIN_MS = 1_000;
+
+export const DEFAULT_CONVERGER_OPTIONS: ConvergerOptions = { tickMs: 250, auditIntervalMs: 30_000, slice: 500 };
+
+/**
+ * Drives what time alone brings about. Due things come from an index, so a tick costs what is due; the audit looks at everything,
+ * in slices, and is expected to find nothing.
+ */
+export class Converger {
+  private readonly lastSeen = new Map<string, number>();
+  private readonly cancels = new Set<() => void>();
+  private closed = false;
+  /** Rows that the last audit had to mend, and how long it took. */
+  lastAudit: { mended: number; durationMs: number } | undefined;
+
+  constructor(
+    private readonly engine: Engine,
+    private readonly clock: Clock,
+    private readonly log: Logger,
+    private readonly options: ConvergerOptions = DEFAULT_CONVERGER_OPTIONS,
+  ) {
+    // A new leader knows nothing of heartbeats: every cell has one time to live to come back before it is judged.
+    const now = engine.now();
+    for (const row of engine.state.cells.values()) {
+      this.lastSeen.set(row.cellId, now);
+      const patienceMs = row.missing ? engine.state.policy.forgetCellMs : engine.state.policy.presenceTtlMs;
+      engine.state.due.set(dueKey.cell(row.cellId), now + patienceMs);
+    }
+  }
+
+  start(): void {
+    this.repeat(this.options.tickMs, () => this.tick());
+    this.repeat(this.options.auditIntervalMs, () => this.audit());
+  }
+
+  /** The cell was heard of. */
+  seen(cellId: string): void {
+    this.lastSeen.set(cellId, this.engine.now());
+  }
+
+  lastSeenMs(cellId: string): number {
+    return this.lastSeen.get(cellId) ?? 0;
+  }
+
+  close(): void {
+    this.closed = true;
+    for (const cancel of this.cancels) cancel();
+    this.cancels.clear();
+  }
+
+  /** Looks at everything that is due now. */
+  async tick(): Promise<void> {
+    for (;;) {
+      const keys = this.engine.state.due.take(this.engine.now(), this.options.slice);
+      this.look(keys);
+      if (keys.length < this.options.slice || this.closed) return;
+      await breath();
+    }
+  }
+
+  /** What could not be looked at is due again soon: a database that is away must not make anything be forgotten. */
+  private look(keys: readonly string[]): void {
+    for (const [i, key] of keys.entries()) {
+      try {
+        this.engine.apply((draft) => lookAtDue(draft, key, (cellId) => this.lastSeenMs(cellId)));
+      } catch (error) {
+        for (const left of keys.slice(i)) this.engine.state.due.set(left, this.engine.now() + AGAIN_MS);
+        throw error;
+      }
+    }
+  }
+
+  /** Compares everything with what is desired; returns how many rows it had to mend. */
+  async audit(): Promise<number> {
+    const startedAtMs = this.clock.now();
+    let mended = 0;
+    const { state } = this.engine;
+    const processGuids = new Set([...state.desiredLrps.keys(), ...state.slotOrder.after('')]);
+    let looks = 0;
+    for (const processGuid of processGuids) {
+      mended += this.engine.apply((draft) => auditProcess(draft, processGuid));
+      if (++looks % this.options.slice === 0) await breath();
+      if (this.closed) return mended;
+    }
+    for (const guid of [...state.tasks.keys()]) {
+      mended += this.engine.apply((draft) => auditTask(draft, guid));
+      if (++looks % this.options.slice === 0) await breath();
+      if (this.closed) return mended;
+    }
+    this.lastAudit = { mended, durationMs: this.clock.now() - startedAtMs };
+    if (mended > 0) this.log.warn(this.lastAudit, 'the audit had to mend rows');
+    return mended;
+  }
+
+  private repeat(intervalMs: number, look: () => Promise<unknown>): void {
+    const again = () => {
+      const cancel = this.clock.setTimer(intervalMs, () => {
+        this.cancels.delete(cancel);
+        void look()
+          .catch((error: unknown) => {
+            if (!this.closed) this.log.warn({ err: error }, 'a pass was cut short: the next one goes on');
+          })
+          .finally(() => {
+            if (!this.closed) again();
+          });
+      });
+      this.cancels.add(cancel);
+    };
+    again();
+  }
+}
+
+function breath(): Promise<void> {
+  return new Promise((resolve) => setImmediate(resolve));
+}

@@ -1,0 +1,141 @@
+import { ActualLrpState } from '@rivera/gen/rivera/bbs/v1/actual_lrp';
+import type { MetricTagValue } from '@rivera/gen/rivera/recipe/v1/container';
+import { MetricTagValue_DynamicValue } from '@rivera/gen/rivera/recipe/v1/container';
+import { RiveraError } from '@rivera/kit/errors';
+import { createUnclaimed, retireActualLrp, sameTags } from './actual-lrp.js';
+import type { Draft } from './draft.js';
+import type { ActualLrpRow, DesiredLrpRow } from './model.js';
+
+/** What a client asks for. */
+export type NewDesiredLrp = Omit<DesiredLrpRow, 'tagEpoch' | 'tagIndex' | 'createdAtMs'> & { runInfo: Uint8Array };
+
+/** What a client changes; undefined members stay. */
+export interface DesiredLrpChange {
+  readonly instances?: number;
+  readonly routes?: Readonly<Record<string, string>>;
+  readonly annotation?: string;
+  readonly metricTags?: Readonly<Record<string, MetricTagValue>>;
+  /** The run info with new image credentials. */
+  readonly runInfo?: Uint8Array;
+}
+
+/** The same request again succeeds; one that differs conflicts. All slots are made in the same change. */
+export function desireLrp(draft: Draft, wanted: NewDesiredLrp): DesiredLrpRow {
+  const existing = draft.state.desiredLrps.get(wanted.processGuid);
+  if (existing !== undefined) {
+    if (existing.definitionDigest === wanted.definitionDigest) return existing;
+    throw new RiveraError('DESIRED_LRP_EXISTS', `LRP "${wanted.processGuid}" exists already with other content`, {
+      resource: { type: 'desired_lrp', name: wanted.processGuid },
+    });
+  }
+  const { runInfo, ...described } = wanted;
+  draft.putRunInfo(wanted.processGuid, runInfo);
+  const row = draft.putDesiredLrp({ ...described, tagEpoch: draft.newEpoch(), tagIndex: 0, createdAtMs: draft.now });
+  createMissing(draft, row);
+  return row;
+}
+
+export function updateDesiredLrp(
+  draft: Draft,
+  processGuid: string,
+  change: DesiredLrpChange,
+  ifIndex?: number,
+): DesiredLrpRow {
+  const before = existingDesiredLrp(draft, processGuid);
+  if (ifIndex !== undefined && ifIndex !== before.tagIndex) {
+    throw new RiveraError(
+      'DESIRED_LRP_CONFLICT',
+      `LRP "${processGuid}" has modification index ${before.tagIndex}, not ${ifIndex}: read it again`,
+      { resource: { type: 'desired_lrp', name: processGuid }, metadata: { index: String(before.tagIndex) } },
+    );
+  }
+  const { runInfo, ...fields } = change;
+  if (runInfo !== undefined) draft.putRunInfo(processGuid, runInfo);
+  const after = draft.putDesiredLrp({ ...before, ...withoutUndefined(fields), tagIndex: before.tagIndex + 1 });
+  if (after.instances > before.instances) createMissing(draft, after);
+  if (after.instances < before.instances) stopFrom(draft, processGuid, after.instances, 'scaled down');
+  tellInstances(draft, before, after);
+  return after;
+}
+
+export function removeDesiredLrp(draft: Draft, processGuid: string): void {
+  existingDesiredLrp(draft, processGuid);
+  draft.deleteDesiredLrp(processGuid);
+  stopFrom(draft, processGuid, 0, 'LRP removed');
+}
+
+/** Makes the slots that are wanted and not there. */
+export function createMissing(draft: Draft, desired: DesiredLrpRow): number {
+  let created = 0;
+  for (let index = 0; index < desired.instances; index++) {
+    if (draft.state.slot(desired.processGuid, index).ordinary !== undefined) continue;
+    createUnclaimed(draft, desired.processGuid, index, desired.domain);
+    created++;
+  }
+  return created;
+}
+
+/** Names under `internal-router` of the routes. */
+export function internalRouteHostnames(routes: Readonly<Record<string, string>>): string[] {
+  const text = routes['internal-router'];
+  if (text === undefined) return [];
+  const parsed: unknown = JSON.parse(text);
+  if (!Array.isArray(parsed)) return [];
+  return parsed.flatMap((entry: unknown) => {
+    const hostname = typeof entry === 'object' && entry !== null && 'hostname' in entry ? entry.hostname : undefined;
+    return typeof hostname === 'string' ? [hostname] : [];
+  });
+}
+
+/** Tags with what only the instance knows filled in. */
+export function resolveMetricTags(
+  tags: Readonly<Record<string, MetricTagValue>>,
+  instance: { index: number; instanceGuid: string },
+): Record<string, string> {
+  const resolved: Record<string, string> = {};
+  for (const [name, tag] of Object.entries(tags)) {
+    if (tag.value?.$case === 'static') resolved[name] = tag.value.value;
+    else if (tag.value?.value === MetricTagValue_DynamicValue.INDEX) resolved[name] = String(instance.index);
+    else if (tag.value?.value === MetricTagValue_DynamicValue.INSTANCE_GUID) resolved[name] = instance.instanceGuid;
+  }
+  return resolved;
+}
+
+function stopFrom(draft: Draft, processGuid: string, firstIndex: number, reason: string): void {
+  for (const [index, slot] of draft.state.slotsOf(processGuid)) {
+    if (index >= firstIndex && slot.ordinary !== undefined) retireActualLrp(draft, slot.ordinary, reason);
+  }
+}
+
+/** Running containers learn of new internal routes and tags, and only of those. */
+function tellInstances(draft: Draft, before: DesiredLrpRow, after: DesiredLrpRow): void {
+  const routesChanged = before.routes['internal-router'] !== after.routes['internal-router'];
+  const tagsChanged = before.metricTags !== after.metricTags;
+  if (!routesChanged && !tagsChanged) return;
+  const internalRoutes = internalRouteHostnames(after.routes);
+  for (const [, slot] of draft.state.slotsOf(after.processGuid)) {
+    const row = slot.ordinary;
+    if (row === undefined || !isOnCell(row)) continue;
+    const metricTags = resolveMetricTags(after.metricTags, row);
+    if (!routesChanged && sameTags(metricTags, row.metricTags)) continue;
+    draft.effect({ kind: 'update-lrp', instance: row, internalRoutes, metricTags });
+  }
+}
+
+function isOnCell(row: ActualLrpRow): boolean {
+  return row.state === ActualLrpState.CLAIMED || row.state === ActualLrpState.RUNNING;
+}
+
+function existingDesiredLrp(draft: Draft, processGuid: string): DesiredLrpRow {
+  const row = draft.state.desiredLrps.get(processGuid);
+  if (row !== undefined) return row;
+  throw new RiveraError('DESIRED_LRP_NOT_FOUND', `there is no LRP "${processGuid}"`, {
+    resource: { type: 'desired_lrp', name: processGuid },
+  });
+}
+
+function withoutUndefined<T extends object>(fields: T): { [K in keyof T]: Exclude<T[K], undefined> } {
+  return Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== undefined)) as {
+    [K in keyof T]: Exclude<T[K], undefined>;
+  };
+}

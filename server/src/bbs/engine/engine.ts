@@ -1,0 +1,295 @@
+import { randomBytes } from 'node:crypto';
+import type { Clock } from '@rivera/kit/clock';
+import { RiveraError } from '@rivera/kit/errors';
+import type { Logger } from '@rivera/kit/log';
+import { Draft } from '../core/draft.js';
+import type { Policy } from '../core/policy.js';
+import { State } from '../core/state.js';
+import { type Journal, JournalError } from '../journal/journal.js';
+import { type Commit, toJournalBatch } from './batch.js';
+
+/** Bounds of an engine. */
+export interface EngineLimits {
+  /** Changed rows in one transaction. */
+  readonly maxBatchRows: number;
+  /** Changed rows that may wait for their transaction; beyond, commands are refused. */
+  readonly maxWaitingRows: number;
+  /** When the oldest waiting change is older than this, commands are refused instead of queued. */
+  readonly maxCommitDelayMs: number;
+  /** First wait before a failed transaction is repeated; doubles up to a second. */
+  readonly retryMs: number;
+}
+
+export const DEFAULT_ENGINE_LIMITS: EngineLimits = {
+  maxBatchRows: 8_192,
+  maxWaitingRows: 500_000,
+  maxCommitDelayMs: 5_000,
+  retryMs: 50,
+};
+
+export interface EngineOptions {
+  readonly journal: Journal;
+  /** Of the lease under which this engine writes. */
+  readonly epoch: number;
+  readonly policy: Policy;
+  readonly clock: Clock;
+  readonly log: Logger;
+  readonly limits?: EngineLimits;
+  /** Names for modification tags; replaced by deterministic ones in simulations. */
+  readonly newEpoch?: () => string;
+}
+
+interface Waiter {
+  readonly revision: number;
+  readonly promise: Promise<void>;
+  resolve(): void;
+  reject(error: Error): void;
+}
+
+/**
+ * The one writer. A command changes memory at once; what it changed is committed to the journal with everything else that
+ * waits. Nothing leaves here (answers, events, effects) before it is durable, and reads wait for what they saw.
+ *
+ * Memory is a cache of the journal: when a batch can't be committed the engine is over, and another one loads anew.
+ */
+export class Engine {
+  readonly state: State;
+  private readonly waiting: Commit[] = [];
+  private waitingRows = 0;
+  private waitingSinceMs = 0;
+  private readonly waiters: Waiter[] = [];
+  private readonly listeners = new Set<(commits: readonly Commit[]) => void>();
+  private appliedRevision = 0;
+  private durableRevisionValue = 0;
+  private lastNowMs = 0;
+  private committing = false;
+  private flushScheduled = false;
+  private failure: Error | undefined;
+  private reportFailure: (error: Error) => void = () => {};
+  /** Resolves with the reason when this engine can't go on; never rejects. */
+  readonly over: Promise<Error>;
+
+  private constructor(
+    private readonly options: EngineOptions,
+    private readonly limits: EngineLimits,
+  ) {
+    this.state = new State(options.policy);
+    this.over = new Promise((resolve) => {
+      this.reportFailure = resolve;
+    });
+  }
+
+  /** Begins a term and loads everything. @throws JournalError */
+  static async open(options: EngineOptions): Promise<Engine> {
+    const engine = new Engine(options, options.limits ?? DEFAULT_ENGINE_LIMITS);
+    const { revision } = await options.journal.open(options.epoch);
+    engine.appliedRevision = revision;
+    engine.durableRevisionValue = revision;
+    for await (const rows of options.journal.load()) {
+      for (const row of rows.tasks ?? []) engine.state.setTask(row.guid, undefined, row);
+      for (const row of rows.desiredLrps ?? []) engine.state.setDesiredLrp(row.processGuid, undefined, row);
+      for (const row of rows.actualLrps ?? []) engine.state.setActualLrp(undefined, row);
+      for (const row of rows.domains ?? []) engine.state.setDomain(row.domain, row);
+      for (const row of rows.cells ?? []) engine.state.setCell(row.cellId, row);
+    }
+    return engine;
+  }
+
+  get epoch(): number {
+    return this.options.epoch;
+  }
+
+  /** Everything up to here is durable. */
+  get durableRevision(): number {
+    return this.durableRevisionValue;
+  }
+
+  /** Changed rows that wait for their transaction. */
+  get backlogRows(): number {
+    return this.waitingRows;
+  }
+
+  /** Called with commits in order, once they are durable. Returns how to unsubscribe. */
+  onDurable(listener: (commits: readonly Commit[]) => void): () => void {
+    this.listeners.add(listener);
+    return () => this.listeners.delete(listener);
+  }
+
+  /**
+   * Applies a command to memory. What it returns or throws may leave the process only after `durable()`.
+   * @throws what the command throws, with nothing applied; UNAVAILABLE when the database can't keep up or the engine is over
+   */
+  apply<T>(decide: (draft: Draft) => T): T {
+    this.requireOpen();
+    const now = this.now();
+    const draft = new Draft(this.state, { now, newEpoch: this.options.newEpoch ?? randomEpoch });
+    let result: T;
+    try {
+      result = decide(draft);
+    } catch (error) {
+      draft.rollback();
+      throw error;
+    }
+    const { changes, payloads, effects } = draft;
+    if (changes.length > 0 || effects.length > 0) {
+      if (changes.length > 0) this.appliedRevision++;
+      this.enqueue({ revision: this.appliedRevision, timeMs: now, changes, payloads, effects });
+    }
+    return result;
+  }
+
+  /** Applies a command and waits until its outcome, whatever it is, rests on durable state. */
+  async execute<T>(decide: (draft: Draft) => T): Promise<T> {
+    this.requireOpen();
+    let result: T;
+    try {
+      result = this.apply(decide);
+    } catch (error) {
+      await this.durable();
+      throw error;
+    }
+    await this.durable();
+    return result;
+  }
+
+  /** Looks at the state now, and returns once what it saw is durable. */
+  async read<T>(look: (state: State, now: number) => T): Promise<{ result: T; revision: number }> {
+    this.requireOpen();
+    const revision = this.appliedRevision;
+    const result = look(this.state, this.now());
+    await this.durable();
+    return { result, revision };
+  }
+
+  /** Resolves when everything applied so far is durable. @throws OUTCOME_UNKNOWN when that can't be known any more */
+  durable(): Promise<void> {
+    if (this.failure !== undefined) return Promise.reject(this.failure);
+    if (this.appliedRevision === this.durableRevisionValue) return Promise.resolve();
+    const last = this.waiters[this.waiters.length - 1];
+    if (last?.revision === this.appliedRevision) return last.promise;
+    let resolve = () => {};
+    let reject: (error: Error) => void = () => {};
+    const promise = new Promise<void>((res, rej) => {
+      resolve = res;
+      reject = rej;
+    });
+    promise.catch(() => {});
+    this.waiters.push({ revision: this.appliedRevision, promise, resolve, reject });
+    return promise;
+  }
+
+  /** The engine's time never goes back. */
+  now(): number {
+    this.lastNowMs = Math.max(this.lastNowMs, this.options.clock.now());
+    return this.lastNowMs;
+  }
+
+  /** Ends the engine: what is not durable is given up, and everybody who waits learns that. */
+  close(reason: Error = new RiveraError('NOT_LEADER', 'this server no longer leads')): void {
+    if (this.failure !== undefined) return;
+    this.failure = reason;
+    this.waiting.length = 0;
+    this.waitingRows = 0;
+    const unknown = new RiveraError('OUTCOME_UNKNOWN', `the outcome is unknown: ${reason.message}`, { cause: reason });
+    for (const waiter of this.waiters.splice(0)) waiter.reject(unknown);
+    this.listeners.clear();
+    this.reportFailure(reason);
+  }
+
+  private requireOpen(): void {
+    if (this.failure !== undefined) throw this.failure;
+    if (this.waitingRows === 0) return;
+    const delayMs = this.options.clock.now() - this.waitingSinceMs;
+    if (delayMs > this.limits.maxCommitDelayMs) {
+      throw new RiveraError('DATABASE_UNAVAILABLE', `the database has not answered for ${delayMs} ms: try again later`, {
+        retryDelayMs: 1000,
+      });
+    }
+    if (this.waitingRows > this.limits.maxWaitingRows) {
+      throw new RiveraError('TOO_MANY_REQUESTS', 'too many changes wait for the database: try again later', {
+        retryDelayMs: 250,
+      });
+    }
+  }
+
+  private enqueue(commit: Commit): void {
+    if (commit.changes.length === 0 && this.waiting.length === 0 && !this.committing) {
+      this.publish([commit]);
+      return;
+    }
+    if (this.waitingRows === 0) this.waitingSinceMs = this.options.clock.now();
+    this.waiting.push(commit);
+    this.waitingRows += commit.changes.length;
+    if (this.committing || this.flushScheduled) return;
+    this.flushScheduled = true;
+    setImmediate(() => {
+      this.flushScheduled = false;
+      void this.flush();
+    });
+  }
+
+  private async flush(): Promise<void> {
+    if (this.committing) return;
+    this.committing = true;
+    try {
+      while (this.waiting.length > 0 && this.failure === undefined) await this.commitSome();
+    } catch (error) {
+      this.options.log.error({ err: error }, 'a batch could not be committed: this engine is over');
+      this.close(error instanceof Error ? error : new Error(String(error)));
+    } finally {
+      this.committing = false;
+    }
+  }
+
+  private async commitSome(): Promise<void> {
+    const commits = this.takeBatch();
+    const revision = (commits[commits.length - 1] as Commit).revision;
+    if (revision > this.durableRevisionValue) {
+      await this.commitWithRetries(toJournalBatch(this.options.epoch, this.durableRevisionValue, commits));
+    }
+    if (this.failure !== undefined) return;
+    this.durableRevisionValue = revision;
+    for (const commit of commits) this.waitingRows -= commit.changes.length;
+    this.waitingSinceMs = this.options.clock.now();
+    while (this.waiters.length > 0 && (this.waiters[0] as Waiter).revision <= revision) this.waiters.shift()?.resolve();
+    this.publish(commits);
+  }
+
+  private takeBatch(): Commit[] {
+    let rows = 0;
+    let count = 0;
+    while (count < this.waiting.length && (count === 0 || rows < this.limits.maxBatchRows)) {
+      rows += (this.waiting[count] as Commit).changes.length;
+      count++;
+    }
+    return this.waiting.splice(0, count);
+  }
+
+  /** Repeats while the journal only is out of reach; the lease decides how long, by closing this engine. */
+  private async commitWithRetries(batch: ReturnType<typeof toJournalBatch>): Promise<void> {
+    for (let waitMs = this.limits.retryMs; this.failure === undefined; waitMs = Math.min(1000, waitMs * 2)) {
+      try {
+        await this.options.journal.commit(batch);
+        return;
+      } catch (error) {
+        if (!(error instanceof JournalError) || error.kind !== 'unavailable' || this.failure !== undefined) throw error;
+        this.options.log.warn({ err: error, waitMs }, 'the database is unavailable: the batch is tried again');
+        await this.options.clock.sleep(waitMs);
+      }
+    }
+  }
+
+  private publish(commits: readonly Commit[]): void {
+    for (const listener of this.listeners) {
+      try {
+        listener(commits);
+      } catch (error) {
+        this.options.log.error({ err: error }, 'a listener failed on durable commits');
+      }
+    }
+  }
+}
+
+function randomEpoch(): string {
+  return randomBytes(8).toString('hex');
+}

@@ -1,0 +1,56 @@
+import { WorkRequirements } from '@rivera/gen/rivera/bbs/v1/placement';
+import { tasks } from '../../database/schema.js';
+import { sqlBoolean, sqlInteger, sqlString } from '../../database/sql-text.js';
+import type { TaskRow } from '../core/model.js';
+import { type Detail, readMessage, textMember, writeMessage } from './detail.js';
+import { booleanCell, bytesCell, numberCell, type RowCodec, tableNames, textCell } from './row-codec.js';
+
+export const taskRows: RowCodec<TaskRow> = {
+  ...tableNames(tasks),
+  keyColumns: ['guid'],
+
+  write: (row, codec) =>
+    `${sqlString(row.guid)},${sqlString(row.domain)},${sqlInteger(row.state)},${sqlInteger(row.createdAtMs)},` +
+    `${sqlInteger(row.updatedAtMs)},${sqlInteger(row.firstCompletedAtMs)},${sqlString(row.cellId)},` +
+    `${sqlString(row.executionGuid)},${sqlBoolean(row.failed)},${sqlInteger(row.rejectionCount)},` +
+    `${sqlInteger(row.nextAttemptAtMs)},${sqlInteger(row.callbackAttempts)},${sqlInteger(row.nextCallbackAtMs)},` +
+    `${sqlString(row.definitionDigest)},${codec.writeText(writeDetail(row))}`,
+
+  key: (row) => [sqlString(row.guid)],
+
+  read(cells, reading) {
+    const detail = JSON.parse(reading.codec.readText(bytesCell(cells[14]))) as Detail;
+    return {
+      guid: textCell(cells[0]),
+      domain: reading.shared(textCell(cells[1])),
+      state: numberCell(cells[2]),
+      createdAtMs: numberCell(cells[3]),
+      updatedAtMs: numberCell(cells[4]),
+      firstCompletedAtMs: numberCell(cells[5]),
+      cellId: reading.shared(textCell(cells[6])),
+      executionGuid: textCell(cells[7]),
+      failed: booleanCell(cells[8]),
+      failureReason: textMember(detail.failureReason),
+      result: textMember(detail.result),
+      rejectionCount: numberCell(cells[9]),
+      rejectionReason: textMember(detail.rejectionReason),
+      nextAttemptAtMs: numberCell(cells[10]),
+      requirements: readMessage(WorkRequirements, detail.requirements),
+      annotation: textMember(detail.annotation),
+      callbackUrl: textMember(detail.callbackUrl),
+      callbackAttempts: numberCell(cells[11]),
+      nextCallbackAtMs: numberCell(cells[12]),
+      definitionDigest: textCell(cells[13]),
+    };
+  },
+};
+
+function writeDetail(row: TaskRow): string {
+  const detail: Detail = { requirements: writeMessage(WorkRequirements, row.requirements) };
+  if (row.failureReason !== '') detail.failureReason = row.failureReason;
+  if (row.result !== '') detail.result = row.result;
+  if (row.rejectionReason !== '') detail.rejectionReason = row.rejectionReason;
+  if (row.annotation !== '') detail.annotation = row.annotation;
+  if (row.callbackUrl !== '') detail.callbackUrl = row.callbackUrl;
+  return JSON.stringify(detail);
+}

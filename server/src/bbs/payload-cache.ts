@@ -1,0 +1,52 @@
+/** Payloads that live in the journal: the latest used ones are kept, up to a number of bytes. */
+export class PayloadCache {
+  private readonly payloads = new Map<string, Uint8Array>();
+  private bytes = 0;
+
+  constructor(
+    private readonly maxBytes: number,
+    private readonly load: (guids: readonly string[]) => Promise<Map<string, Uint8Array>>,
+  ) {}
+
+  /** What there is of them. */
+  async get(guids: readonly string[]): Promise<Map<string, Uint8Array>> {
+    const found = new Map<string, Uint8Array>();
+    const missing: string[] = [];
+    for (const guid of guids) {
+      const payload = this.payloads.get(guid);
+      if (payload === undefined) {
+        missing.push(guid);
+      } else {
+        this.payloads.delete(guid);
+        this.payloads.set(guid, payload);
+        found.set(guid, payload);
+      }
+    }
+    if (missing.length > 0) {
+      for (const [guid, payload] of await this.load(missing)) {
+        found.set(guid, payload);
+        this.put(guid, payload);
+      }
+    }
+    return found;
+  }
+
+  put(guid: string, payload: Uint8Array): void {
+    this.delete(guid);
+    if (payload.length > this.maxBytes) return;
+    this.payloads.set(guid, payload);
+    this.bytes += payload.length;
+    for (const [oldest, { length }] of this.payloads) {
+      if (this.bytes <= this.maxBytes) break;
+      this.payloads.delete(oldest);
+      this.bytes -= length;
+    }
+  }
+
+  delete(guid: string): void {
+    const payload = this.payloads.get(guid);
+    if (payload === undefined) return;
+    this.payloads.delete(guid);
+    this.bytes -= payload.length;
+  }
+}

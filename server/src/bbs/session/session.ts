@@ -1,0 +1,194 @@
+import type {
+  CellCommand,
+  CellHeartbeat,
+  CellInventory,
+  SessionRequest,
+  SessionResponse,
+  Transition,
+  TransitionAck,
+} from '@rivera/gen/rivera/bbs/v1/session_service';
+import { TaskDefinition } from '@rivera/gen/rivera/bbs/v1/task';
+import { RiveraError } from '@rivera/kit/errors';
+import type { Logger } from '@rivera/kit/log';
+import { fullDesiredLrpToProto } from '../api/to-proto.js';
+import { cellUpdated, reconcileInventory } from '../core/cell.js';
+import type { Engine } from '../engine/engine.js';
+import type { PayloadCache } from '../payload-cache.js';
+import { digestOfCell } from './digest.js';
+import type { Outgoing } from '../../stream/outgoing.js';
+import { applyTransition, type Speaker, wantedPayload } from './transition.js';
+
+const MAX_TRANSITIONS_PER_BATCH = 1_000;
+/** Batches that may be applied and not yet durable, per session. */
+const MAX_OPEN_BATCHES = 32;
+/** Digests are compared at every so many heartbeats: comparing costs as much as the cell holds. */
+const HEARTBEATS_PER_COMPARISON = 6;
+const MAX_INVENTORY_ITEMS = 100_000;
+
+/** What sessions need of the BBS. */
+export interface SessionContext {
+  readonly engine: Engine;
+  readonly runInfos: PayloadCache;
+  readonly taskDefinitions: PayloadCache;
+  readonly log: Logger;
+  /** The cell was heard of. */
+  seen(cellId: string): void;
+}
+
+/** One cell's stream after its hello. */
+export class Session {
+  private openBatches = 0;
+  private acks: Promise<void> = Promise.resolve();
+  private roomForBatch: (() => void) | undefined;
+  private heartbeats = 0;
+  private inventory: { lrps: CellInventory['lrps']; tasks: CellInventory['tasks'] } = { lrps: [], tasks: [] };
+  private inventoryRequests = 0;
+
+  constructor(
+    private readonly context: SessionContext,
+    readonly speaker: Speaker,
+    readonly outgoing: Outgoing<SessionResponse>,
+  ) {}
+
+  /** Sends commands; a cell that does not read loses its session and is told again when it is back. */
+  command(commands: CellCommand[]): void {
+    this.send({ message: { $case: 'commands', value: { commands } } });
+  }
+
+  /** Handles one message of the cell. */
+  async receive(request: SessionRequest): Promise<void> {
+    this.context.seen(this.speaker.cellId);
+    const { message } = request;
+    switch (message?.$case) {
+      case 'hello':
+        throw new RiveraError('INVALID_REQUEST', 'hello is said once, first');
+      case 'heartbeat':
+        return this.heartbeat(message.value);
+      case 'transitions':
+        return this.transitions(message.value.transitions);
+      case 'inventory':
+        return this.addInventory(message.value);
+      case 'update': {
+        const { evacuating, capacity } = message.value;
+        await this.context.engine.execute((draft) =>
+          cellUpdated(draft, this.speaker.cellId, { evacuating, ...(capacity && { capacity }) }),
+        );
+        return;
+      }
+      case undefined:
+        return;
+    }
+  }
+
+  private send(response: SessionResponse): void {
+    if (this.outgoing.push(response)) return;
+    this.outgoing.end(new RiveraError('TOO_MANY_REQUESTS', 'this cell does not read what it is sent'));
+  }
+
+  private async transitions(transitions: readonly Transition[]): Promise<void> {
+    if (transitions.length > MAX_TRANSITIONS_PER_BATCH) {
+      throw new RiveraError('INVALID_REQUEST', `a batch holds at most ${MAX_TRANSITIONS_PER_BATCH} transitions`);
+    }
+    const acks = transitions.map((transition) => this.apply(transition));
+    const durable = this.context.engine.durable();
+    this.openBatches++;
+    // Acknowledgements leave in the order of their batches, each only once it is durable.
+    this.acks = this.acks
+      .then(() => durable)
+      .then(() => this.addPayloads(transitions, acks))
+      .then(() => this.send({ message: { $case: 'acks', value: { acks } } }))
+      .catch((error: unknown) => this.outgoing.end(error instanceof Error ? error : new Error(String(error))))
+      .finally(() => {
+        this.openBatches--;
+        this.roomForBatch?.();
+      });
+    while (this.openBatches >= MAX_OPEN_BATCHES) {
+      await new Promise<void>((resolve) => {
+        this.roomForBatch = resolve;
+      });
+    }
+  }
+
+  private apply({ sequence, transition }: Transition): TransitionAck {
+    try {
+      const outcome = this.context.engine.apply((draft) => applyTransition(draft, this.speaker, transition));
+      return { ...emptyAck(sequence), ...outcome };
+    } catch (error) {
+      if (!(error instanceof RiveraError)) throw error;
+      return { ...emptyAck(sequence), code: error.code, reason: error.reason, message: error.message };
+    }
+  }
+
+  private async addPayloads(transitions: readonly Transition[], acks: readonly TransitionAck[]): Promise<void> {
+    const wanted = acks.flatMap((ack, i) => {
+      const payload = ack.code === 0 ? wantedPayload(transitions[i]?.transition) : undefined;
+      return payload === undefined ? [] : [{ ack, ...payload }];
+    });
+    if (wanted.length === 0) return;
+    const guids = (kind: string) => [...new Set(wanted.filter((item) => item.kind === kind).map((item) => item.guid))];
+    const [runInfos, definitions] = await Promise.all([
+      this.context.runInfos.get(guids('run-info')),
+      this.context.taskDefinitions.get(guids('task-definition')),
+    ]);
+    for (const { ack, kind, guid } of wanted) {
+      if (kind === 'run-info') {
+        const row = this.context.engine.state.desiredLrps.get(guid);
+        const runInfo = runInfos.get(guid);
+        if (row && runInfo) ack.desiredLrp = fullDesiredLrpToProto(row, runInfo);
+        else refuse(ack, 'DESIRED_LRP_NOT_FOUND', `there is no LRP "${guid}" any more`);
+      } else {
+        const definition = definitions.get(guid);
+        if (definition) ack.taskDefinition = TaskDefinition.decode(definition);
+        else refuse(ack, 'TASK_NOT_FOUND', `there is no task "${guid}" any more`);
+      }
+    }
+  }
+
+  private heartbeat(heartbeat: CellHeartbeat): void {
+    this.heartbeats++;
+    if (this.heartbeats % HEARTBEATS_PER_COMPARISON !== 0 || this.openBatches > 0) return;
+    const believed = digestOfCell(this.context.engine.state, this.speaker.cellId);
+    if (believed.digest === heartbeat.digest && believed.count === heartbeat.count) return;
+    this.inventoryRequests++;
+    this.context.log.info({ cell: this.speaker.cellId, believed, heartbeat }, 'digests differ: asking for the inventory');
+    this.send({ message: { $case: 'inventoryRequest', value: { requestId: this.inventoryRequests } } });
+  }
+
+  private async addInventory(part: CellInventory): Promise<void> {
+    this.inventory.lrps.push(...part.lrps);
+    this.inventory.tasks.push(...part.tasks);
+    if (this.inventory.lrps.length + this.inventory.tasks.length > MAX_INVENTORY_ITEMS) {
+      throw new RiveraError('INVALID_REQUEST', `an inventory holds at most ${MAX_INVENTORY_ITEMS} items`);
+    }
+    if (part.more) return;
+    const whole = this.inventory;
+    this.inventory = { lrps: [], tasks: [] };
+    const lrps = whole.lrps.flatMap(({ key, instanceGuid }) => (key === undefined ? [] : [{ ...key, instanceGuid }]));
+    const { lost, stopped } = await this.context.engine.execute((draft) =>
+      reconcileInventory(draft, this.speaker.cellId, { lrps, tasks: whole.tasks }),
+    );
+    if (lost + stopped > 0) this.context.log.info({ cell: this.speaker.cellId, lost, stopped }, 'inventory reconciled');
+  }
+}
+
+function emptyAck(sequence: number): TransitionAck {
+  return {
+    sequence,
+    code: 0,
+    reason: '',
+    message: '',
+    desiredLrp: undefined,
+    taskDefinition: undefined,
+    shouldStart: false,
+    keepContainer: false,
+  };
+}
+
+function refuse(ack: TransitionAck, reason: 'DESIRED_LRP_NOT_FOUND' | 'TASK_NOT_FOUND', message: string): void {
+  const error = new RiveraError(reason, message);
+  ack.code = error.code;
+  ack.reason = reason;
+  ack.message = message;
+  ack.shouldStart = false;
+}
+

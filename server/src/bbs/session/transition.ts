@@ -1,0 +1,98 @@
+import type { ActualLrpKey } from '@rivera/gen/rivera/bbs/v1/actual_lrp';
+import type { LrpRunning, Transition, TransitionAck } from '@rivera/gen/rivera/bbs/v1/session_service';
+import { RiveraError } from '@rivera/kit/errors';
+import { claimActualLrp, crashActualLrp, removeActualLrp, runActualLrp } from '../core/actual-lrp.js';
+import type { Draft, InstanceRef } from '../core/draft.js';
+import { completeTask, rejectTask, startTask } from '../core/task.js';
+
+/** Where a transition comes from. */
+export interface Speaker {
+  readonly cellId: string;
+  readonly zone: string;
+}
+
+/** Which payload the acknowledgement is to carry. */
+export type WantedPayload = { kind: 'run-info' | 'task-definition'; guid: string } | undefined;
+
+/** Applies one transition. @throws RiveraError when the BBS does not agree */
+export function applyTransition(
+  draft: Draft,
+  speaker: Speaker,
+  transition: Transition['transition'],
+): Partial<Pick<TransitionAck, 'shouldStart'>> {
+  switch (transition?.$case) {
+    case 'lrpClaimed':
+      claimActualLrp(draft, reference(speaker, transition.value));
+      return {};
+    case 'lrpRunning':
+      runActualLrp(draft, reference(speaker, transition.value), runningFacts(speaker, transition.value));
+      return {};
+    case 'lrpCrashed':
+      crashActualLrp(draft, reference(speaker, transition.value), transition.value.reason);
+      return {};
+    case 'lrpRemoved':
+      removeActualLrp(draft, reference(speaker, transition.value));
+      return {};
+    case 'lrpEvacuating':
+      throw invalid('lrp_evacuating', 'is not accepted: this cell is not being drained');
+    case 'taskStarted': {
+      const { taskGuid, executionGuid } = transition.value;
+      if (executionGuid === '') throw invalid('task_started.execution_guid', 'is required');
+      startTask(draft, taskGuid, speaker.cellId, executionGuid);
+      return { shouldStart: true };
+    }
+    case 'taskRejected': {
+      const { taskGuid, executionGuid, reason } = transition.value;
+      if (reason === '') throw invalid('task_rejected.reason', 'is required');
+      rejectTask(draft, taskGuid, reason, { cellId: speaker.cellId, executionGuid });
+      return {};
+    }
+    case 'taskCompleted': {
+      const { taskGuid, executionGuid, failed, failureReason, result } = transition.value;
+      if (Buffer.byteLength(result) > MAX_RESULT_BYTES) {
+        throw invalid('task_completed.result', `has more than ${MAX_RESULT_BYTES} bytes`);
+      }
+      completeTask(draft, taskGuid, { cellId: speaker.cellId, executionGuid }, { failed, failureReason, result });
+      return {};
+    }
+    case undefined:
+      throw invalid('transition', 'is required');
+  }
+}
+
+const MAX_RESULT_BYTES = 51_200;
+
+/** The payload that an acknowledgement of this transition carries. */
+export function wantedPayload(transition: Transition['transition']): WantedPayload {
+  if (transition?.$case === 'lrpClaimed' && transition.value.includeDefinition) {
+    return { kind: 'run-info', guid: transition.value.key?.processGuid ?? '' };
+  }
+  if (transition?.$case === 'taskStarted' && transition.value.includeDefinition) {
+    return { kind: 'task-definition', guid: transition.value.taskGuid };
+  }
+  return undefined;
+}
+
+function reference(speaker: Speaker, said: { key: ActualLrpKey | undefined; instanceGuid: string }): InstanceRef {
+  if (said.key === undefined) throw invalid('key', 'is required');
+  const { processGuid, index, domain } = said.key;
+  if (processGuid === '') throw invalid('key.process_guid', 'is required');
+  if (index < 0) throw invalid('key.index', 'must be at least 0');
+  if (said.instanceGuid === '' || said.instanceGuid.length > 255) throw invalid('instance_guid', 'must have 1..255 characters');
+  return { processGuid, index, domain, instanceGuid: said.instanceGuid, cellId: speaker.cellId };
+}
+
+function runningFacts(speaker: Speaker, said: LrpRunning) {
+  if (said.netInfo === undefined || said.netInfo.address === '') throw invalid('net_info.address', 'is required');
+  return {
+    netInfo: said.netInfo,
+    internalRoutes: said.internalRoutes.map((route) => route.hostname),
+    metricTags: said.metricTags,
+    routable: said.routable,
+    availabilityZone: speaker.zone,
+  };
+}
+
+function invalid(field: string, description: string): RiveraError {
+  return new RiveraError('INVALID_REQUEST', `${field} ${description}`, { violations: [{ field, description }] });
+}

@@ -1,0 +1,43 @@
+/**
+ * What waits to be written to a stream. A reader that does not keep up makes `push` fail: the stream is then ended, and the
+ * peer comes back with a fresh view, which costs less than unbounded memory.
+ */
+export class Outgoing<T> implements AsyncIterable<T> {
+  private readonly items: T[] = [];
+  private wake: (() => void) | undefined;
+  private ended: { error?: Error } | undefined;
+
+  constructor(private readonly capacity: number) {}
+
+  /** @returns false when there is no room or the stream has ended */
+  push(item: T): boolean {
+    if (this.ended !== undefined || this.items.length >= this.capacity) return false;
+    this.items.push(item);
+    this.wake?.();
+    return true;
+  }
+
+  /** Ends the stream behind what waits, or at once when it failed. */
+  end(error?: Error): void {
+    if (this.ended !== undefined) return;
+    this.ended = error === undefined ? {} : { error };
+    if (error !== undefined) this.items.length = 0;
+    this.wake?.();
+  }
+
+  async *[Symbol.asyncIterator](): AsyncGenerator<T> {
+    for (;;) {
+      const item = this.items.shift();
+      if (item !== undefined) {
+        yield item;
+        continue;
+      }
+      if (this.ended?.error !== undefined) throw this.ended.error;
+      if (this.ended !== undefined) return;
+      await new Promise<void>((resolve) => {
+        this.wake = resolve;
+      });
+      this.wake = undefined;
+    }
+  }
+}
