@@ -29,7 +29,10 @@ export class Directory {
           onCell.find((row) => row.state === ActualLrpState.RUNNING) ??
           onCell[0];
         if (best === undefined) {
-          throw new RiveraError('CONTAINER_NOT_READY', `instance ${processGuid}/${index} has no container at the moment`);
+          throw new RiveraError(
+            'CONTAINER_NOT_READY',
+            `instance ${processGuid}/${index} has no container at the moment`,
+          );
         }
         return this.at(best.cellId, { target: { $case: 'containerGuid', value: best.instanceGuid } });
       }

@@ -1,6 +1,5 @@
-import type { LogFilter } from '@rivera/gen/rivera/rep/v1/container';
 import type { ReadLogsResponse } from '@rivera/gen/rivera/access/v1/access_service';
-import type { LogEntry } from '@rivera/gen/rivera/rep/v1/container';
+import type { LogEntry, LogFilter } from '@rivera/gen/rivera/rep/v1/container';
 import { fromStatus } from '@rivera/kit/errors';
 import { serverStream } from '@rivera/kit/grpc/dial';
 import { Outgoing } from '../stream/outgoing.js';

@@ -41,7 +41,11 @@ export function actualLrpService(term: CurrentTerm) {
       return { actualLrps: rows.map(actualLrpToProto) };
     },
 
-    async retireActualLrp({ processGuid, index, instanceGuid }: RetireActualLrpRequest): Promise<RetireActualLrpResponse> {
+    async retireActualLrp({
+      processGuid,
+      index,
+      instanceGuid,
+    }: RetireActualLrpRequest): Promise<RetireActualLrpResponse> {
       requireText('process_guid', processGuid);
       if (index < 0) throw invalid('index', 'must be at least 0');
       await term().engine.execute((draft) => {
@@ -113,7 +117,8 @@ function isBehind(row: ActualLrpRow, after: Position): boolean {
 }
 
 function rowsOf(slot: Slot): ActualLrpRow[] {
-  const others = slot.others.length < 2 ? slot.others : [...slot.others].sort((a, b) => (a.generation < b.generation ? -1 : 1));
+  const others =
+    slot.others.length < 2 ? slot.others : [...slot.others].sort((a, b) => (a.generation < b.generation ? -1 : 1));
   return slot.ordinary === undefined ? [...others] : [slot.ordinary, ...others];
 }
 

@@ -1,6 +1,6 @@
 import { RiveraError } from '@rivera/kit/errors';
-import type { Engine } from '../engine/engine.js';
 import { Outgoing } from '../../stream/outgoing.js';
+import type { Engine } from '../engine/engine.js';
 
 const MAX_OPEN = 10_000;
 

@@ -36,7 +36,9 @@ export function cellService(term: CurrentTerm) {
       const current = term();
       const { result: row } = await current.engine.read((state) => state.cells.get(cellId));
       if (row === undefined) {
-        throw new RiveraError('CELL_NOT_FOUND', `there is no cell "${cellId}"`, { resource: { type: 'cell', name: cellId } });
+        throw new RiveraError('CELL_NOT_FOUND', `there is no cell "${cellId}"`, {
+          resource: { type: 'cell', name: cellId },
+        });
       }
       return { cell: current.cell(row) };
     },

@@ -1,4 +1,4 @@
-import { type DesiredLrp, DesiredLrpView, type DesiredLrpUpdate } from '@rivera/gen/rivera/bbs/v1/desired_lrp';
+import { type DesiredLrp, type DesiredLrpUpdate, DesiredLrpView } from '@rivera/gen/rivera/bbs/v1/desired_lrp';
 import type {
   DesireLrpRequest,
   DesireLrpResponse,

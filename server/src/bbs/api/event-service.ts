@@ -25,7 +25,8 @@ export function eventService(term: CurrentTerm) {
         },
       };
       yield* watch(source, request, AbortSignal.any([call.signal, over.signal]));
-      if (over.signal.aborted) throw new RiveraError('NOT_LEADER', 'this server no longer leads: resume at the new leader');
+      if (over.signal.aborted)
+        throw new RiveraError('NOT_LEADER', 'this server no longer leads: resume at the new leader');
     },
   };
 }

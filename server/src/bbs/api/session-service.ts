@@ -1,9 +1,9 @@
 import type { SessionRequest, SessionResponse } from '@rivera/gen/rivera/bbs/v1/session_service';
 import { RiveraError } from '@rivera/kit/errors';
 import type { CallContext } from '@rivera/kit/grpc/host';
+import { Outgoing } from '../../stream/outgoing.js';
 import { cellArrived } from '../core/cell.js';
 import { Session } from '../session/session.js';
-import { Outgoing } from '../../stream/outgoing.js';
 import type { CurrentTerm } from '../term.js';
 import { durationOf } from './from-proto.js';
 
@@ -44,7 +44,10 @@ async function open(
   }
   const { presence, incarnation } = message.value;
   if (call.peer.name !== presence.cellId) {
-    throw new RiveraError('CELL_MISMATCH', `the certificate of "${call.peer.name}" can't speak for cell "${presence.cellId}"`);
+    throw new RiveraError(
+      'CELL_MISMATCH',
+      `the certificate of "${call.peer.name}" can't speak for cell "${presence.cellId}"`,
+    );
   }
   const session = new Session(
     {

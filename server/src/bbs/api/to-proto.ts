@@ -1,8 +1,8 @@
-import { ActualLrp, type NetInfo } from '@rivera/gen/rivera/bbs/v1/actual_lrp';
+import type { ActualLrp, NetInfo } from '@rivera/gen/rivera/bbs/v1/actual_lrp';
 import { type Cell, CellState } from '@rivera/gen/rivera/bbs/v1/cell';
 import { DesiredLrp } from '@rivera/gen/rivera/bbs/v1/desired_lrp';
 import type { Domain } from '@rivera/gen/rivera/bbs/v1/domain_service';
-import { Task } from '@rivera/gen/rivera/bbs/v1/task';
+import type { Task } from '@rivera/gen/rivera/bbs/v1/task';
 import { ContainerSpec } from '@rivera/gen/rivera/recipe/v1/container';
 import type { ActualLrpRow, CellRow, DesiredLrpRow, DomainRow, TaskRow } from '../core/model.js';
 

@@ -22,7 +22,10 @@ export function callbackBody(task: TaskRow): string {
 }
 
 /** POSTs a completion; resolves with the HTTP status. @throws when nothing answered in time */
-export function deliver(task: TaskRow, options: { tls?: CallbackTls; timeoutMs: number; signal: AbortSignal }): Promise<number> {
+export function deliver(
+  task: TaskRow,
+  options: { tls?: CallbackTls; timeoutMs: number; signal: AbortSignal },
+): Promise<number> {
   const url = new URL(task.callbackUrl);
   const body = Buffer.from(callbackBody(task));
   const { tls } = options;

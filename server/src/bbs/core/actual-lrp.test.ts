@@ -28,7 +28,8 @@ beforeEach(() => {
 
 const claim = (ref: InstanceRef) => bbs.run((draft) => claimActualLrp(draft, ref));
 const run = (ref: InstanceRef, facts = RUNNING_FACTS) => bbs.run((draft) => runActualLrp(draft, ref, facts));
-const crash = (ref: InstanceRef, reason = 'Exited with status 1') => bbs.run((draft) => crashActualLrp(draft, ref, reason));
+const crash = (ref: InstanceRef, reason = 'Exited with status 1') =>
+  bbs.run((draft) => crashActualLrp(draft, ref, reason));
 const slot = (index = 0) => bbs.slot('p', index) as ActualLrpRow;
 const AUCTION_0 = { kind: 'auction-lrp', processGuid: 'p', index: 0 };
 
@@ -50,7 +51,12 @@ describe('claim', () => {
 
   it('gives a waiting slot to the first cell, and to no other', () => {
     claim(a);
-    expect(slot()).toMatchObject({ state: ActualLrpState.CLAIMED, cellId: 'cell-a', instanceGuid: 'guid-a', tagIndex: 1 });
+    expect(slot()).toMatchObject({
+      state: ActualLrpState.CLAIMED,
+      cellId: 'cell-a',
+      instanceGuid: 'guid-a',
+      tagIndex: 1,
+    });
     expect(bbs.refusal((draft) => claimActualLrp(draft, b))).toBe('ACTUAL_LRP_CANNOT_BE_CLAIMED');
   });
 

@@ -121,11 +121,9 @@ export function runActualLrp(draft: Draft, ref: InstanceRef, facts: RunningFacts
 /** A cell comes back with an instance that the BBS had given up: it is kept while nothing says that it is not wanted. */
 function runWithoutRecord(draft: Draft, ref: InstanceRef, facts: RunningFacts): ActualLrpRow {
   if (!isWanted(draft, ref.processGuid, ref.index) && draft.state.isFresh(ref.domain, draft.now)) {
-    throw new RiveraError(
-      'ACTUAL_LRP_CANNOT_BE_STARTED',
-      `cannot start ${name(ref)}: nobody desires it`,
-      { resource: { type: 'actual_lrp', name: name(ref) } },
-    );
+    throw new RiveraError('ACTUAL_LRP_CANNOT_BE_STARTED', `cannot start ${name(ref)}: nobody desires it`, {
+      resource: { type: 'actual_lrp', name: name(ref) },
+    });
   }
   return draft.putActualLrp(undefined, {
     ...NOWHERE,
@@ -217,7 +215,8 @@ export function retireActualLrp(draft: Draft, row: ActualLrpRow, reason: string)
   }
   draft.effect({ kind: 'stop-lrp', instance: row, reason });
   if (!row.retired) draft.putActualLrp(row, { ...row, retired: true, tagIndex: row.tagIndex + 1 });
-  else draft.state.due.set(dueKey.actualLrp(row.processGuid, row.index, row.generation), draft.now + draft.policy.kickMs);
+  else
+    draft.state.due.set(dueKey.actualLrp(row.processGuid, row.index, row.generation), draft.now + draft.policy.kickMs);
 }
 
 /** Its cell, or its container, is gone: the slot starts anew while it is wanted. */
@@ -295,9 +294,13 @@ function name(ref: Pick<ActualLrpRow, 'processGuid' | 'index'>): string {
 }
 
 function notFound(ref: InstanceRef): RiveraError {
-  return new RiveraError('ACTUAL_LRP_NOT_FOUND', `there is no instance ${name(ref)} with container ${ref.instanceGuid}`, {
-    resource: { type: 'actual_lrp', name: name(ref) },
-  });
+  return new RiveraError(
+    'ACTUAL_LRP_NOT_FOUND',
+    `there is no instance ${name(ref)} with container ${ref.instanceGuid}`,
+    {
+      resource: { type: 'actual_lrp', name: name(ref) },
+    },
+  );
 }
 
 function refused(

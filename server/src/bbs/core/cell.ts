@@ -31,7 +31,11 @@ export function cellArrived(draft: Draft, presence: CellPresence, incarnation: s
 }
 
 /** The cell tells of itself. */
-export function cellUpdated(draft: Draft, cellId: string, update: { evacuating: boolean; capacity?: CellCapacity }): void {
+export function cellUpdated(
+  draft: Draft,
+  cellId: string,
+  update: { evacuating: boolean; capacity?: CellCapacity },
+): void {
   const row = draft.state.cells.get(cellId);
   if (row === undefined) return;
   const presence = update.capacity === undefined ? row.presence : { ...row.presence, capacity: update.capacity };
@@ -69,7 +73,11 @@ export function cellDue(draft: Draft, cellId: string, lastSeenMs: number): void 
  * Compares what the cell holds with what the BBS believes. What the BBS believes and the cell lacks is lost. What the cell holds
  * and the BBS gave to somebody else, or nobody wants, is stopped; a slot that still waits is left to the claim that follows.
  */
-export function reconcileInventory(draft: Draft, cellId: string, inventory: Inventory): { lost: number; stopped: number } {
+export function reconcileInventory(
+  draft: Draft,
+  cellId: string,
+  inventory: Inventory,
+): { lost: number; stopped: number } {
   let lost = 0;
   let stopped = 0;
   const held = new Set(inventory.lrps.map((lrp) => lrp.instanceGuid));
@@ -110,7 +118,9 @@ export function reconcileInventory(draft: Draft, cellId: string, inventory: Inve
 export function evacuateCell(draft: Draft, cellId: string): void {
   const row = draft.state.cells.get(cellId);
   if (row === undefined || !isCellPresent(draft, cellId)) {
-    throw new RiveraError('CELL_NOT_FOUND', `there is no cell "${cellId}"`, { resource: { type: 'cell', name: cellId } });
+    throw new RiveraError('CELL_NOT_FOUND', `there is no cell "${cellId}"`, {
+      resource: { type: 'cell', name: cellId },
+    });
   }
   draft.effect({ kind: 'evacuate-cell', cellId });
   if (!row.evacuating) draft.putCell({ ...row, evacuating: true });

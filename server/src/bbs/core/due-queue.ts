@@ -43,7 +43,8 @@ export class DueQueue {
   }
 
   private dropOvertaken(): void {
-    for (let top = this.heap[0]; top !== undefined && this.dueAt.get(top.key) !== top.at; top = this.heap[0]) this.pop();
+    for (let top = this.heap[0]; top !== undefined && this.dueAt.get(top.key) !== top.at; top = this.heap[0])
+      this.pop();
   }
 
   private rebuild(): void {

@@ -1,6 +1,6 @@
-import type { RestartPolicy, UpdateStrategy } from '@rivera/gen/rivera/bbs/v1/desired_lrp';
 import type { ActualLrpPresence, ActualLrpState, NetInfo } from '@rivera/gen/rivera/bbs/v1/actual_lrp';
 import type { CellPresence } from '@rivera/gen/rivera/bbs/v1/cell';
+import type { RestartPolicy, UpdateStrategy } from '@rivera/gen/rivera/bbs/v1/desired_lrp';
 import type { PlacementObstacle, WorkRequirements } from '@rivera/gen/rivera/bbs/v1/placement';
 import type { TaskState } from '@rivera/gen/rivera/bbs/v1/task';
 import type { MetricTagValue } from '@rivera/gen/rivera/recipe/v1/container';

@@ -18,7 +18,12 @@ const start = (guid: string, cellId = 'cell-1', executionGuid = 'e1') =>
 describe('desire', () => {
   it('makes a PENDING task and asks for a placement', () => {
     const task = bbs.task('t');
-    expect(task).toMatchObject({ state: TaskState.PENDING, createdAtMs: bbs.now, updatedAtMs: bbs.now, rejectionCount: 0 });
+    expect(task).toMatchObject({
+      state: TaskState.PENDING,
+      createdAtMs: bbs.now,
+      updatedAtMs: bbs.now,
+      rejectionCount: 0,
+    });
     expect(bbs.effects).toEqual([{ kind: 'auction-task', taskGuid: 't' }]);
   });
 
@@ -197,7 +202,10 @@ describe('time', () => {
     bbs.task('t');
     start('t');
     bbs.pass(15_000);
-    expect(bbs.state.tasks.get('t')).toMatchObject({ failed: true, failureReason: 'cell disappeared before completion' });
+    expect(bbs.state.tasks.get('t')).toMatchObject({
+      failed: true,
+      failureReason: 'cell disappeared before completion',
+    });
     expect(bbs.refusal((draft) => startTask(draft, 't', 'cell-1', 'e1'))).toBe('INVALID_STATE_TRANSITION');
   });
 });

@@ -260,10 +260,14 @@ function requireAllowed(task: TaskRow, operation: TaskOperation): void {
 
 function requireHolder(task: TaskRow, by: { cellId: string; executionGuid: string }): void {
   if (task.cellId === by.cellId && task.executionGuid === by.executionGuid) return;
-  throw new RiveraError('RUNNING_ON_DIFFERENT_CELL', `task "${task.guid}" runs on cell ${task.cellId}, not ${by.cellId}`, {
-    resource: { type: 'task', name: task.guid },
-    metadata: { actual_cell: task.cellId, expected_cell: by.cellId },
-  });
+  throw new RiveraError(
+    'RUNNING_ON_DIFFERENT_CELL',
+    `task "${task.guid}" runs on cell ${task.cellId}, not ${by.cellId}`,
+    {
+      resource: { type: 'task', name: task.guid },
+      metadata: { actual_cell: task.cellId, expected_cell: by.cellId },
+    },
+  );
 }
 
 function stateName(state: TaskState): string {

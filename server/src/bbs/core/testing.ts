@@ -1,5 +1,5 @@
-import { UpdateStrategy } from '@rivera/gen/rivera/bbs/v1/desired_lrp';
 import type { CellPresence } from '@rivera/gen/rivera/bbs/v1/cell';
+import { UpdateStrategy } from '@rivera/gen/rivera/bbs/v1/desired_lrp';
 import { RiveraError } from '@rivera/kit/errors';
 import { cellArrived } from './cell.js';
 import { lookAtDue } from './converge.js';

@@ -1,5 +1,12 @@
 import type { Effect, PayloadChange, RowChange } from '../core/draft.js';
-import { type ActualLrpRow, actualLrpKey, type CellRow, type DesiredLrpRow, type DomainRow, type TaskRow } from '../core/model.js';
+import {
+  type ActualLrpRow,
+  actualLrpKey,
+  type CellRow,
+  type DesiredLrpRow,
+  type DomainRow,
+  type TaskRow,
+} from '../core/model.js';
 import type { ActualLrpChange, JournalBatch } from '../journal/journal.js';
 
 /** What one command did. Commands without changes share the revision of the one before. */

@@ -72,9 +72,11 @@ describe('durability', () => {
     database.faults = { beforeCommit: () => opened };
     void freshen(engine, 'd');
     let seen: boolean | undefined;
-    const read = engine.read((state, now) => state.isFresh('d', now)).then(({ result }) => {
-      seen = result;
-    });
+    const read = engine
+      .read((state, now) => state.isFresh('d', now))
+      .then(({ result }) => {
+        seen = result;
+      });
     await settle();
     expect(seen).toBeUndefined();
     release();

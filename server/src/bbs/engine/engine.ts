@@ -201,9 +201,13 @@ export class Engine {
     if (this.waitingRows === 0) return;
     const delayMs = this.options.clock.now() - this.waitingSinceMs;
     if (delayMs > this.limits.maxCommitDelayMs) {
-      throw new RiveraError('DATABASE_UNAVAILABLE', `the database has not answered for ${delayMs} ms: try again later`, {
-        retryDelayMs: 1000,
-      });
+      throw new RiveraError(
+        'DATABASE_UNAVAILABLE',
+        `the database has not answered for ${delayMs} ms: try again later`,
+        {
+          retryDelayMs: 1000,
+        },
+      );
     }
     if (this.waitingRows > this.limits.maxWaitingRows) {
       throw new RiveraError('TOO_MANY_REQUESTS', 'too many changes wait for the database: try again later', {

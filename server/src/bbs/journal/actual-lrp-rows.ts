@@ -43,7 +43,9 @@ export const actualLrpRows: RowCodec<ActualLrpRow> = {
       availabilityZone: reading.shared(textMember(detail.zone)),
       netInfo: detail.netInfo === undefined ? undefined : readMessage(NetInfo, detail.netInfo),
       internalRoutes: listMember(detail.internalRoutes).map(textMember),
-      metricTags: Object.fromEntries(entriesMember(detail.metricTags).map(([name, value]) => [name, textMember(value)])),
+      metricTags: Object.fromEntries(
+        entriesMember(detail.metricTags).map(([name, value]) => [name, textMember(value)]),
+      ),
       tagEpoch: textCell(cells[14]),
       tagIndex: numberCell(cells[15]),
     };

@@ -53,7 +53,9 @@ export function* upsertStatements<Row>(
 export function* deleteStatements<Row>(rows: RowCodec<Row>, keys: Iterable<readonly string[]>): Generator<string> {
   let conditions: string[] = [];
   for (const key of keys) {
-    conditions.push(key.map((literal, position) => `${sqlName(rows.keyColumns[position] ?? '')}=${literal}`).join(' AND '));
+    conditions.push(
+      key.map((literal, position) => `${sqlName(rows.keyColumns[position] ?? '')}=${literal}`).join(' AND '),
+    );
     if (conditions.length >= MAX_DELETED_KEYS) {
       yield deletion(rows, conditions);
       conditions = [];

@@ -60,7 +60,11 @@ export function journalContract(name: string, open: () => Promise<JournalStore>)
       expect(await journal.open(1)).toEqual({ revision: 0 });
       const tasks = [emptyTask('task-0'), sampleTask()];
       const desiredLrps = [emptyDesiredLrp('process-0'), sampleDesiredLrp()];
-      const actualLrps = [emptyActualLrp('process-0', 0), sampleActualLrp(), sampleActualLrp({ generation: 'instance-9' })];
+      const actualLrps = [
+        emptyActualLrp('process-0', 0),
+        sampleActualLrp(),
+        sampleActualLrp({ generation: 'instance-9' }),
+      ];
       const domains = [
         { domain: AWKWARD_TEXT, expiresAtMs: Number.MAX_SAFE_INTEGER },
         { domain: 'domain-a', expiresAtMs: 0 },
@@ -92,7 +96,9 @@ export function journalContract(name: string, open: () => Promise<JournalStore>)
       await journal.commit(sampleBatch(1, 0, { domains }));
       await journal.commit(sampleBatch(1, 1, { domains: ['a ', 'A'] }));
       const left = (await reloaded(store, 2)).domains;
-      expect(new Set(left.map((row) => row.domain))).toEqual(new Set(names.filter((each) => each !== 'a ' && each !== 'A')));
+      expect(new Set(left.map((row) => row.domain))).toEqual(
+        new Set(names.filter((each) => each !== 'a ' && each !== 'A')),
+      );
     });
 
     it('replaces what was there under the same key', async () => {
@@ -100,7 +106,9 @@ export function journalContract(name: string, open: () => Promise<JournalStore>)
       const journal = store.journal();
       await journal.open(1);
       const content = { tasks: [sampleTask()], actualLrps: [sampleActualLrp()], cells: [sampleCell()] };
-      await journal.commit(sampleBatch(1, 0, { ...content, desiredLrps: [sampleDesiredLrp()], runInfos: { p: bytes(5) } }));
+      await journal.commit(
+        sampleBatch(1, 0, { ...content, desiredLrps: [sampleDesiredLrp()], runInfos: { p: bytes(5) } }),
+      );
       const tasks = [emptyTask('task-1')];
       const desiredLrps = [emptyDesiredLrp('process-1')];
       const actualLrps = [emptyActualLrp('process-1', 2)];
@@ -114,7 +122,10 @@ export function journalContract(name: string, open: () => Promise<JournalStore>)
       const store = await open();
       const journal = store.journal();
       await journal.open(1);
-      const slots = [0, 1, 2].flatMap((index) => [sampleActualLrp({ index }), sampleActualLrp({ index, generation: 'g' })]);
+      const slots = [0, 1, 2].flatMap((index) => [
+        sampleActualLrp({ index }),
+        sampleActualLrp({ index, generation: 'g' }),
+      ]);
       await journal.commit(
         sampleBatch(1, 0, {
           tasks: [sampleTask()],
@@ -130,7 +141,11 @@ export function journalContract(name: string, open: () => Promise<JournalStore>)
         sampleBatch(1, 1, {
           tasks: ['task-1', 'never'],
           desiredLrps: ['process-1'],
-          deletedActualLrps: [sampleActualLrp({ index: 1 }), sampleActualLrp({ index: 2, generation: 'g' }), sampleActualLrp({ index: 9 })],
+          deletedActualLrps: [
+            sampleActualLrp({ index: 1 }),
+            sampleActualLrp({ index: 2, generation: 'g' }),
+            sampleActualLrp({ index: 9 }),
+          ],
           domains: ['d'],
           cells: ['cell-1'],
           taskDefinitions: { 'task-1': null },
@@ -169,7 +184,10 @@ export function journalContract(name: string, open: () => Promise<JournalStore>)
       expect(await kindOf(journal.commit(impossible))).toBe('rejected');
       const fraction = sampleBatch(1, 0, { tasks: [sampleTask()], domains: [{ domain: 'x', expiresAtMs: 0.5 }] });
       expect(await kindOf(journal.commit(fraction))).toBe('rejected');
-      const count = sampleBatch(1, 0, { tasks: [sampleTask()], desiredLrps: [sampleDesiredLrp({ instances: 2 ** 40 })] });
+      const count = sampleBatch(1, 0, {
+        tasks: [sampleTask()],
+        desiredLrps: [sampleDesiredLrp({ instances: 2 ** 40 })],
+      });
       expect(await kindOf(journal.commit(count))).toBe('rejected');
 
       await journal.commit(sampleBatch(1, 0, { domains: [{ domain: 'next', expiresAtMs: 0 }] }));
@@ -194,7 +212,10 @@ export function journalContract(name: string, open: () => Promise<JournalStore>)
       await journal.open(1);
       const large = bytes(4 * 1024 * 1024);
       await journal.commit(
-        sampleBatch(1, 0, { taskDefinitions: { large, small: bytes(256), empty: bytes(0) }, runInfos: { large: bytes(7) } }),
+        sampleBatch(1, 0, {
+          taskDefinitions: { large, small: bytes(256), empty: bytes(0) },
+          runInfos: { large: bytes(7) },
+        }),
       );
       const found = await journal.readTaskDefinitions(['small', 'missing', 'empty', 'large']);
       expect([...found.keys()].sort()).toEqual(['empty', 'large', 'small']);
@@ -209,7 +230,9 @@ export function journalContract(name: string, open: () => Promise<JournalStore>)
       const store = await open();
       const journal = store.journal();
       await journal.open(1);
-      const runInfos = Object.fromEntries(Array.from({ length: 350 }, (_, position) => [`p-${position}`, bytes(position)]));
+      const runInfos = Object.fromEntries(
+        Array.from({ length: 350 }, (_, position) => [`p-${position}`, bytes(position)]),
+      );
       await journal.commit(sampleBatch(1, 0, { runInfos }));
       expect(await journal.readRunInfos(Object.keys(runInfos))).toEqual(new Map(Object.entries(runInfos)));
     });
@@ -307,6 +330,20 @@ export function journalContract(name: string, open: () => Promise<JournalStore>)
       expect((await reloaded(store, 1)).tasks).toEqual([]);
     });
 
+    it('lets nothing through that was handed over before the same journal was opened again', async () => {
+      const store = await open();
+      const journal = store.journal();
+      await journal.open(1);
+      const first = journal.commit(sampleBatch(1, 0, {}));
+      const second = journal.commit(sampleBatch(1, 1, { tasks: [sampleTask()] })).catch((error: unknown) => error);
+      await first;
+      const { revision } = await journal.open(1);
+      const outcome = await second;
+      if (revision === 1) expect(outcome).toMatchObject({ kind: 'fenced' });
+      await journal.commit(sampleBatch(1, revision, {}));
+      expect((await reloaded(store, 2)).tasks).toHaveLength(revision - 1);
+    });
+
     it('takes a batch whose answer was lost again, without doing it twice', async () => {
       const store = await open();
       const journal = store.journal();
@@ -325,7 +362,9 @@ export function journalContract(name: string, open: () => Promise<JournalStore>)
       await journal.open(1);
       await journal.commit(sampleBatch(1, 0, {}));
       expect(await kindOf(journal.commit(sampleBatch(1, 5, { tasks: [sampleTask()] })))).toBe('fenced');
-      expect(await kindOf(journal.commit({ ...sampleBatch(1, 0, { tasks: [sampleTask()] }), revision: 9 }))).toBe('fenced');
+      expect(await kindOf(journal.commit({ ...sampleBatch(1, 0, { tasks: [sampleTask()] }), revision: 9 }))).toBe(
+        'fenced',
+      );
       expect((await reloaded(store, 2)).tasks).toEqual([]);
     });
 

@@ -1,4 +1,11 @@
-import { type ActualLrpRow, actualLrpKey, type CellRow, type DesiredLrpRow, type DomainRow, type TaskRow } from '../core/model.js';
+import {
+  type ActualLrpRow,
+  actualLrpKey,
+  type CellRow,
+  type DesiredLrpRow,
+  type DomainRow,
+  type TaskRow,
+} from '../core/model.js';
 import { type Journal, type JournalBatch, JournalError, type JournalRows } from './journal.js';
 import { assertStorable } from './storable.js';
 
@@ -62,13 +69,28 @@ export class MemoryJournal implements Journal {
     if (database.revision !== this.revision) throw new Error('load() comes before the first commit of a term');
     // Taken at once: commits of a later term don't show in the parts that follow.
     const parts: JournalRows[] = [
-      ...pages(sorted(database.domains.values(), (row) => [row.domain]), (domains) => ({ domains })),
-      ...pages(sorted(database.cells.values(), (row) => [row.cellId]), (cells) => ({ cells })),
-      ...pages(sorted(database.desiredLrps.values(), (row) => [row.processGuid]), (desiredLrps) => ({ desiredLrps })),
-      ...pages(sorted(database.actualLrps.values(), (row) => [row.processGuid, row.index, row.generation]), (actualLrps) => ({
-        actualLrps,
-      })),
-      ...pages(sorted(database.tasks.values(), (row) => [row.guid]), (tasks) => ({ tasks })),
+      ...pages(
+        sorted(database.domains.values(), (row) => [row.domain]),
+        (domains) => ({ domains }),
+      ),
+      ...pages(
+        sorted(database.cells.values(), (row) => [row.cellId]),
+        (cells) => ({ cells }),
+      ),
+      ...pages(
+        sorted(database.desiredLrps.values(), (row) => [row.processGuid]),
+        (desiredLrps) => ({ desiredLrps }),
+      ),
+      ...pages(
+        sorted(database.actualLrps.values(), (row) => [row.processGuid, row.index, row.generation]),
+        (actualLrps) => ({
+          actualLrps,
+        }),
+      ),
+      ...pages(
+        sorted(database.tasks.values(), (row) => [row.guid]),
+        (tasks) => ({ tasks }),
+      ),
     ];
     for (const part of parts) {
       await database.faults.onRead?.();
@@ -77,7 +99,9 @@ export class MemoryJournal implements Journal {
   }
 
   commit(batch: JournalBatch): Promise<void> {
-    const turn = this.previous.then(() => this.commitInTurn(batch));
+    // Taken now: a batch that was handed over before another opening belongs to the earlier one.
+    const { opening } = this;
+    const turn = this.previous.then(() => this.commitInTurn(batch, opening));
     this.previous = turn.catch(() => undefined);
     return turn;
   }
@@ -95,23 +119,23 @@ export class MemoryJournal implements Journal {
     this.opening = 0;
   }
 
-  private async commitInTurn(batch: JournalBatch): Promise<void> {
-    if (this.opening === 0) throw new JournalError('unavailable', 'the journal has not been opened');
+  private async commitInTurn(batch: JournalBatch, opening: number): Promise<void> {
+    if (opening === 0) throw new JournalError('unavailable', 'the journal has not been opened');
     const { database } = this;
     await database.faults.beforeCommit?.(batch);
-    this.apply(batch);
+    this.apply(batch, opening);
     await database.faults.afterCommit?.(batch);
   }
 
   /** Without a pause between the check and the writes. */
-  private apply(batch: JournalBatch): void {
+  private apply(batch: JournalBatch, opening: number): void {
     const { database } = this;
-    const mine = database.epoch === batch.epoch && database.opening === this.opening;
+    const mine = database.epoch === batch.epoch && database.opening === opening;
     if (mine && database.revision === batch.revision) return;
     if (!mine || database.revision !== batch.baseRevision) {
       throw fenced(
         `the database is at revision ${database.revision} of epoch ${database.epoch}.${database.opening}, ` +
-          `the batch builds on revision ${batch.baseRevision} of epoch ${batch.epoch}.${this.opening}`,
+          `the batch builds on revision ${batch.baseRevision} of epoch ${batch.epoch}.${opening}`,
       );
     }
     assertStorable(batch);

@@ -69,7 +69,10 @@ describe('the MySQL journal', () => {
     const journal = new MysqlJournal(test.database);
     await journal.open(1);
     const batch = sampleBatch(1, 0, { runInfos: { huge: new Uint8Array(40 * 1024 * 1024) } });
-    await expect(journal.commit(batch)).rejects.toMatchObject({ kind: 'rejected', message: expect.stringContaining('max_allowed_packet') });
+    await expect(journal.commit(batch)).rejects.toMatchObject({
+      kind: 'rejected',
+      message: expect.stringContaining('max_allowed_packet'),
+    });
     await journal.commit(sampleBatch(1, 0, {}));
   });
 
@@ -99,16 +102,23 @@ describe('the MySQL journal', () => {
     await empty();
     const journal = new MysqlJournal(test.database);
     await journal.open(1);
-    const rows = Array.from({ length: 5_000 }, (_, position) => emptyActualLrp(`p-${position % 1000}`, Math.floor(position / 1000)));
+    const rows = Array.from({ length: 5_000 }, (_, position) =>
+      emptyActualLrp(`p-${position % 1000}`, Math.floor(position / 1000)),
+    );
     await journal.commit(sampleBatch(1, 0, { actualLrps: rows }));
     await test.database.query('ANALYZE TABLE actual_lrps');
-    const [deletion = ''] = deleteStatements(actualLrpRows, rows.slice(0, 500).map((row) => actualLrpRows.key(row)));
+    const [deletion = ''] = deleteStatements(
+      actualLrpRows,
+      rows.slice(0, 500).map((row) => actualLrpRows.key(row)),
+    );
     expect(await planOf(deletion)).toBe('range');
     const [last] = rows.slice(-1);
     if (last === undefined) throw new Error('there are rows');
     const condition = behind(actualLrpRows.keyColumns, actualLrpRows.key({ ...last, processGuid: 'p-900' }));
-    expect(await planOf(`SELECT * FROM actual_lrps WHERE ${condition} ORDER BY process_guid, instance_index, generation LIMIT 100`)).toBe(
-      'range',
-    );
+    expect(
+      await planOf(
+        `SELECT * FROM actual_lrps WHERE ${condition} ORDER BY process_guid, instance_index, generation LIMIT 100`,
+      ),
+    ).toBe('range');
   });
 });

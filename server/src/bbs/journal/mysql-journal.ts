@@ -1,9 +1,9 @@
+import type { PoolConnection } from 'mysql2/promise';
 import { type DetailCodec, plainDetailCodec } from '../../database/detail-codec.js';
 import { classifyDatabaseError } from '../../database/errors.js';
 import type { Database } from '../../database/pool.js';
 import { sqlName, sqlString } from '../../database/sql-text.js';
 import { openSnapshot, withTransaction } from '../../database/transaction.js';
-import type { PoolConnection } from 'mysql2/promise';
 import { batchStatements } from './batch-statements.js';
 import type { BulkLimits } from './bulk-statements.js';
 import { type Journal, type JournalBatch, JournalError, type JournalRows } from './journal.js';
@@ -70,7 +70,7 @@ export class MysqlJournal implements Journal {
   }
 
   async *load(): AsyncGenerator<JournalRows> {
-    const expected = this.opened();
+    const expected = opened(this.term);
     const connection = await this.guarded(() => openSnapshot(this.database));
     try {
       const found = await this.guarded(() => this.readTerm(connection));
@@ -88,7 +88,9 @@ export class MysqlJournal implements Journal {
   }
 
   commit(batch: JournalBatch): Promise<void> {
-    const turn = this.previous.then(() => this.guarded(() => this.commitInTurn(batch)));
+    // Taken now: a batch that was handed over before another opening belongs to the earlier one.
+    const { term } = this;
+    const turn = this.previous.then(() => this.guarded(() => this.commitInTurn(batch, term)));
     this.previous = turn.catch(() => undefined);
     return turn;
   }
@@ -106,8 +108,8 @@ export class MysqlJournal implements Journal {
     this.term = undefined;
   }
 
-  private async commitInTurn(batch: JournalBatch): Promise<void> {
-    const { opening } = this.opened();
+  private async commitInTurn(batch: JournalBatch, term: Term | undefined): Promise<void> {
+    const { opening } = opened(term);
     this.limits ??= await this.readLimits();
     const limits = this.limits;
     await withTransaction(this.database, async (connection) => {
@@ -145,9 +147,13 @@ export class MysqlJournal implements Journal {
   }
 
   private async readTerm(connection: PoolConnection): Promise<Term> {
-    const rows = await this.database.run<Term[]>(connection, 'SELECT epoch, opening, revision FROM bbs_term WHERE id = 1');
+    const rows = await this.database.run<Term[]>(
+      connection,
+      'SELECT epoch, opening, revision FROM bbs_term WHERE id = 1',
+    );
     const [term] = rows;
-    if (term === undefined) throw new JournalError('unavailable', 'the database has no row in bbs_term; has it been migrated?');
+    if (term === undefined)
+      throw new JournalError('unavailable', 'the database has no row in bbs_term; has it been migrated?');
     return term;
   }
 
@@ -162,7 +168,10 @@ export class MysqlJournal implements Journal {
     const found = new Map<string, Uint8Array>();
     const reading = newReading(this.codec);
     for (let start = 0; start < guids.length; start += PAYLOADS_PER_READ) {
-      const keys = guids.slice(start, start + PAYLOADS_PER_READ).map(sqlString).join(',');
+      const keys = guids
+        .slice(start, start + PAYLOADS_PER_READ)
+        .map(sqlString)
+        .join(',');
       const sql = `SELECT ${rows.columns.map(sqlName).join(',')} FROM ${sqlName(rows.table)} WHERE ${sqlName(rows.keyColumns[0] ?? '')} IN (${keys})`;
       const cells = await this.database.withConnection((connection) => this.database.rows(connection, sql));
       for (const each of cells) {
@@ -171,11 +180,6 @@ export class MysqlJournal implements Journal {
       }
     }
     return found;
-  }
-
-  private opened(): Term {
-    if (this.term === undefined) throw new JournalError('unavailable', 'the journal has not been opened');
-    return this.term;
   }
 
   /** Every failure of the database leaves as a JournalError. */
@@ -189,6 +193,11 @@ export class MysqlJournal implements Journal {
       throw new JournalError(refused ? 'rejected' : 'unavailable', message, { cause: error });
     }
   }
+}
+
+function opened(term: Term | undefined): Term {
+  if (term === undefined) throw new JournalError('unavailable', 'the journal has not been opened');
+  return term;
 }
 
 function fenced(why: string): JournalError {

@@ -124,7 +124,12 @@ export function sampleActualLrp(overrides: Partial<ActualLrpRow> = {}): ActualLr
     crashReason: AWKWARD_TEXT,
     placementError: 'insufficient resources: memory',
     obstacles: [
-      PlacementObstacle.fromPartial({ kind: 'memory', description: 'too little', cells: 12, exampleCellIds: ['cell-1'] }),
+      PlacementObstacle.fromPartial({
+        kind: 'memory',
+        description: 'too little',
+        cells: 12,
+        exampleCellIds: ['cell-1'],
+      }),
     ],
     nextRestartAtMs: NOW_MS + 30_000,
     retired: true,

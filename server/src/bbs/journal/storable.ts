@@ -43,7 +43,10 @@ export function assertStorable(batch: JournalBatch): void {
 function identifiers(...texts: string[]): void {
   for (const text of texts) {
     if (text.length * 3 > MAX_IDENTIFIER_BYTES && Buffer.byteLength(text) > MAX_IDENTIFIER_BYTES) {
-      throw new JournalError('rejected', `an identifier has more than ${MAX_IDENTIFIER_BYTES} bytes: ${text.slice(0, 80)}…`);
+      throw new JournalError(
+        'rejected',
+        `an identifier has more than ${MAX_IDENTIFIER_BYTES} bytes: ${text.slice(0, 80)}…`,
+      );
     }
   }
 }

@@ -2,8 +2,8 @@ import { ActualLrpState } from '@rivera/gen/rivera/bbs/v1/actual_lrp';
 import type { WorkRequirements } from '@rivera/gen/rivera/bbs/v1/placement';
 import type {
   LrpAuction,
-  PlaceResponse,
   PlacementResult,
+  PlaceResponse,
   TaskAuction,
   WorkBatch,
   WorkKey,
@@ -11,13 +11,13 @@ import type {
 import { TaskState } from '@rivera/gen/rivera/bbs/v1/task';
 import { RiveraError } from '@rivera/kit/errors';
 import type { Logger } from '@rivera/kit/log';
+import { Outgoing } from '../../stream/outgoing.js';
 import { failPlacement } from '../core/actual-lrp.js';
 import type { Effect, RowChange } from '../core/draft.js';
 import type { State } from '../core/state.js';
 import { rejectTask } from '../core/task.js';
 import type { Commit } from '../engine/batch.js';
 import type { Engine } from '../engine/engine.js';
-import { Outgoing } from '../../stream/outgoing.js';
 
 const ITEMS_PER_BATCH = 2_000;
 const MAX_WAITING_BATCHES = 4_096;
@@ -39,7 +39,10 @@ export class PlacementHub {
   /** Opens the stream of an auctioneer; an earlier one ends. @throws STALE_EPOCH for one that was deposed */
   connect(id: string, epoch: number): Outgoing<PlaceResponse> {
     if (epoch < this.highestEpoch) {
-      throw new RiveraError('STALE_EPOCH', `auctioneer "${id}" has epoch ${epoch}; ${this.highestEpoch} has begun already`);
+      throw new RiveraError(
+        'STALE_EPOCH',
+        `auctioneer "${id}" has epoch ${epoch}; ${this.highestEpoch} has begun already`,
+      );
     }
     this.highestEpoch = epoch;
     this.auctioneer?.outgoing.end(new RiveraError('SESSION_REPLACED', `auctioneer "${id}" has taken over`));

@@ -70,4 +70,3 @@ function toCommand(effect: Effect): { cellId: string; command: CellCommand } | u
       return undefined;
   }
 }
-

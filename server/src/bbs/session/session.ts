@@ -10,12 +10,12 @@ import type {
 import { TaskDefinition } from '@rivera/gen/rivera/bbs/v1/task';
 import { RiveraError } from '@rivera/kit/errors';
 import type { Logger } from '@rivera/kit/log';
+import type { Outgoing } from '../../stream/outgoing.js';
 import { fullDesiredLrpToProto } from '../api/to-proto.js';
 import { cellUpdated, reconcileInventory } from '../core/cell.js';
 import type { Engine } from '../engine/engine.js';
 import type { PayloadCache } from '../payload-cache.js';
 import { digestOfCell } from './digest.js';
-import type { Outgoing } from '../../stream/outgoing.js';
 import { applyTransition, type Speaker, wantedPayload } from './transition.js';
 
 const MAX_TRANSITIONS_PER_BATCH = 1_000;
@@ -150,7 +150,10 @@ export class Session {
     const believed = digestOfCell(this.context.engine.state, this.speaker.cellId);
     if (believed.digest === heartbeat.digest && believed.count === heartbeat.count) return;
     this.inventoryRequests++;
-    this.context.log.info({ cell: this.speaker.cellId, believed, heartbeat }, 'digests differ: asking for the inventory');
+    this.context.log.info(
+      { cell: this.speaker.cellId, believed, heartbeat },
+      'digests differ: asking for the inventory',
+    );
     this.send({ message: { $case: 'inventoryRequest', value: { requestId: this.inventoryRequests } } });
   }
 
@@ -191,4 +194,3 @@ function refuse(ack: TransitionAck, reason: 'DESIRED_LRP_NOT_FOUND' | 'TASK_NOT_
   ack.message = message;
   ack.shouldStart = false;
 }
-

@@ -78,7 +78,8 @@ function reference(speaker: Speaker, said: { key: ActualLrpKey | undefined; inst
   const { processGuid, index, domain } = said.key;
   if (processGuid === '') throw invalid('key.process_guid', 'is required');
   if (index < 0) throw invalid('key.index', 'must be at least 0');
-  if (said.instanceGuid === '' || said.instanceGuid.length > 255) throw invalid('instance_guid', 'must have 1..255 characters');
+  if (said.instanceGuid === '' || said.instanceGuid.length > 255)
+    throw invalid('instance_guid', 'must have 1..255 characters');
   return { processGuid, index, domain, instanceGuid: said.instanceGuid, cellId: speaker.cellId };
 }
 

@@ -84,7 +84,10 @@ export class ChangeLog {
   read(position: number, limit: number): LoggedChange[] {
     const offset = position - this.firstPosition;
     if (offset < 0) {
-      throw new RiveraError('WATCHER_TOO_SLOW', 'this watcher fell too far behind: resume, or start again with a snapshot');
+      throw new RiveraError(
+        'WATCHER_TOO_SLOW',
+        'this watcher fell too far behind: resume, or start again with a snapshot',
+      );
     }
     return this.entries.slice(offset, offset + limit);
   }

@@ -11,7 +11,12 @@ export function eventsOf(change: RowChange, commit: Pick<Commit, 'revision' | 't
   if (event === undefined) return [];
   const crashed = change.kind === 'actual-lrp' ? crashOf(change) : undefined;
   const at = { revision: commit.revision, time: new Date(commit.timeMs) };
-  return crashed === undefined ? [{ ...at, event }] : [{ ...at, event: crashed }, { ...at, event }];
+  return crashed === undefined
+    ? [{ ...at, event }]
+    : [
+        { ...at, event: crashed },
+        { ...at, event },
+      ];
 }
 
 /** What a change is about; undefined: nobody can watch it. */
@@ -52,7 +57,10 @@ function eventOf(change: RowChange): Event['event'] {
     case 'actual-lrp': {
       const { before, after } = change;
       if (before && after) {
-        return { $case: 'actualLrpChanged', value: { before: actualLrpToProto(before), after: actualLrpToProto(after) } };
+        return {
+          $case: 'actualLrpChanged',
+          value: { before: actualLrpToProto(before), after: actualLrpToProto(after) },
+        };
       }
       if (after) return { $case: 'actualLrpCreated', value: { actualLrp: actualLrpToProto(after) } };
       return before && { $case: 'actualLrpRemoved', value: { actualLrp: actualLrpToProto(before) } };
@@ -71,7 +79,8 @@ function crashOf(change: { before: ActualLrpRow | undefined; after: ActualLrpRow
   const { before, after } = change;
   if (before === undefined || after === undefined || before.instanceGuid === '') return undefined;
   const crashed = after.state === ActualLrpState.CRASHED || after.state === ActualLrpState.UNCLAIMED;
-  if (!crashed || (after.crashCount === before.crashCount && after.crashReason === before.crashReason)) return undefined;
+  if (!crashed || (after.crashCount === before.crashCount && after.crashReason === before.crashReason))
+    return undefined;
   return {
     $case: 'actualLrpCrashed',
     value: {

@@ -1,4 +1,4 @@
-import type { WatchRequest, WatchResponse, SnapshotRecord } from '@rivera/gen/rivera/bbs/v1/event_service';
+import type { SnapshotRecord, WatchRequest, WatchResponse } from '@rivera/gen/rivera/bbs/v1/event_service';
 import { RiveraError } from '@rivera/kit/errors';
 import { actualLrpToProto, desiredLrpToProto, taskToProto } from '../api/to-proto.js';
 import type { RowChange } from '../core/draft.js';
@@ -21,7 +21,11 @@ export interface WatchSource {
 }
 
 /** Serves one watcher: the snapshot if it wants one, then every matching change, heartbeats between. */
-export async function* watch(source: WatchSource, request: WatchRequest, signal: AbortSignal): AsyncGenerator<WatchResponse> {
+export async function* watch(
+  source: WatchSource,
+  request: WatchRequest,
+  signal: AbortSignal,
+): AsyncGenerator<WatchResponse> {
   const filter = new WatchFilter(request);
   let position: number;
   if (request.snapshot) {
@@ -30,7 +34,8 @@ export async function* watch(source: WatchSource, request: WatchRequest, signal:
     yield* snapshot(source, changes, signal);
     yield response({ snapshotComplete: true, revision });
   } else {
-    position = request.resumeToken === '' ? source.log.endPosition : source.log.positionAfter(parse(request.resumeToken));
+    position =
+      request.resumeToken === '' ? source.log.endPosition : source.log.positionAfter(parse(request.resumeToken));
     yield response({ revision: request.resumeToken === '' ? source.log.lastRevision : parse(request.resumeToken) });
   }
   while (!signal.aborted) {

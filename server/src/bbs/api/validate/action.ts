@@ -1,5 +1,11 @@
 import type { Duration } from '@rivera/gen/google/protobuf/duration';
-import type { Action, Check, CheckDefinition, DownloadAction, EnvironmentVariable } from '@rivera/gen/rivera/recipe/v1/action';
+import type {
+  Action,
+  Check,
+  CheckDefinition,
+  DownloadAction,
+  EnvironmentVariable,
+} from '@rivera/gen/rivera/recipe/v1/action';
 import { checkText, type Violations } from './violations.js';
 
 const MAX_DEPTH = 32;

@@ -1,9 +1,9 @@
 import {
   type ContainerSpec,
+  type ImageLayer,
   ImageLayer_DigestAlgorithm,
   ImageLayer_LayerType,
   ImageLayer_MediaType,
-  type ImageLayer,
   type MetricTagValue,
   MetricTagValue_DynamicValue,
   type Sidecar,
@@ -29,7 +29,8 @@ export function checkContainer(violations: Violations, field: string, container:
   checkEnvironment(violations, `${field}.environment_variables`, container.environmentVariables);
   checkMetricTags(violations, `${field}.metric_tags`, container.metricTags);
   checkLists(violations, field, container);
-  for (const [i, rule] of container.egressRules.entries()) checkEgressRule(violations, `${field}.egress_rules[${i}]`, rule);
+  for (const [i, rule] of container.egressRules.entries())
+    checkEgressRule(violations, `${field}.egress_rules[${i}]`, rule);
   for (const [i, dependency] of container.cachedDependencies.entries()) {
     checkDownload(violations, `${field}.cached_dependencies[${i}]`, dependency);
   }
@@ -106,8 +107,16 @@ function checkImageLayer(violations: Violations, field: string, layer: ImageLaye
 
 function checkCredentials(violations: Violations, field: string, container: ContainerSpec): void {
   const { imageUsername, imagePassword } = container;
-  violations.check(imagePassword === '' || imageUsername !== '', `${field}.image_username`, 'is required with image_password');
-  violations.check(imageUsername === '' || imagePassword !== '', `${field}.image_password`, 'is required with image_username');
+  violations.check(
+    imagePassword === '' || imageUsername !== '',
+    `${field}.image_username`,
+    'is required with image_password',
+  );
+  violations.check(
+    imageUsername === '' || imagePassword !== '',
+    `${field}.image_password`,
+    'is required with image_username',
+  );
 }
 
 function checkVolumes(violations: Violations, field: string, container: ContainerSpec): void {
@@ -127,5 +136,9 @@ function checkVolumes(violations: Violations, field: string, container: Containe
     const confined = file.path !== '' && !file.path.startsWith('/') && !file.path.split('/').includes('..');
     violations.check(confined, `${field}.volume_mounted_files[${i}].path`, 'must be a relative path without ".."');
   }
-  violations.check(bytes <= MAX_FILES_BYTES, `${field}.volume_mounted_files`, 'must have at most 1 MiB of content together');
+  violations.check(
+    bytes <= MAX_FILES_BYTES,
+    `${field}.volume_mounted_files`,
+    'must have at most 1 MiB of content together',
+  );
 }

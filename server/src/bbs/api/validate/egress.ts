@@ -30,7 +30,11 @@ export function checkEgressRule(violations: Violations, field: string, rule: Sec
   }
   if (rule.portRange) {
     const { start, end } = rule.portRange;
-    violations.check(start >= 1 && start <= end && end <= 65_535, `${field}.port_range`, 'must be within 1..65535, start first');
+    violations.check(
+      start >= 1 && start <= end && end <= 65_535,
+      `${field}.port_range`,
+      'must be within 1..65535, start first',
+    );
   }
   violations.check(rule.destinations.length > 0, `${field}.destinations`, 'must have at least one');
   for (const [i, destination] of rule.destinations.entries()) {

@@ -114,5 +114,7 @@ function isJson(text: string): boolean {
 
 function isEmpty(update: DesiredLrpUpdate): boolean {
   const { instances, routes, annotation, metricTags, imageUsername, imagePassword } = update;
-  return [instances, routes, annotation, metricTags, imageUsername, imagePassword].every((member) => member === undefined);
+  return [instances, routes, annotation, metricTags, imageUsername, imagePassword].every(
+    (member) => member === undefined,
+  );
 }

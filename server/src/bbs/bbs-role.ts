@@ -1,0 +1,143 @@
+import type { Clock } from '@rivera/kit/clock';
+import { RiveraError } from '@rivera/kit/errors';
+import type { GrpcHost } from '@rivera/kit/grpc/host';
+import type { Logger } from '@rivera/kit/log';
+import type { Candidate } from '../locket/election.js';
+import type { CallbackTls } from './callbacks/deliver.js';
+import { type BbsConfig, policyOf } from './config.js';
+import { DEFAULT_CONVERGER_OPTIONS } from './converger.js';
+import { Engine } from './engine/engine.js';
+import { type Journal, JournalError } from './journal/journal.js';
+import { addBbsServices } from './services.js';
+import { BbsTerm } from './term.js';
+
+export interface BbsRoleOptions {
+  readonly config: BbsConfig;
+  readonly journal: Journal;
+  readonly host: GrpcHost;
+  readonly clock: Clock;
+  readonly log: Logger;
+  /** For the lease `bbs`; started after this role and closed after it. */
+  readonly candidate: Pick<Candidate, 'onAcquired' | 'onLost' | 'holderAddress' | 'epoch' | 'resign'>;
+  readonly callbackTls?: CallbackTls;
+}
+
+const REOPEN_MS = 500;
+
+/**
+ * The BBS of one server: it stands by until it wins the lease, then leads for a term. A term that fails for another reason than
+ * a lost lease is begun again, with everything loaded anew.
+ */
+export class BbsRole {
+  private readonly services: string[];
+  private current: BbsTerm | undefined;
+  private opening: Promise<void> = Promise.resolve();
+  /** Epoch of the lease while it is held. */
+  private epoch: number | undefined;
+
+  constructor(private readonly options: BbsRoleOptions) {
+    this.services = addBbsServices(options.host, () => this.term());
+    this.setServing(false);
+    options.candidate.onAcquired(({ epoch }) => this.lead(epoch));
+    options.candidate.onLost(() => this.standBy(new RiveraError('NOT_LEADER', 'this server has lost its lease')));
+  }
+
+  /** The current term. @throws NOT_LEADER with the leader's address when it is known */
+  term(): BbsTerm {
+    if (this.current !== undefined) return this.current;
+    const leader = this.options.candidate.holderAddress();
+    throw new RiveraError(
+      'NOT_LEADER',
+      leader === undefined ? 'no server leads at the moment: try again' : `this server stands by; ${leader} leads`,
+      { retryDelayMs: 250, ...(leader !== undefined && { metadata: { leader_address: leader } }) },
+    );
+  }
+
+  get leading(): boolean {
+    return this.current !== undefined;
+  }
+
+  /** Commits what was accepted and ends all streams; whoever closes the candidate then lets another server lead. */
+  async close(): Promise<void> {
+    this.epoch = undefined;
+    const term = this.current;
+    this.current = undefined;
+    this.setServing(false);
+    if (term !== undefined) {
+      await Promise.race([term.engine.durable().catch(() => undefined), this.options.clock.sleep(2_000)]);
+      term.close(new RiveraError('SHUTTING_DOWN', 'this server is closing'));
+    }
+    await this.opening;
+    await this.options.journal.close();
+  }
+
+  private lead(epoch: number): void {
+    this.epoch = epoch;
+    this.opening = this.opening.then(() => this.open(epoch));
+  }
+
+  private async open(epoch: number): Promise<void> {
+    const { journal, clock, log, config } = this.options;
+    while (this.epoch === epoch && this.current === undefined) {
+      const startedAtMs = clock.now();
+      try {
+        const engine = await Engine.open({ journal, epoch, policy: policyOf(config), clock, log });
+        if (this.epoch !== epoch) return engine.close();
+        this.begin(engine, epoch);
+        const { tasks, desiredLrps, actualLrpCount } = engine.state;
+        const counts = { tasks: tasks.size, desiredLrps: desiredLrps.size, actualLrps: actualLrpCount };
+        log.info({ epoch, revision: engine.durableRevision, tookMs: clock.now() - startedAtMs, ...counts }, 'leading');
+      } catch (error) {
+        if (error instanceof JournalError && error.kind === 'fenced') {
+          log.error({ err: error, epoch }, 'another server has begun a later term: standing by');
+          this.epoch = undefined;
+          this.options.candidate.resign();
+          return;
+        }
+        log.warn({ err: error, epoch }, 'the term could not begin: trying again');
+        await clock.sleep(REOPEN_MS);
+      }
+    }
+  }
+
+  private begin(engine: Engine, epoch: number): void {
+    const { journal, clock, log, config, callbackTls } = this.options;
+    const term = new BbsTerm({
+      engine,
+      journal,
+      clock,
+      log,
+      callbacks: {
+        concurrency: config.callbackConcurrency,
+        timeoutMs: config.callbackTimeout,
+        ...(callbackTls && { tls: callbackTls }),
+      },
+      converger: { ...DEFAULT_CONVERGER_OPTIONS, auditIntervalMs: config.auditInterval },
+      payloadCacheBytes: config.payloadCache,
+      changeLogCapacity: config.changeLogCapacity,
+    });
+    this.current = term;
+    term.start();
+    this.setServing(true);
+    void engine.over.then((reason) => {
+      if (this.current !== term) return;
+      this.standBy(reason);
+      // Memory could not follow the database: the lease is still ours, so the next engine reads everything anew.
+      if (this.epoch === epoch) this.lead(epoch);
+    });
+  }
+
+  private standBy(reason: Error): void {
+    if (reason instanceof RiveraError && reason.reason === 'NOT_LEADER') this.epoch = undefined;
+    const term = this.current;
+    this.current = undefined;
+    this.setServing(false);
+    if (term === undefined) return;
+    this.options.log.warn({ err: reason }, 'standing by');
+    term.close(new RiveraError('NOT_LEADER', 'this server no longer leads', { cause: reason }));
+  }
+
+  private setServing(serving: boolean): void {
+    for (const service of this.services) this.options.host.setServing(service, serving);
+  }
+}

@@ -1,0 +1,57 @@
+import { z } from 'zod';
+import { auctionConfig } from './auction/config.js';
+import { bbsConfig } from './bbs/config.js';
+
+const ROLES = ['bbs', 'auction', 'access', 'locket'] as const;
+
+/** Configuration of a server. */
+export const serverConfig = z.object({
+  name: z
+    .string()
+    .min(1)
+    .max(200)
+    .default('server')
+    .describe('Name of this server in leases and logs; need not be unique'),
+  listen: z.string().default('0.0.0.0:8889').describe('host:port of all gRPC services'),
+  advertise: z
+    .string()
+    .default('')
+    .describe(
+      'host:port that clients, cells and other servers reach this server at; empty: as listen, with the port in use',
+    ),
+  servers: z
+    .array(z.string())
+    .default([])
+    .describe('host:port of all servers, for the roles here that need the active BBS; empty: this one'),
+  roles: z
+    .array(z.enum(ROLES))
+    .min(1)
+    .default([...ROLES])
+    .describe('What this server does: bbs, auction, access, locket'),
+  database: z
+    .object({
+      url: z
+        .string()
+        .regex(/^mysql:\/\//, 'must be a URL mysql://USER:PASSWORD@HOST:PORT/DATABASE')
+        .describe('MySQL or MariaDB: mysql://USER:PASSWORD@HOST:PORT/DATABASE; a unix socket as ?socketPath=PATH'),
+    })
+    .describe('Where the state is kept'),
+  tls: z
+    .object({
+      ca: z.string().min(1).describe('Certificate authority, PEM file'),
+      cert: z.string().min(1).describe("The server's certificate, PEM file"),
+      key: z.string().min(1).describe("The server's key, PEM file"),
+    })
+    .describe('Identity of this server'),
+  bbs: bbsConfig.prefault({}).describe('The BBS'),
+  auction: auctionConfig.prefault({}).describe('The auction'),
+  log: z
+    .object({
+      level: z.enum(['debug', 'info', 'warn', 'error']).default('info').describe('Least level that is written'),
+      pretty: z.boolean().default(false).describe('For people instead of JSON lines'),
+    })
+    .prefault({})
+    .describe('Logging'),
+});
+
+export type ServerConfig = z.infer<typeof serverConfig>;

@@ -1,0 +1,161 @@
+import { createServer } from 'node:net';
+import { networkInterfaces } from 'node:os';
+import { AccessServiceService } from '@rivera/gen/rivera/access/v1/access_service';
+import { LocketServiceService } from '@rivera/gen/rivera/locket/v1/locket_service';
+import { systemClock } from '@rivera/kit/clock';
+import { GrpcHost } from '@rivera/kit/grpc/host';
+import type { Logger } from '@rivera/kit/log';
+import { type Identity, loadIdentity } from '@rivera/kit/tls/identity';
+import { connect } from '@rivera/sdk/client';
+import { accessService } from './access/access-service.js';
+import { CellClients } from './access/cell-clients.js';
+import { Directory } from './access/directory.js';
+import { LogReader } from './access/logs.js';
+import { AUCTIONEER_LEASE_KEY, AuctionRole } from './auction/auction-role.js';
+import { BbsRole } from './bbs/bbs-role.js';
+import { MysqlJournal } from './bbs/journal/mysql-journal.js';
+import type { ServerConfig } from './config.js';
+import { migrate } from './database/migrations.js';
+import { Database } from './database/pool.js';
+import { Candidate } from './locket/election.js';
+import type { LeaseStore } from './locket/lease-store.js';
+import { LOCKET_ACCESS, LocketService } from './locket/locket-service.js';
+import { MysqlLeaseStore } from './locket/mysql-lease-store.js';
+
+export { type ServerConfig, serverConfig } from './config.js';
+
+/** A server that runs. */
+export interface RunningServer {
+  /** host:port that it is reached at. */
+  readonly address: string;
+  /** Whether it is the active BBS at the moment. */
+  leading(): boolean;
+  /** Hands over, ends all calls, lets go of the database. */
+  close(): Promise<void>;
+}
+
+const MAX_MESSAGE_BYTES = 16 * 1024 * 1024;
+const BBS_LEASE_KEY = 'bbs';
+
+/** What is to be closed, last opened first. */
+type Closers = (() => Promise<void> | void)[];
+
+/** Runs the roles that the configuration names. @throws when the database or the identity is not usable */
+export async function runServer(config: ServerConfig, log: Logger): Promise<RunningServer> {
+  const closers: Closers = [];
+  const close = async () => {
+    for (let step = closers.pop(); step !== undefined; step = closers.pop()) await step();
+  };
+  try {
+    const identity = await loadIdentity(config.tls);
+    const database = new Database({ url: config.database.url });
+    closers.push(() => database.close());
+    const migrated = await migrate(database);
+    if (migrated.from !== migrated.to) log.info(migrated, 'database migrated');
+    const leases = openLeases(config, closers);
+    const host = new GrpcHost({ identity, logger: log, maxMessageBytes: MAX_MESSAGE_BYTES });
+    const listen = await withPort(config.listen);
+    const address = config.advertise || reachable(listen);
+    const servers = config.servers.length > 0 ? config.servers : [address];
+    const roles = new Set(config.roles);
+    const candidates: Candidate[] = [];
+    const candidate = (key: string) => {
+      const { name, bbs } = config;
+      const stands = new Candidate({ store: leases, key, name, address, ttlMs: bbs.leaseTtl, clock: systemClock, log });
+      candidates.push(stands);
+      closers.push(() => stands.close());
+      return stands;
+    };
+    let bbs: BbsRole | undefined;
+    if (roles.has('bbs')) {
+      const journal = new MysqlJournal(database);
+      const role = new BbsRole({
+        config: config.bbs,
+        candidate: candidate(BBS_LEASE_KEY),
+        journal,
+        host,
+        clock: systemClock,
+        log: log.child({ role: 'bbs' }),
+        callbackTls: identity,
+      });
+      bbs = role;
+      closers.push(() => role.close());
+    }
+    if (roles.has('auction')) {
+      const role = new AuctionRole({
+        config: config.auction,
+        identity,
+        host,
+        lease: candidate(AUCTIONEER_LEASE_KEY),
+        advertiseAddress: address,
+        bbsAddresses: servers,
+        log: log.child({ role: 'auction' }),
+      });
+      role.start();
+      closers.push(() => role.close());
+    }
+    if (roles.has('locket')) addLocket(host, leases);
+    if (roles.has('access')) addAccess(host, identity, servers, closers);
+    await host.listen(listen);
+    closers.push(() => host.close());
+    for (const stands of candidates) stands.start();
+    log.info({ address, roles: config.roles }, 'server listens');
+    return { address, leading: () => bbs?.leading === true, close };
+  } catch (error) {
+    await close();
+    throw error;
+  }
+}
+
+/** Renewals must not queue behind bulk writes, nor hang as long as those may. */
+function openLeases(config: ServerConfig, closers: Closers): LeaseStore {
+  const { url } = config.database;
+  const database = new Database({ url, connections: 4, queryTimeoutMs: Math.floor(config.bbs.leaseTtl / 4) });
+  closers.push(() => database.close());
+  return new MysqlLeaseStore(database);
+}
+
+function addLocket(host: GrpcHost, leases: LeaseStore): void {
+  host.add(LocketServiceService, new LocketService(leases, systemClock), LOCKET_ACCESS);
+}
+
+function addAccess(host: GrpcHost, identity: Identity, servers: readonly string[], closers: Closers): void {
+  const { caPem: ca, certPem: cert, keyPem: key } = identity;
+  const client = connect({ servers, tls: { ca, cert, key } });
+  const cells = new CellClients(identity);
+  closers.push(() => {
+    cells.close();
+    client.close();
+  });
+  const directory = new Directory(client);
+  host.add(AccessServiceService, accessService(directory, cells, new LogReader(directory, cells)), {
+    default: ['client', 'server'],
+    methods: { readLogs: ['client', 'reader', 'server'] },
+  });
+}
+
+/** host:port with a free port in place of 0: the address must be known before anybody listens, as leases carry it. */
+async function withPort(listen: string): Promise<string> {
+  if (!listen.endsWith(':0')) return listen;
+  const host = listen.slice(0, -2);
+  const port = await new Promise<number>((resolve, reject) => {
+    const probe = createServer();
+    probe.once('error', reject);
+    probe.listen(0, host, () => {
+      const address = probe.address();
+      probe.close(() => resolve(typeof address === 'object' && address !== null ? address.port : 0));
+    });
+  });
+  return `${host}:${port}`;
+}
+
+/** An address that others can use, where the one listened on means "all of this machine's". */
+function reachable(listen: string): string {
+  const separator = listen.lastIndexOf(':');
+  const host = listen.slice(0, separator);
+  if (host !== '0.0.0.0' && host !== '[::]' && host !== '') return listen;
+  const outside = Object.values(networkInterfaces())
+    .flatMap((addresses) => addresses ?? [])
+    .find((address) => address.family === 'IPv4' && !address.internal);
+  return `${outside?.address ?? '127.0.0.1'}${listen.slice(separator)}`;
+}
