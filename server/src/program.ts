@@ -11,13 +11,14 @@ import { accessService } from './access/access-service.js';
 import { CellClients } from './access/cell-clients.js';
 import { Directory } from './access/directory.js';
 import { LogReader } from './access/logs.js';
-import { AUCTIONEER_LEASE_KEY, AuctionRole } from './auction/auction-role.js';
+import { AuctionRole } from './auction/auction-role.js';
 import { BbsRole } from './bbs/bbs-role.js';
 import { MysqlJournal } from './bbs/journal/mysql-journal.js';
 import type { ServerConfig } from './config.js';
 import { migrate } from './database/migrations.js';
 import { Database } from './database/pool.js';
 import { Candidate } from './locket/election.js';
+import { AUCTIONEER_LEASE_KEY, BBS_LEASE_KEY } from './locket/keys.js';
 import type { LeaseStore } from './locket/lease-store.js';
 import { LOCKET_ACCESS, LocketService } from './locket/locket-service.js';
 import { MysqlLeaseStore } from './locket/mysql-lease-store.js';
@@ -35,7 +36,7 @@ export interface RunningServer {
 }
 
 const MAX_MESSAGE_BYTES = 16 * 1024 * 1024;
-const BBS_LEASE_KEY = 'bbs';
+
 
 /** What is to be closed, last opened first. */
 type Closers = (() => Promise<void> | void)[];

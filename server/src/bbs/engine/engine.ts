@@ -1,6 +1,8 @@
 import { randomBytes } from 'node:crypto';
+import { TaskState } from '@rivera/gen/rivera/bbs/v1/task';
 import type { Clock } from '@rivera/kit/clock';
 import { RiveraError } from '@rivera/kit/errors';
+import { failpoint, failpointsArmed } from '@rivera/kit/failpoint';
 import type { Logger } from '@rivera/kit/log';
 import { Draft } from '../core/draft.js';
 import type { Policy } from '../core/policy.js';
@@ -122,7 +124,7 @@ export class Engine {
   apply<T>(decide: (draft: Draft) => T): T {
     this.requireOpen();
     const now = this.now();
-    const draft = new Draft(this.state, { now, newEpoch: this.options.newEpoch ?? randomEpoch });
+    const draft = new Draft(this.state, { now, newEpoch: this.options.newEpoch ?? countedEpoch });
     let result: T;
     try {
       result = decide(draft);
@@ -249,7 +251,9 @@ export class Engine {
     const commits = this.takeBatch();
     const revision = (commits[commits.length - 1] as Commit).revision;
     if (revision > this.durableRevisionValue) {
+      passTaskPoints('before', commits);
       await this.commitWithRetries(toJournalBatch(this.options.epoch, this.durableRevisionValue, commits));
+      passTaskPoints('after', commits);
     }
     if (this.failure !== undefined) return;
     this.durableRevisionValue = revision;
@@ -294,6 +298,20 @@ export class Engine {
   }
 }
 
-function randomEpoch(): string {
-  return randomBytes(8).toString('hex');
+/** Names that never repeat: one random part per process, and a count. */
+const processPart = randomBytes(6).toString('hex');
+let epochs = 0;
+
+function countedEpoch(): string {
+  return `${processPart}-${(++epochs).toString(36)}`;
+}
+
+/** Fail points around the commit of a Task's change of state, e.g. `bbs.before-task-RUNNING`. */
+function passTaskPoints(when: 'before' | 'after', commits: readonly Commit[]): void {
+  if (!failpointsArmed) return;
+  for (const { changes } of commits) {
+    for (const change of changes) {
+      if (change.kind === 'task' && change.after) failpoint(`bbs.${when}-task-${TaskState[change.after.state]}`);
+    }
+  }
 }

@@ -1,0 +1,80 @@
+import type { RiveraClient } from '@rivera/sdk/client';
+import { connect } from '@rivera/sdk/client';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { Stack } from '../stack/stack.js';
+import { until } from '../stack/until.js';
+
+const LEASE_TTL_MS = 4_000;
+let stack: Stack;
+let client: RiveraClient;
+
+beforeAll(async () => {
+  stack = await Stack.start({ servers: 2, cells: 0, server: { bbs: { leaseTtl: LEASE_TTL_MS } } });
+  client = await stack.client();
+  await until('a server leads', () => client.domains.upsert('first').then(() => true));
+}, 120_000);
+afterAll(async () => {
+  await stack?.close();
+}, 60_000);
+
+/** Index of the server that answers for itself; the other one names it. */
+async function leader(): Promise<number> {
+  return until('one leads', async () => {
+    const leading = await Promise.all(stack.addresses.map((address) => leads(address)));
+    expect(leading.filter(Boolean).length).toBeLessThan(2);
+    const index = leading.indexOf(true);
+    return index < 0 ? undefined : index + 1;
+  }).then((number) => number - 1);
+}
+
+async function leads(address: string): Promise<boolean> {
+  const env = await stack.cliEnvironment();
+  const tls = { caFile: env.RIVERA_CA ?? '', certFile: env.RIVERA_CERT ?? '', keyFile: env.RIVERA_KEY ?? '' };
+  const direct = connect({ servers: [address], tls, maxAttempts: 1, deadlineMs: 1_000 });
+  try {
+    for await (const _ of direct.domains.list()) break;
+    return true;
+  } catch {
+    return false;
+  } finally {
+    direct.close();
+  }
+}
+
+describe('two servers on one database', () => {
+  it('hand over when the leader is killed, within the lease', async () => {
+    const first = await leader();
+    const killedAtMs = Date.now();
+    await stack.servers[first]?.kill();
+    await until('the other one acts', () => client.domains.upsert('second').then(() => true), 4 * LEASE_TTL_MS);
+    expect(await leader()).toBe(1 - first);
+    // The lease, one round of the other's attempts, and room for a slow machine.
+    expect(Date.now() - killedAtMs).toBeLessThan(LEASE_TTL_MS * 4);
+    stack.servers[first]?.start();
+    await until('the killed one stands by', () => stack.servers[first]?.log().split('server listens').length === 3);
+  }, 90_000);
+
+  it('let a leader that slept past its lease write nothing', async () => {
+    const sleeper = await leader();
+    const env = await stack.cliEnvironment();
+    const tls = { caFile: env.RIVERA_CA ?? '', certFile: env.RIVERA_CERT ?? '', keyFile: env.RIVERA_KEY ?? '' };
+    const direct = connect({ servers: [stack.addresses[sleeper] ?? ''], tls, maxAttempts: 1, deadlineMs: 15_000 });
+    // A connection that stands before the sleep, with writes on their way while it sleeps.
+    await direct.domains.upsert('before');
+    stack.servers[sleeper]?.signal('SIGSTOP');
+    const late = Array.from({ length: 20 }, (_, i) => direct.domains.upsert(`late-${i}`).then(() => i, () => undefined));
+    await until('the other one leads', () => leads(stack.addresses[1 - sleeper] ?? ''), 6 * LEASE_TTL_MS);
+    await client.domains.upsert('meanwhile');
+    stack.servers[sleeper]?.signal('SIGCONT');
+    const answers = await Promise.all(late);
+    const stored = new Set<string>();
+    for await (const { domain } of client.domains.list()) stored.add(domain);
+    expect(stored.has('meanwhile')).toBe(true);
+    // Writes may have been forwarded to nobody: those that were acknowledged exist, and those that were not do not.
+    const acknowledged = answers.flatMap((answer) => (answer === undefined ? [] : [`late-${answer}`]));
+    expect(acknowledged).toEqual([]);
+    expect([...stored].filter((domain) => domain.startsWith('late-'))).toEqual([]);
+    expect(await leader()).toBe(1 - sleeper);
+    direct.close();
+  }, 90_000);
+});

@@ -1,0 +1,183 @@
+import { mkdtempSync, mkdirSync } from 'node:fs';
+import { rm } from 'node:fs/promises';
+import { createServer } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { buildBusyboxRootFs } from '@rivera/cells/garden/rootfs/busybox';
+import { Authority } from '@rivera/kit/tls/authority';
+import { type Identity, loadIdentity } from '@rivera/kit/tls/identity';
+import { connect, type RiveraClient } from '@rivera/sdk/client';
+import { PrivateMariaDb } from '@rivera/server/database/private-mariadb';
+import { Program } from './program.js';
+import { until } from './until.js';
+
+export interface StackOptions {
+  readonly servers?: number;
+  readonly cells?: number;
+  /** False: faster, and as good for tests that do not pull the machine's plug. */
+  readonly durable?: boolean;
+  /** Laid over each server's configuration. */
+  readonly server?: object;
+  /** Laid over each cell's configuration. */
+  readonly cell?: object;
+}
+
+/** Networks of cells must not overlap with those of other tests on this machine. */
+let networks = 0;
+
+/**
+ * The whole platform as separate processes on this machine: MariaDB, servers, cells with real containers. Everything is in one
+ * temporary folder and gone after `close`.
+ */
+export class Stack {
+  readonly servers: Program[] = [];
+  readonly cells: Program[] = [];
+  readonly addresses: string[] = [];
+  private readonly clients: RiveraClient[] = [];
+
+  private constructor(
+    readonly folder: string,
+    private readonly options: StackOptions,
+    readonly authority: Authority,
+    private mariadb: PrivateMariaDb,
+  ) {}
+
+  static async start(options: StackOptions = {}): Promise<Stack> {
+    const folder = mkdtempSync(join(tmpdir(), 'rivera-stack-'));
+    const authority = await Authority.open(join(folder, 'ca'));
+    const mariadb = await PrivateMariaDb.start({ folder: join(folder, 'db'), durable: options.durable ?? false });
+    const stack = new Stack(folder, options, authority, mariadb);
+    try {
+      for (let i = 0; i < (options.servers ?? 1); i++) stack.addresses.push(`127.0.0.1:${await freePort()}`);
+      for (let i = 0; i < stack.addresses.length; i++) await stack.addServer(i);
+      if ((options.cells ?? 1) > 0) await buildBusyboxRootFs(join(folder, 'rootfs', 'busybox'));
+      for (let i = 0; i < (options.cells ?? 1); i++) await stack.addCell();
+      return stack;
+    } catch (error) {
+      await stack.close();
+      throw error;
+    }
+  }
+
+  get databasePid(): number {
+    return this.mariadb.pid;
+  }
+
+  get databaseUrl(): string {
+    return this.mariadb.url;
+  }
+
+  /** kill -9 of mariadbd. */
+  async killDatabase(): Promise<void> {
+    const { pid } = this.mariadb;
+    process.kill(pid, 'SIGKILL');
+    await until('mariadbd is gone', () => !isAlive(pid));
+  }
+
+  async startDatabase(): Promise<void> {
+    this.mariadb = await PrivateMariaDb.start({ folder: join(this.folder, 'db'), durable: this.options.durable ?? false });
+  }
+
+  async addCell(extra: object = {}): Promise<Program> {
+    const number = this.cells.length + 1;
+    const network = (process.pid + 7 * networks++) % 200;
+    const cellId = `cell-${number}`;
+    const first = 20_000 + network * 200;
+    const cell = new Program(cellId, 'cell', this.folder, {
+      cellId,
+      servers: this.addresses,
+      listen: `127.0.0.1:${await freePort()}`,
+      dataDir: join(this.folder, cellId),
+      rootFsDir: join(this.folder, 'rootfs'),
+      subnet: `10.${220 + (network % 20)}.${network}.0/24`,
+      bridge: `rvt${process.pid % 100_000}x${number}`.slice(0, 15),
+      portRange: { first, last: first + 199 },
+      memoryMb: 4_096,
+      diskMb: 16_384,
+      stopContainersOnExit: true,
+      tls: await this.tls('cell', cellId),
+      ...this.options.cell,
+      ...extra,
+    });
+    this.cells.push(cell);
+    cell.start();
+    return cell;
+  }
+
+  async client(role: 'client' | 'reader' = 'client'): Promise<RiveraClient> {
+    const { ca, cert, key } = await this.tls(role, `test-${role}`);
+    const client = connect({ servers: this.addresses, tls: { caFile: ca, certFile: cert, keyFile: key } });
+    this.clients.push(client);
+    return client;
+  }
+
+  async identity(role: 'server' | 'cell' | 'client' | 'reader', name: string): Promise<Identity> {
+    return loadIdentity(await this.tls(role, name));
+  }
+
+  /** Environment with which the `rivera` command finds this stack. */
+  async cliEnvironment(): Promise<NodeJS.ProcessEnv> {
+    const { ca, cert, key } = await this.tls('client', 'test-client');
+    return {
+      ...process.env,
+      RIVERA_SERVERS: this.addresses.join(','),
+      RIVERA_CA: ca,
+      RIVERA_CERT: cert,
+      RIVERA_KEY: key,
+      NO_COLOR: '1',
+    };
+  }
+
+  /** What the processes wrote, for a failing test. */
+  logs(): string {
+    return [...this.servers, ...this.cells].map((each) => `--- ${each.name}\n${each.log().slice(-4_000)}`).join('\n');
+  }
+
+  async close(): Promise<void> {
+    for (const client of this.clients) client.close();
+    await Promise.all(this.cells.map((cell) => cell.stop()));
+    await Promise.all(this.servers.map((server) => server.stop(10_000)));
+    await this.mariadb.stop();
+    await rm(this.folder, { recursive: true, force: true });
+  }
+
+  private async addServer(i: number): Promise<void> {
+    const name = `server-${i + 1}`;
+    const server = new Program(name, 'server', this.folder, {
+      name,
+      listen: this.addresses[i],
+      servers: this.addresses,
+      database: { url: this.mariadb.url },
+      tls: await this.tls('server', name),
+      ...this.options.server,
+    });
+    this.servers.push(server);
+    server.start();
+  }
+
+  private tls(role: 'server' | 'cell' | 'client' | 'reader', name: string) {
+    const folder = join(this.folder, 'tls');
+    mkdirSync(folder, { recursive: true });
+    return this.authority.writeIdentity(folder, { role, name });
+  }
+}
+
+export async function freePort(): Promise<number> {
+  return new Promise((resolve, reject) => {
+    const probe = createServer();
+    probe.once('error', reject);
+    probe.listen(0, '127.0.0.1', () => {
+      const address = probe.address();
+      probe.close(() => resolve(typeof address === 'object' && address !== null ? address.port : 0));
+    });
+  });
+}
+
+export function isAlive(pid: number): boolean {
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch {
+    return false;
+  }
+}
