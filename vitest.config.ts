@@ -1,13 +1,40 @@
 import { defineConfig } from 'vitest/config';
 
-export default defineConfig({
+/** Tests run on the sources; only those in test/e2e start the built programs. */
+const shared = {
   resolve: { conditions: ['source'] },
   ssr: { resolve: { conditions: ['source'], externalConditions: ['source'] } },
+};
+const server = { deps: { inline: [/@rivera\//] } };
+
+export default defineConfig({
   test: {
-    include: ['{gen,kit,sdk,server,cells,cli}/src/**/*.test.ts', 'test/**/*.test.ts'],
     exclude: ['**/node_modules/**', '**/dist/**'],
-    testTimeout: 30_000,
-    hookTimeout: 60_000,
-    server: { deps: { inline: [/@rivera\//] } },
+    projects: [
+      {
+        ...shared,
+        test: {
+          name: 'unit',
+          include: ['{gen,kit,sdk,server,cells,cli}/src/**/*.test.ts', 'test/architecture/**/*.test.ts'],
+          testTimeout: 30_000,
+          hookTimeout: 60_000,
+          sequence: { groupOrder: 0 },
+          server,
+        },
+      },
+      {
+        ...shared,
+        // Whole platforms compete for the machine: one at a time.
+        test: {
+          name: 'e2e',
+          include: ['test/{e2e,clients,simulation}/**/*.test.ts'],
+          testTimeout: 90_000,
+          hookTimeout: 120_000,
+          maxWorkers: 1,
+          sequence: { groupOrder: 1 },
+          server,
+        },
+      },
+    ],
   },
 });

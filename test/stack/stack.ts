@@ -39,7 +39,7 @@ export class Stack {
     readonly folder: string,
     private readonly options: StackOptions,
     readonly authority: Authority,
-    private mariadb: PrivateMariaDb,
+    private readonly mariadb: PrivateMariaDb,
   ) {}
 
   static async start(options: StackOptions = {}): Promise<Stack> {
@@ -75,7 +75,7 @@ export class Stack {
   }
 
   async startDatabase(): Promise<void> {
-    this.mariadb = await PrivateMariaDb.start({ folder: join(this.folder, 'db'), durable: this.options.durable ?? false });
+    await this.mariadb.ensureRunning();
   }
 
   async addCell(extra: object = {}): Promise<Program> {

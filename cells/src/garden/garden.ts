@@ -27,7 +27,7 @@ export interface Garden {
   lookup(handle: string): GardenContainer | undefined;
   /**
    * Ends all processes and removes every trace: mounts, namespaces, ports, files. Two concurrent calls share one destruction.
-   * @throws GardenError `not-found`
+   * @throws GardenError `not-found`; `destroy-failed` when something could not be taken away: call again
    */
   destroy(handle: string): Promise<void>;
   /** Lets go of everything without touching containers; nothing runs in this process afterwards. */
@@ -202,6 +202,7 @@ export type GardenErrorKind =
   | 'unknown-rootfs'
   | 'unsupported'
   | 'create-failed'
+  | 'destroy-failed'
   | 'no-ports'
   | 'process-exists'
   | 'process-failed'

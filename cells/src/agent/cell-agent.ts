@@ -1,0 +1,207 @@
+import { randomUUID } from 'node:crypto';
+import { join } from 'node:path';
+import type { CellPresence } from '@rivera/gen/rivera/bbs/v1/cell';
+import { RepServiceService } from '@rivera/gen/rivera/rep/v1/rep_service';
+import { type Clock, systemClock } from '@rivera/kit/clock';
+import { GrpcHost } from '@rivera/kit/grpc/host';
+import type { Logger } from '@rivera/kit/log';
+import { type Identity, loadIdentity } from '@rivera/kit/tls/identity';
+import type { Executor } from '../executor/executor.js';
+import type { Garden } from '../garden/garden.js';
+import { assertMachineReady } from '../machine/machine.js';
+import { Bids } from '../rep/bids.js';
+import { EpochFile } from '../rep/epoch-file.js';
+import { MetricsSampler } from '../rep/metrics-sampler.js';
+import { Reconciler } from '../rep/reconciler.js';
+import { REP_ACCESS, repService } from '../rep/rep-service.js';
+import { CellSession } from '../rep/session.js';
+import type { CellConfig } from './config.js';
+import { DataLock } from './data-lock.js';
+import { makeParts, type SimulatedMachine } from './parts.js';
+
+export interface CellAgentDeps {
+  logger: Logger;
+  /** Default: the machine's own. */
+  clock?: Clock;
+  /** Default: read from the files that the configuration names. */
+  identity?: Identity;
+  /** For backend `sim`: the machine that an earlier agent ran on; default a new one. */
+  simulated?: SimulatedMachine;
+}
+
+/** The parts that run while the agent does. */
+interface Running {
+  executor: Executor;
+  reconciler: Reconciler;
+  session: CellSession;
+  bids: Bids;
+  presence: CellPresence;
+}
+
+/**
+ * One cell: garden, executor, rep services, session and bids, started in this order and stopped in reverse.
+ * Containers outlive it unless `close` is told to stop them.
+ */
+export class CellAgent {
+  readonly #config: CellConfig;
+  readonly #log: Logger;
+  readonly #clock: Clock;
+  readonly #identity: Identity | undefined;
+  readonly #simulated: SimulatedMachine | undefined;
+  /** How to undo what was started, in the order of starting. */
+  readonly #undo: (() => Promise<void> | void)[] = [];
+  #running: Running | undefined;
+  #evacuating = false;
+  #closed: Promise<void> | undefined;
+
+  constructor(config: CellConfig, deps: CellAgentDeps) {
+    this.#config = config;
+    this.#log = deps.logger.child({ cellId: config.cellId });
+    this.#clock = deps.clock ?? systemClock;
+    this.#identity = deps.identity;
+    this.#simulated = deps.simulated;
+  }
+
+  /** As announced; empty before the start. */
+  get repAddress(): string {
+    return this.#running?.presence.repAddress ?? '';
+  }
+
+  /** Whether BBS and auctioneer know of this cell now. */
+  get connected(): boolean {
+    if (this.#running === undefined) return false;
+    const { session, bids } = this.#running;
+    return session.connected && bids.connected;
+  }
+
+  /** @throws Error that says what is missing; nothing is left running then. */
+  async start(): Promise<void> {
+    try {
+      await this.#start();
+    } catch (error) {
+      await this.close();
+      throw error;
+    }
+  }
+
+  /** Takes no new work from now on. */
+  evacuate(): void {
+    if (this.#evacuating) return;
+    this.#evacuating = true;
+    this.#running?.bids.evacuate();
+    this.#running?.session.evacuate();
+  }
+
+  /** Ends the agent; `stopContainers` (default: as configured) ends what it runs first and waits for the BBS to know. */
+  close(options: { stopContainers?: boolean } = {}): Promise<void> {
+    this.#closed ??= this.#close(options.stopContainers ?? this.#config.stopContainersOnExit);
+    return this.#closed;
+  }
+
+  async #start(): Promise<void> {
+    const config = this.#config;
+    const logger = this.#log;
+    const clock = this.#clock;
+    const lock = await DataLock.take(config.dataDir);
+    this.#undo.push(() => lock.release());
+    const identity = this.#identity ?? (await loadIdentity(config.tls));
+    if (identity.role !== 'cell' || identity.name !== config.cellId) {
+      throw new Error(
+        `the certificate is for ${identity.role} "${identity.name}", but this is cell "${config.cellId}"; issue one of role cell with this name`,
+      );
+    }
+    if (config.backend === 'oci') await assertMachineReady({ dataDir: config.dataDir });
+    const epochs = await EpochFile.open(join(config.dataDir, 'auction-epoch'));
+    const { garden, executor } = makeParts(config, { logger, clock, simulated: this.#simulated });
+    this.#undo.push(() => garden.close());
+    await garden.start();
+    this.#undo.push(() => executor.close());
+    await executor.start();
+
+    const metrics = new MetricsSampler({ executor, clock, logger });
+    const reconciler = new Reconciler({ executor, clock, logger });
+    const presence = await this.#presence(garden, executor);
+    const host = new GrpcHost({ identity, logger });
+    const rep = repService({ executor, presence, metrics, evacuating: () => this.#evacuating });
+    host.add(RepServiceService, rep, REP_ACCESS);
+    const { port } = await host.listen(config.listen);
+    this.#undo.push(() => host.close());
+    presence.repAddress = config.advertise || `${config.hostAddress}:${port}`;
+    metrics.start();
+    this.#undo.push(() => metrics.close());
+    reconciler.start();
+    this.#undo.push(() => reconciler.close());
+
+    const stream = { identity, clock, logger, random: Math.random };
+    const session = new CellSession({
+      ...stream,
+      servers: config.servers,
+      presence,
+      incarnation: randomUUID(),
+      reconciler,
+      onEvacuate: () => this.evacuate(),
+    });
+    const bids = new Bids({
+      ...stream,
+      servers: config.auctioneers.length > 0 ? config.auctioneers : config.servers,
+      profile: { presence, cellIndex: config.cellIndex },
+      executor,
+      epochs,
+      newGuid: randomUUID,
+    });
+    this.#running = { executor, reconciler, session, bids, presence };
+    session.start();
+    this.#undo.push(() => session.close());
+    bids.start();
+    this.#undo.push(() => bids.close());
+    logger.info({ address: presence.repAddress, capacity: presence.capacity }, 'cell is up');
+  }
+
+  async #presence(garden: Garden, executor: Executor): Promise<CellPresence> {
+    const { cellId, zone, placementTags, optionalPlacementTags, hostAddress } = this.#config;
+    const { memoryMb, diskMb, containers } = executor.resources().total;
+    return {
+      cellId,
+      repAddress: '',
+      zone,
+      capacity: { memoryMb, diskMb, containers },
+      rootFsProviders: [{ name: 'preloaded', properties: await garden.preloadedRootFs() }],
+      placementTags,
+      optionalPlacementTags,
+      volumeDrivers: [],
+      annotations: {},
+      hostAddress,
+    };
+  }
+
+  async #close(stopContainers: boolean): Promise<void> {
+    if (stopContainers && this.#running) await this.#stopContainers(this.#running);
+    let failure: unknown;
+    for (let undo = this.#undo.pop(); undo !== undefined; undo = this.#undo.pop()) {
+      try {
+        await undo();
+      } catch (error) {
+        failure ??= error;
+        this.#log.error({ err: error }, 'a part of the cell did not end well');
+      }
+    }
+    if (failure !== undefined) throw failure;
+    this.#log.info('cell is down');
+  }
+
+  /** No new work; every container ends; the BBS acknowledges each end; the containers go. Bounded in time. */
+  async #stopContainers({ reconciler }: Running): Promise<void> {
+    this.evacuate();
+    const waiting = new AbortController();
+    const late = this.#clock.sleep(this.#config.stopTimeout, waiting.signal).then(
+      () => 'late' as const,
+      () => 'done' as const,
+    );
+    reconciler.stopAll();
+    const outcome = await Promise.race([reconciler.empty(), late]);
+    waiting.abort();
+    if (outcome === 'late') {
+      this.#log.warn({ left: reconciler.size }, 'containers are left; the next start of this cell goes on with them');
+    }
+  }
+}

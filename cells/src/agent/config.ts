@@ -1,0 +1,92 @@
+import { duration } from '@rivera/kit/config';
+import { z } from 'zod';
+import { executorConfig } from '../executor/config.js';
+
+/** What follows from keys of the cell is not said a second time. */
+const {
+  memory_mb: _memory,
+  disk_mb: _disk,
+  max_containers: _containers,
+  allow_privileged: _privileged,
+  ...executorShape
+} = executorConfig.shape;
+
+/** Coerced, as an environment variable is text and this key may hold text as well. */
+const amount = z.union([z.literal('auto'), z.coerce.number<number | string>().int().positive()]);
+
+/** Configuration of a cell agent; defaults are the reference's where it has any (spec cell §14, §17-§29). */
+export const cellConfig = z.object({
+  cellId: z
+    .string()
+    .regex(/^[A-Za-z0-9_-]{1,64}$/, 'must be 1..64 of A-Z a-z 0-9 _ -')
+    .describe('Unique name of this cell; equals the common name of its certificate'),
+  cellIndex: z.number().int().min(0).default(0).describe('Ordinal of this cell, for bin packing'),
+  zone: z.string().default('z1').describe('Fault domain; instances of one LRP are spread over zones'),
+  servers: z.array(z.string()).min(1).describe('host:port of the servers; the cell finds the active one among them'),
+  auctioneers: z
+    .array(z.string())
+    .default([])
+    .describe('host:port of the auctioneers, where they run apart from the BBS; empty: the servers'),
+  listen: z.string().default('0.0.0.0:1801').describe('host:port that the cell serves exec, files and logs on'),
+  advertise: z
+    .string()
+    .default('')
+    .describe('host:port that servers reach this cell at; empty: hostAddress with the port that is listened on'),
+  dataDir: z.string().min(1).describe('Folder of containers, images and records; one agent at a time'),
+  backend: z.enum(['oci', 'sim']).default('oci').describe('oci: real containers; sim: pretended ones, for tests'),
+  rootFsDir: z
+    .string()
+    .default('')
+    .describe('Folder whose folders are the root filesystems on offer, as "preloaded:NAME"; empty: rootfs in dataDir'),
+  subnet: z.string().default('10.213.0.0/24').describe('Network of the containers; unique per cell on one machine'),
+  bridge: z.string().min(1).max(15).default('rivera0').describe('Name of the bridge; unique per cell on one machine'),
+  hostAddress: z.string().default('127.0.0.1').describe("Address that instances' host ports are reached at"),
+  portRange: z
+    .object({
+      first: z.number().int().min(1024).max(65_535).default(61_001).describe('First host port for instances'),
+      last: z.number().int().min(1024).max(65_535).default(65_534).describe('Last host port for instances'),
+    })
+    .prefault({})
+    .refine(({ first, last }) => first <= last, 'first must not be above last')
+    .describe('Host ports for instances'),
+  memoryMb: amount.default('auto').describe('Memory on offer in MiB; larger than the machine has means overcommitment'),
+  diskMb: amount.default('auto').describe('Disk on offer in MiB'),
+  containers: amount.default('auto').describe('Most containers at a time; auto: what the subnet has addresses for'),
+  placementTags: z.array(z.string()).default([]).describe('Isolation tags that work must ask for'),
+  optionalPlacementTags: z.array(z.string()).default([]).describe('Isolation tags that work may ask for'),
+  allowPrivileged: z.boolean().default(false).describe('Whether containers may ask for more capabilities'),
+  tls: z
+    .object({
+      ca: z.string().min(1).describe('Certificate authority, PEM file'),
+      cert: z.string().min(1).describe("The cell's certificate, PEM file"),
+      key: z.string().min(1).describe("The cell's key, PEM file"),
+    })
+    .describe('Identity of this cell'),
+  stopContainersOnExit: z
+    .boolean()
+    .default(false)
+    .describe('Stop all containers when the agent ends; otherwise they outlive it and are adopted at the next start'),
+  stopTimeout: duration({ min: '1s', max: '1h' })
+    .default(30_000)
+    .describe('How long an ending agent waits for its containers to stop and the BBS to know'),
+  executor: z
+    .object(executorShape)
+    .prefault({})
+    .refine(({ post_setup_hook, post_setup_user }) => post_setup_hook.length === 0 || post_setup_user !== '', {
+      message: 'post_setup_hook needs post_setup_user',
+      path: ['post_setup_user'],
+    })
+    .describe('How containers are run'),
+  log: z
+    .object({
+      level: z
+        .enum(['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'])
+        .default('info')
+        .describe('Least level'),
+      pretty: z.boolean().default(false).describe('For people instead of programs'),
+    })
+    .prefault({})
+    .describe('Log of the agent itself'),
+});
+
+export type CellConfig = z.infer<typeof cellConfig>;

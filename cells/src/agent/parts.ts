@@ -1,0 +1,89 @@
+import { join } from 'node:path';
+import type { Clock } from '@rivera/kit/clock';
+import type { Logger } from '@rivera/kit/log';
+import { executorConfig } from '../executor/config.js';
+import type { Executor } from '../executor/executor.js';
+import { ContainerExecutor } from '../executor/executor-impl.js';
+import { MemoryRecordStore } from '../executor/store/memory-record-store.js';
+import type { RecordStore } from '../executor/store/record-store.js';
+import type { Garden } from '../garden/garden.js';
+import { OciGarden } from '../garden/oci/oci-garden.js';
+import { SimMachine } from '../garden/sim/machine.js';
+import { SimGarden } from '../garden/sim/sim-garden.js';
+import type { CellConfig } from './config.js';
+
+/** A machine that is only pretended, with its disk; it outlives the agents that are started on it. */
+export interface SimulatedMachine {
+  machine: SimMachine;
+  store: RecordStore;
+}
+
+/** Garden and executor, on a real machine or a pretended one. */
+export interface CellParts {
+  garden: Garden;
+  /** The garden has to be started first. */
+  executor: Executor;
+}
+
+/** A pretended machine as large as the configuration says. */
+export function simulateMachine(config: CellConfig, clock: Clock): SimulatedMachine {
+  const { memoryMb, diskMb, containers, hostAddress, portRange } = config;
+  const machine = new SimMachine({
+    clock,
+    hostAddress,
+    firstPort: portRange.first,
+    ...(memoryMb === 'auto' ? {} : { memoryMb }),
+    ...(diskMb === 'auto' ? {} : { diskMb }),
+    ...(containers === 'auto' ? {} : { containers }),
+  });
+  return { machine, store: new MemoryRecordStore() };
+}
+
+/** Makes what the configuration asks for. */
+export function makeParts(
+  config: CellConfig,
+  { logger, clock, simulated }: { logger: Logger; clock: Clock; simulated?: SimulatedMachine | undefined },
+): CellParts {
+  const { cellId, dataDir } = config;
+  const common = {
+    cellId,
+    config: executorConfig.parse({
+      ...config.executor,
+      memory_mb: config.memoryMb,
+      disk_mb: config.diskMb,
+      max_containers: config.containers,
+      allow_privileged: config.allowPrivileged,
+    }),
+    dataDirectory: join(dataDir, 'executor'),
+    clock,
+    logger,
+  };
+  switch (config.backend) {
+    case 'oci': {
+      const garden = makeOciGarden(config, { logger, clock });
+      return { garden, executor: new ContainerExecutor({ ...common, garden }) };
+    }
+    case 'sim': {
+      const { machine, store } = simulated ?? simulateMachine(config, clock);
+      const garden = new SimGarden(machine);
+      return { garden, executor: new ContainerExecutor({ ...common, garden, store }) };
+    }
+  }
+}
+
+function makeOciGarden(config: CellConfig, { logger, clock }: { logger: Logger; clock: Clock }): Garden {
+  const { cellId, dataDir, subnet, bridge, hostAddress, portRange, containers, allowPrivileged } = config;
+  return new OciGarden({
+    cellId,
+    dataDir,
+    rootFsDir: config.rootFsDir || join(dataDir, 'rootfs'),
+    subnet,
+    bridge,
+    hostAddress,
+    portRange,
+    allowPrivileged,
+    ...(containers === 'auto' ? {} : { capacity: { containers } }),
+    log: logger,
+    clock,
+  });
+}

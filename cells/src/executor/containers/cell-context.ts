@@ -1,0 +1,82 @@
+import { join } from 'node:path';
+import type { Logger } from '@rivera/kit/log';
+import type { Garden } from '../../garden/garden.js';
+import type { ExecutorConfig } from '../config.js';
+import { Downloader } from '../downloads/downloader.js';
+import { Uploader } from '../downloads/uploader.js';
+import type { ContainerEvent, ContainerRecord } from '../executor.js';
+import type { ContainerExecutorOptions } from '../executor-options.js';
+import { NetworkProber } from '../health/network-prober.js';
+import type { Prober } from '../health/prober.js';
+import { simProber } from '../health/sim-prober.js';
+import type { Lifetime } from '../lifetime.js';
+import type { RetainingLogStore } from '../logs/memory-log-store.js';
+import { InMemoryLogStore } from '../logs/memory-log-store.js';
+import { Slots } from '../slots.js';
+
+/** What all containers of an executor share. */
+export interface CellContext {
+  cellId: string;
+  garden: Garden;
+  config: ExecutorConfig;
+  lifetime: Lifetime;
+  downloader: Downloader;
+  uploader: Uploader;
+  prober: Prober;
+  healthSlots: Slots;
+  createSlots: Slots;
+  deleteSlots: Slots;
+  logs: RetainingLogStore;
+  /** Where files of containers are laid out. */
+  filesDirectory: string;
+  logger: Logger;
+  /** Tells subscribers. */
+  emit(event: ContainerEvent): void;
+  /** The container is gone; its resources are free again. */
+  forget(record: ContainerRecord): void;
+}
+
+const DOWNLOAD_ATTEMPTS = 4;
+const UPLOAD_ATTEMPTS = 3;
+const RETRY_BASE_MS = 500;
+const RETRY_MAX_MS = 5000;
+
+/** Puts together what containers share. */
+export function makeCellContext(
+  options: ContainerExecutorOptions,
+  hooks: Pick<CellContext, 'lifetime' | 'emit' | 'forget'>,
+): CellContext {
+  const { cellId, garden, config, dataDirectory, clock, logger } = options;
+  const transfers = {
+    connectTimeoutMs: config.transfer_connect_timeout,
+    idleTimeoutMs: config.transfer_idle_timeout,
+    totalTimeoutMs: config.transfer_timeout,
+    maxConcurrent: config.max_concurrent_downloads,
+  };
+  const downloads = {
+    ...transfers,
+    directory: join(dataDirectory, 'downloads'),
+    attempts: DOWNLOAD_ATTEMPTS,
+    retryBaseMs: RETRY_BASE_MS,
+    retryMaxMs: RETRY_MAX_MS,
+    maxBytes: config.max_download_size,
+    maxCacheBytes: config.max_cache_size,
+    maxUnpackedBytes: config.max_unpacked_size,
+  };
+  const uploads = { ...transfers, directory: join(dataDirectory, 'uploads'), attempts: UPLOAD_ATTEMPTS };
+  return {
+    ...hooks,
+    cellId,
+    garden,
+    config,
+    logger,
+    logs: options.logs ?? new InMemoryLogStore({ cellId, clock }),
+    prober: options.prober ?? (garden.backend === 'sim' ? simProber : new NetworkProber()),
+    downloader: new Downloader(downloads, hooks.lifetime),
+    uploader: new Uploader(uploads, hooks.lifetime),
+    healthSlots: new Slots(config.healthcheck_work_pool_size),
+    createSlots: new Slots(config.create_work_pool_size),
+    deleteSlots: new Slots(config.delete_work_pool_size),
+    filesDirectory: join(dataDirectory, 'files'),
+  };
+}

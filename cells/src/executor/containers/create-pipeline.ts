@@ -1,0 +1,111 @@
+import { join } from 'node:path';
+import type { BindMount, GardenContainer } from '../../garden/garden.js';
+import { redactUrls } from '../downloads/redact.js';
+import type { RunRequest } from '../executor.js';
+import type { ContainerLog } from '../logs/container-log.js';
+import type { ContainerJournal } from '../store/record-store.js';
+import type { CellContext } from './cell-context.js';
+import { fetchDependencies, type HeldDependencies } from './dependencies.js';
+import { gardenSpec, unsupported } from './garden-spec.js';
+import { layOutMountedFiles, MountedFilesError } from './mounted-files.js';
+
+/** A container that could not be made. Its text is the failure reason. */
+export class CreateError extends Error {
+  override readonly name = 'CreateError';
+}
+
+/** A container that was told to stop while it was being made. */
+export class StoppedError extends Error {
+  override readonly name = 'StoppedError';
+}
+
+/** What the making of one container needs. */
+export interface CreateRequest {
+  guid: string;
+  request: RunRequest;
+  log: ContainerLog;
+  journal: ContainerJournal;
+  /** Aborts when the container is told to stop. */
+  signal: AbortSignal;
+}
+
+/**
+ * Makes a container (spec §18): dependencies, files, then the garden's part. Nothing of the recipe has run when it fails.
+ * @throws CreateError, StoppedError
+ */
+export async function createContainer(
+  create: CreateRequest,
+  cell: CellContext,
+): Promise<{ container: GardenContainer; dependencies: HeldDependencies }> {
+  const { guid, request, log, signal } = create;
+  const { cellId } = cell;
+  log.platform(`Cell ${cellId} creating container for instance ${guid}`);
+  let dependencies: HeldDependencies | undefined;
+  try {
+    const missing = unsupported(request, cell.config);
+    if (missing !== undefined) throw new CreateError(`failed to create container: ${missing}`);
+    dependencies = await dependenciesOf(create, cell);
+    const files = await mountedFiles(create, cell);
+    if (signal.aborted) throw new StoppedError();
+    const container = await makeContainer(create, [...dependencies.mounts, ...(files ? [files] : [])], cell);
+    log.platform(`Cell ${cellId} successfully created container for instance ${guid}`);
+    if (request.container.egressRules.length > 0) {
+      log.platform(
+        `Cell ${cellId} does not enforce egress rules: outgoing traffic of instance ${guid} is not restricted`,
+        { stream: 'stderr' },
+      );
+    }
+    return { container, dependencies };
+  } catch (error) {
+    dependencies?.release();
+    if (error instanceof StoppedError) throw error;
+    const text = error instanceof Error ? error.message : String(error);
+    log.platform(`Cell ${cellId} failed to create container for instance ${guid}: ${text}`, { stream: 'stderr' });
+    throw error instanceof CreateError
+      ? error
+      : new CreateError(`failed to create container: ${text}`, { cause: error });
+  }
+}
+
+async function dependenciesOf(
+  { guid, request, log, journal, signal }: CreateRequest,
+  { downloader, lifetime, logger }: CellContext,
+): Promise<HeldDependencies> {
+  const wanted = request.container.cachedDependencies;
+  if (wanted.length === 0) return { mounts: [], names: [], release: () => {} };
+  let held: HeldDependencies;
+  try {
+    held = await lifetime.alive(fetchDependencies(wanted, { downloader, log, signal }));
+  } catch (error) {
+    if (signal.aborted) throw new StoppedError();
+    const text = redactUrls(error instanceof Error ? error.message : String(error));
+    logger.warn({ guid, reason: text }, 'a dependency could not be fetched');
+    log.platform(text, { stream: 'stderr' });
+    throw new CreateError('failed to download cached artifacts', { cause: error });
+  }
+  // Known before they are mounted, so that a later life of the agent doesn't remove what a container uses.
+  await lifetime.alive(journal.append([{ kind: 'dependencies', names: held.names }]));
+  return held;
+}
+
+async function mountedFiles(
+  { guid, request }: CreateRequest,
+  { filesDirectory, lifetime, logger }: CellContext,
+): Promise<BindMount | undefined> {
+  try {
+    return await lifetime.alive(lifetime.track(layOutMountedFiles(join(filesDirectory, guid), request)));
+  } catch (error) {
+    if (error instanceof MountedFilesError)
+      throw new CreateError(`failed to create volume mounted files: ${error.message}`, { cause: error });
+    logger.error({ err: error, guid }, 'volume-mounted files could not be written');
+    throw new CreateError('failed to create volume mounted files', { cause: error });
+  }
+}
+
+async function makeContainer(
+  { guid, request }: CreateRequest,
+  mounts: BindMount[],
+  { garden, config, lifetime }: CellContext,
+): Promise<GardenContainer> {
+  return lifetime.alive(lifetime.track(garden.create(gardenSpec(guid, request, mounts, config))));
+}

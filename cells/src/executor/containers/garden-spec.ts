@@ -1,0 +1,48 @@
+import type { BindMount, GardenSpec } from '../../garden/garden.js';
+import type { ExecutorConfig } from '../config.js';
+import { containerEnvironment } from '../environment.js';
+import type { RunRequest } from '../executor.js';
+
+const MIB = 1024 * 1024;
+
+/** Marks the garden's containers as the executor's own; others are never touched. */
+export const OWNER_PROPERTY = 'executor:owner';
+export const OWNER = 'executor';
+
+/** What a definition asks for that this cell doesn't have; undefined when it can be had. */
+export function unsupported({ container }: RunRequest, config: ExecutorConfig): string | undefined {
+  if (!container.rootFs.startsWith('preloaded:')) {
+    const scheme = container.rootFs.slice(0, Math.max(0, container.rootFs.indexOf(':')));
+    return `root filesystems of scheme '${scheme}' are not supported by this cell`;
+  }
+  if (container.volumeMounts.length > 0) return 'volume mounts are not supported by this cell';
+  if (container.imageLayers.length > 0) return 'image layers are not supported by this cell';
+  if (container.privileged && !config.allow_privileged) return 'privileged container creation is disabled';
+  return undefined;
+}
+
+/** What the garden is to make of a definition (spec §32). */
+export function gardenSpec(guid: string, request: RunRequest, mounts: BindMount[], config: ExecutorConfig): GardenSpec {
+  const { container, instanceEnv } = request;
+  const networkProperties = Object.entries(container.network?.properties ?? {}).map(([key, value]) => [
+    `network.${key}`,
+    value,
+  ]);
+  return {
+    handle: guid,
+    rootFs: container.rootFs,
+    env: containerEnvironment({ instance: instanceEnv, definition: container.environmentVariables }),
+    properties: { ...Object.fromEntries(networkProperties), [OWNER_PROPERTY]: OWNER },
+    limits: {
+      memoryBytes: Math.max(0, container.memoryMb) * MIB,
+      diskBytes: Math.max(0, container.diskMb) * MIB,
+      pids: Math.max(0, container.maxPids),
+      cpuShares: config.set_cpu_weight
+        ? Math.max(0, container.memoryMb)
+        : Math.floor((config.container_max_cpu_shares * container.cpuWeight) / 100),
+    },
+    ports: [...new Set(request.ports)],
+    mounts,
+    privileged: container.privileged,
+  };
+}

@@ -1,0 +1,69 @@
+import type { GardenContainer } from '../../garden/garden.js';
+import { processEnvironment } from '../environment.js';
+import type { RunRequest } from '../executor.js';
+import type { ContainerLog } from '../logs/container-log.js';
+import { RecipeError } from '../steps/build.js';
+import type { StepMemory } from '../steps/step-memory.js';
+import type { CellContext } from './cell-context.js';
+import { buildRecipe } from './recipe.js';
+
+/** One container's recipe on its way. */
+export interface RecipeRun {
+  request: RunRequest;
+  container: GardenContainer;
+  log: ContainerLog;
+  memory: StepMemory;
+  /** Aborts when the container is told to stop. */
+  signal: AbortSignal;
+  /** How the container stands. */
+  routable: boolean;
+  /** Everything has got going. */
+  running(hasReadiness: boolean): void;
+  routableChanged(routable: boolean): void;
+}
+
+/** Carries the recipe out, or goes on with it, and says how the container ended (spec §19). */
+export async function runRecipe(
+  run: RecipeRun,
+  cell: CellContext,
+): Promise<{ failed: boolean; failureReason: string }> {
+  const { request, container, log, memory, signal, routable, routableChanged } = run;
+  const { config, lifetime, downloader, uploader, prober, healthSlots } = cell;
+  const { imageEnv, ...network } = container.info();
+  try {
+    const { step, hasReadiness } = buildRecipe(request, {
+      container,
+      log,
+      memory,
+      lifetime,
+      clock: lifetime.clock,
+      downloader,
+      uploader,
+      prober,
+      healthSlots,
+      healthSettings: {
+        healthyIntervalMs: config.healthy_monitoring_interval,
+        unhealthyIntervalMs: config.unhealthy_monitoring_interval,
+        defaultTimeoutMs: config.declarative_healthcheck_default_timeout,
+      },
+      gracefulShutdownMs: config.graceful_shutdown_interval,
+      postSetup: { command: config.post_setup_hook, user: config.post_setup_user },
+      routable,
+      routableChanged,
+      environment: ({ env, user }) =>
+        processEnvironment({
+          image: imageEnv,
+          instance: request.instanceEnv,
+          definition: request.container.environmentVariables,
+          action: env,
+          network,
+          user,
+        }),
+    });
+    const failure = await step.run({ signal, ready: () => run.running(hasReadiness) });
+    return failure ? { failed: true, failureReason: failure.text } : { failed: false, failureReason: '' };
+  } catch (error) {
+    if (error instanceof RecipeError) return { failed: true, failureReason: error.message };
+    throw error;
+  }
+}

@@ -1,0 +1,259 @@
+import { mkdir } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { Readable } from 'node:stream';
+import type { ExecSpec, GardenContainer, GardenMetrics, InteractiveProcess } from '../garden/garden.js';
+import { type CellContext, makeCellContext } from './containers/cell-context.js';
+import { executorError, readTextFile } from './containers/inside.js';
+import { ManagedContainer } from './containers/managed-container.js';
+import { reap } from './containers/reaper.js';
+import { ResourceLedger } from './containers/resources.js';
+import { networkEnvironment } from './environment.js';
+import {
+  type ContainerEvent,
+  type ContainerRecord,
+  type Executor,
+  ExecutorError,
+  type ExecutorErrorKind,
+  type ExecutorResources,
+  type Reservation,
+  type RunRequest,
+} from './executor.js';
+import type { ContainerExecutorOptions } from './executor-options.js';
+import { Lifetime } from './lifetime.js';
+import type { LogStore } from './logs/log-store.js';
+import { FileRecordStore } from './store/file-record-store.js';
+import type { RecordStore } from './store/record-store.js';
+
+/** How often reservations are looked at (spec §27). */
+const EXPIRY_CHECK_MS = 30_000;
+
+/** The executor: bookkeeping of containers, each of which minds itself (`containers/managed-container.ts`). */
+export class ContainerExecutor implements Executor {
+  readonly logs: LogStore;
+  readonly #containers = new Map<string, ManagedContainer>();
+  readonly #listeners = new Set<(event: ContainerEvent) => void>();
+  readonly #lifetime: Lifetime;
+  readonly #store: RecordStore;
+  readonly #cell: CellContext;
+  #ledger = new ResourceLedger({ memoryMb: 0, diskMb: 0, containers: 0 });
+  #rootFs = new Set<string>();
+
+  constructor(private readonly options: ContainerExecutorOptions) {
+    this.#lifetime = new Lifetime(options.clock);
+    this.#store = options.store ?? new FileRecordStore(join(options.dataDirectory, 'containers'), options.logger);
+    this.#cell = makeCellContext(options, {
+      lifetime: this.#lifetime,
+      emit: (event) => this.#emit(event),
+      forget: (record) => {
+        this.#containers.delete(record.guid);
+        this.#ledger.free(record.resources);
+      },
+    });
+    this.logs = this.#cell.logs;
+  }
+
+  async start(): Promise<void> {
+    const { garden } = this.options;
+    const found = await this.#store.load();
+    // What is laid out for containers may be secret.
+    await mkdir(this.#cell.filesDirectory, { recursive: true, mode: 0o700 });
+    const inUse = new Set(found.flatMap(({ stored }) => stored.dependencies));
+    await Promise.all([this.#cell.downloader.start(inUse), this.#cell.uploader.start(), this.#refreshRootFs()]);
+    this.#ledger = new ResourceLedger(await this.#capacity());
+    for (const { stored, journal } of found) {
+      this.#ledger.adopt(stored.record.resources);
+      this.#containers.set(stored.record.guid, new ManagedContainer(stored, journal, this.#cell));
+    }
+    await reap({ garden, known: new Set(this.#containers.keys()), logger: this.options.logger });
+    for (const container of [...this.#containers.values()]) container.resume();
+    this.#every(EXPIRY_CHECK_MS, () => this.#expire());
+    this.#every(this.options.config.container_reap_interval, () => this.#reap());
+  }
+
+  resources(): { total: ExecutorResources; available: ExecutorResources; startingContainers: number } {
+    let startingContainers = 0;
+    for (const { record } of this.#containers.values()) {
+      if (record.state === 'reserved' || record.state === 'initializing' || record.state === 'created')
+        startingContainers++;
+    }
+    return { total: { ...this.#ledger.total }, available: this.#ledger.available, startingContainers };
+  }
+
+  reserve({ guid, memoryMb, diskMb, rootFs, tags }: Reservation): ContainerRecord {
+    this.#assertOpen();
+    if (!/^[A-Za-z0-9_-]{1,64}$/.test(guid) || this.#containers.has(guid)) {
+      throw new ExecutorError('guid-not-available', `container guid ${JSON.stringify(guid)} is not available`);
+    }
+    if (!this.#rootFs.has(rootFs))
+      throw new ExecutorError('unknown-rootfs', `this cell has no root filesystem ${JSON.stringify(rootFs)}`);
+    const resources = { memoryMb, diskMb, containers: 1 };
+    if (!this.#ledger.reserve(resources))
+      throw new ExecutorError('insufficient-resources', 'insufficient resources available');
+    const record: ContainerRecord = {
+      guid,
+      state: 'reserved',
+      tags: { ...tags },
+      resources,
+      allocatedAtMs: this.options.clock.now(),
+      routable: false,
+      internalRoutes: [],
+      metricTags: {},
+    };
+    const fresh = { record, marks: new Map(), dependencies: [], stopping: false, deleting: false };
+    const container = new ManagedContainer(fresh, this.#store.create(guid), this.#cell);
+    this.#containers.set(guid, container);
+    container.reserve();
+    return record;
+  }
+
+  async run(guid: string, request: RunRequest): Promise<void> {
+    await this.#container(guid).run(request);
+  }
+
+  async stop(guid: string): Promise<void> {
+    await this.#container(guid).stop();
+  }
+
+  async delete(guid: string): Promise<void> {
+    this.#assertOpen();
+    await this.#containers.get(guid)?.delete();
+  }
+
+  async update(
+    guid: string,
+    update: { internalRoutes?: string[]; metricTags?: Record<string, string> },
+  ): Promise<void> {
+    await this.#container(guid).update(update);
+  }
+
+  get(guid: string): ContainerRecord | undefined {
+    return this.#containers.get(guid)?.record;
+  }
+
+  list(): ContainerRecord[] {
+    return [...this.#containers.values()].map((container) => container.record);
+  }
+
+  subscribe(listener: (event: ContainerEvent) => void): () => void {
+    this.#listeners.add(listener);
+    return () => {
+      this.#listeners.delete(listener);
+    };
+  }
+
+  async exec(guid: string, spec: ExecSpec): Promise<InteractiveProcess> {
+    const { record } = this.#container(guid);
+    if (record.state !== 'created' && record.state !== 'running')
+      throw new ExecutorError('wrong-state', `container ${guid} is ${record.state}`);
+    const network = record.network ? networkEnvironment(record.network) : {};
+    return this.#inGarden(guid, 'exec-failed', (container) =>
+      container.exec({ ...spec, env: { ...network, ...spec.env } }),
+    );
+  }
+
+  async streamIn(guid: string, path: string, user: string, tar: Readable): Promise<void> {
+    await this.#inGarden(guid, 'stream-failed', (container) => container.streamIn(path, user, tar));
+  }
+
+  async streamOut(guid: string, path: string, user: string): Promise<Readable> {
+    return this.#inGarden(guid, 'stream-failed', (container) => container.streamOut(path, user));
+  }
+
+  async readFile(guid: string, path: string, maxBytes: number): Promise<string> {
+    const tar = await this.streamOut(guid, path, 'root');
+    return readTextFile(tar, { path, maxBytes });
+  }
+
+  async metrics(guid: string): Promise<GardenMetrics> {
+    return this.#inGarden(guid, 'stream-failed', (container) => container.metrics());
+  }
+
+  async close(): Promise<void> {
+    await this.#lifetime.end();
+    await this.#cell.downloader.close();
+    await this.#store.close();
+    this.#listeners.clear();
+  }
+
+  #assertOpen(): void {
+    if (this.#lifetime.over) throw new ExecutorError('closed', 'the executor is closed');
+  }
+
+  #container(guid: string): ManagedContainer {
+    this.#assertOpen();
+    const container = this.#containers.get(guid);
+    if (!container) throw new ExecutorError('not-found', `container ${guid} not found`);
+    return container;
+  }
+
+  async #inGarden<T>(
+    guid: string,
+    otherwise: ExecutorErrorKind,
+    work: (container: GardenContainer) => Promise<T>,
+  ): Promise<T> {
+    const { record } = this.#container(guid);
+    const container = this.options.garden.lookup(guid);
+    if (!container) throw new ExecutorError('wrong-state', `container ${guid} is ${record.state} and doesn't exist`);
+    try {
+      return await work(container);
+    } catch (error) {
+      throw executorError(error, otherwise);
+    }
+  }
+
+  async #capacity(): Promise<ExecutorResources> {
+    const { config, garden } = this.options;
+    const machine = await garden.capacity();
+    const total = {
+      memoryMb: config.memory_mb === 'auto' ? machine.memoryMb : config.memory_mb,
+      diskMb: config.disk_mb === 'auto' ? machine.diskMb - config.auto_disk_capacity_overhead_mb : config.disk_mb,
+      containers:
+        config.max_containers === 'auto' ? machine.containers : Math.min(config.max_containers, machine.containers),
+    };
+    for (const [name, value] of Object.entries(total)) {
+      if (value <= 0) throw new Error(`this machine has nothing left for containers: ${name} is ${value}`);
+    }
+    return total;
+  }
+
+  #emit(event: ContainerEvent): void {
+    for (const listener of this.#listeners) {
+      try {
+        listener(event);
+      } catch (error) {
+        this.options.logger.error({ err: error, guid: event.container.guid }, 'a listener for container events threw');
+      }
+    }
+  }
+
+  #every(ms: number, work: () => Promise<void>): void {
+    this.#lifetime.timer(ms, () => {
+      const done = this.#lifetime
+        .track(work())
+        .catch((error) => this.options.logger.error({ err: error }, 'upkeep of containers failed'));
+      void done.then(() => this.#every(ms, work));
+    });
+  }
+
+  async #expire(): Promise<void> {
+    const before = this.options.clock.now() - this.options.config.reserved_expiration_time;
+    for (const container of this.#containers.values()) container.expireBefore(before);
+    await this.#refreshRootFs();
+  }
+
+  async #reap(): Promise<void> {
+    // Taken first, so that a container that is made meanwhile is not mistaken for a leftover.
+    const before = new Map(this.#containers);
+    for (const container of before.values()) {
+      if (!this.options.garden.lookup(container.record.guid)) container.missing();
+      // A removal that failed is tried again; whoever asked for it has been told.
+      if (container.leaving) void container.delete().catch(() => {});
+    }
+    const { garden, logger } = this.options;
+    await reap({ garden, known: new Set([...before.keys(), ...this.#containers.keys()]), logger });
+  }
+
+  async #refreshRootFs(): Promise<void> {
+    this.#rootFs = new Set((await this.options.garden.preloadedRootFs()).map((name) => `preloaded:${name}`));
+  }
+}

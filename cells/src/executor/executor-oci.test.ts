@@ -1,0 +1,195 @@
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { DownloadAction, RunAction, UploadAction } from '@rivera/gen/rivera/recipe/v1/action';
+import { ContainerSpec } from '@rivera/gen/rivera/recipe/v1/container';
+import { LogFilter } from '@rivera/gen/rivera/rep/v1/container';
+import { systemClock } from '@rivera/kit/clock';
+import { silentLogger } from '@rivera/kit/log';
+import { afterAll, beforeAll, expect, it } from 'vitest';
+import type { OciGarden } from '../garden/oci/oci-garden.js';
+import { type ScratchCell, scratchCell } from '../garden/oci/scratch-cell.js';
+import { defaultExecutorConfig } from './config.js';
+import { tgzOf } from './downloads/archives-for-tests.js';
+import { TestServer } from './downloads/server-for-tests.js';
+import type { ContainerRecord, RunRequest } from './executor.js';
+import { ContainerExecutor } from './executor-impl.js';
+import { act, lineOf, portChecks, runRequest, serial } from './testing.js';
+
+let cell: ScratchCell;
+let directory: string;
+let garden: OciGarden;
+let executor: ContainerExecutor;
+
+beforeAll(async () => {
+  cell = await scratchCell();
+  directory = await mkdtemp(join(tmpdir(), 'executor-oci-'));
+  await open();
+}, 120_000);
+
+afterAll(async () => {
+  for (const { guid } of executor.list()) await executor.delete(guid);
+  expect(await cell.leaks()).toEqual([]);
+  await close();
+  await cell.remove();
+  await rm(directory, { recursive: true, force: true });
+}, 120_000);
+
+async function open(): Promise<void> {
+  garden = await cell.open();
+  executor = new ContainerExecutor({
+    cellId: 'oci',
+    garden,
+    config: defaultExecutorConfig({ unhealthy_monitoring_interval: 200, graceful_shutdown_interval: 1000 }),
+    dataDirectory: directory,
+    clock: systemClock,
+    logger: silentLogger,
+  });
+  await executor.start();
+}
+
+async function close(): Promise<void> {
+  await executor.close();
+  await garden.close();
+}
+
+const shell = (script: string): RunRequest['action'] =>
+  act('runAction', RunAction.fromPartial({ path: '/bin/sh', args: ['-c', script], user: 'root' }));
+
+async function run(
+  guid: string,
+  recipe: Partial<RunRequest> & Pick<RunRequest, 'action'>,
+  spec: Partial<ContainerSpec> = {},
+): Promise<void> {
+  executor.reserve({ guid, memoryMb: 64, diskMb: 64, rootFs: cell.rootFs, tags: {} });
+  const container = ContainerSpec.fromPartial({
+    rootFs: cell.rootFs,
+    memoryMb: 64,
+    diskMb: 64,
+    maxPids: 64,
+    logGuid: 'log',
+    logSource: 'APP',
+    ...spec,
+  });
+  await executor.run(guid, { ...runRequest(recipe), container });
+}
+
+function reaches(guid: string, state: ContainerRecord['state']): Promise<ContainerRecord> {
+  return new Promise((resolve, reject) => {
+    const look = (): boolean => {
+      const record = executor.get(guid);
+      if (record?.state !== state && record?.state !== 'completed') return false;
+      if (record.state === state) resolve(record);
+      else reject(new Error(`${guid} ended: ${record.result?.failureReason}`));
+      return true;
+    };
+    if (look()) return;
+    const unsubscribe = executor.subscribe(() => {
+      if (look()) unsubscribe();
+    });
+  });
+}
+
+async function lines(): Promise<string[]> {
+  const found: string[] = [];
+  const batches = executor.logs.read(LogFilter.fromPartial({ processGuid: 'app' }), new AbortController().signal);
+  for await (const { entries } of batches) found.push(...entries.map(lineOf));
+  return found;
+}
+
+it('a web server is running once its port answers, outlives the executor, and stops when it is told to', async () => {
+  const web = shell('mkdir -p /www; echo hello > /www/index.html; exec httpd -f -p 8080 -h /www');
+  const check = portChecks([8080]);
+  check.checks.push({
+    ...check.checks[0],
+    probe: { $case: 'httpCheck', value: { port: 8080, path: '/index.html' } },
+    interval: undefined,
+    timeout: undefined,
+    failureThreshold: 0,
+  });
+  await run('web', { action: web, checkDefinition: check, ports: [8080], startTimeoutMs: 20_000 });
+  const { network } = await reaches('web', 'running');
+  const get = async (): Promise<string> =>
+    (await fetch(`http://${network?.hostAddress}:${network?.ports[0]?.hostPort}/`)).text();
+  expect(await get()).toBe('hello\n');
+  await close();
+  expect(await get()).toBe('hello\n');
+  await open();
+  expect(executor.get('web')?.state).toBe('running');
+  expect(await get()).toBe('hello\n');
+  await executor.stop('web');
+  expect((await reaches('web', 'completed')).result).toMatchObject({ stopped: true });
+  await executor.delete('web');
+  expect(garden.list()).toEqual([]);
+}, 60_000);
+
+it('a task that ends while no executor runs has run once, and its exit and output are known', async () => {
+  await run('task', { action: shell('echo once >> /tmp/runs; echo working; sleep 1; exit 3') });
+  await reaches('task', 'running');
+  await close();
+  await systemClock.sleep(1500);
+  await open();
+  expect((await reaches('task', 'completed')).result).toEqual({
+    failed: true,
+    failureReason: 'APP: Exited with status 3',
+    retryable: false,
+    stopped: false,
+  });
+  expect(await executor.readFile('task', '/tmp/runs', 100)).toBe('once\n');
+  expect(await lines()).toContain('APP out working');
+  await executor.delete('task');
+}, 60_000);
+
+it('archives go in, files go out, and the environment is there', async () => {
+  const server = await TestServer.open();
+  const body = await tgzOf({
+    name: 'bin/greet',
+    content: '#!/bin/sh\necho "$GREETING $INSTANCE_INDEX $CF_INSTANCE_PORTS"\n',
+    mode: 0o755,
+  });
+  server.answer = (request, response) =>
+    request.method === 'GET' ? response.end(body) : response.writeHead(200).end();
+  const download = act(
+    'downloadAction',
+    DownloadAction.fromPartial({ artifact: 'app', from: `${server.url}/app`, to: '/home/app', user: 'root' }),
+  );
+  const upload = act(
+    'uploadAction',
+    UploadAction.fromPartial({ from: '/tmp/said', to: `${server.url}/said`, user: 'root' }),
+  );
+  await run(
+    'transfer',
+    {
+      setup: download,
+      action: serial(
+        shell('/home/app/bin/greet > /tmp/said; cat /etc/cf-service-bindings/db/name >> /tmp/said'),
+        upload,
+      ),
+      instanceEnv: { INSTANCE_INDEX: '7' },
+    },
+    {
+      environmentVariables: [{ name: 'GREETING', value: 'hi' }],
+      volumeMountedFiles: [{ path: 'db/name', content: Buffer.from('mydb') }],
+    },
+  );
+  expect((await reaches('transfer', 'completed')).result).toMatchObject({ failed: false });
+  expect(server.seen.at(-1)?.body.toString()).toBe('hi 7 []\nmydb');
+  await executor.delete('transfer');
+  await server.close();
+}, 60_000);
+
+it('a monitor runs inside, and its failure is told', async () => {
+  const monitor = shell('test -f /tmp/up || { echo not up; exit 1; }');
+  await run('monitored', { action: shell('sleep 1; touch /tmp/up; sleep 100'), monitor, startTimeoutMs: 20_000 });
+  await reaches('monitored', 'running');
+  expect(await lines()).toContain('APP out not up');
+  await executor.delete('monitored');
+}, 60_000);
+
+it('who takes too much memory is told so', async () => {
+  await run('hog', { action: shell('x=a; while true; do x="$x$x"; done') });
+  expect((await reaches('hog', 'completed')).result?.failureReason).toMatch(
+    /^APP: Exited with status \d+ \(out of memory\)$/,
+  );
+  await executor.delete('hog');
+}, 60_000);

@@ -1,0 +1,25 @@
+import type { Clock } from '@rivera/kit/clock';
+import type { Logger } from '@rivera/kit/log';
+import type { Garden } from '../garden/garden.js';
+import type { ExecutorConfig } from './config.js';
+import type { Prober } from './health/prober.js';
+import type { RetainingLogStore } from './logs/memory-log-store.js';
+import type { RecordStore } from './store/record-store.js';
+
+/** What an executor is made of. */
+export interface ContainerExecutorOptions {
+  cellId: string;
+  /** Started already; it is not closed by the executor. */
+  garden: Garden;
+  config: ExecutorConfig;
+  /** Holds records, mounted files and the download cache; readable by its owner alone. */
+  dataDirectory: string;
+  clock: Clock;
+  logger: Logger;
+  /** Default: files in the data directory. */
+  store?: RecordStore;
+  /** Default: in memory. */
+  logs?: RetainingLogStore;
+  /** Default: over the network. */
+  prober?: Prober;
+}

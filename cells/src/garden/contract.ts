@@ -1,0 +1,342 @@
+import { Readable } from 'node:stream';
+import { buffer } from 'node:stream/consumers';
+import tar from 'tar-stream';
+import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import type { Garden, GardenContainer, GardenProcess, GardenSpec, ProcessOutput, ProcessSpec } from './garden.js';
+import { Gate } from './gate.js';
+
+/** A program, as each backend spells it. */
+export type Program = Pick<ProcessSpec, 'path' | 'args'>;
+
+/** What a backend brings for the suite: a machine on which gardens come and go. */
+export interface GardenWorld {
+  /** A garden on the machine's data, started. */
+  open(): Promise<Garden>;
+  /** An existing root filesystem with the users root and vcap. */
+  rootFs: string;
+  programs: {
+    exit(code: number, afterMs?: number): Program;
+    /** Runs until it is signalled. */
+    run(): Program;
+    print(lines: string[]): Program;
+    missing: Program;
+  };
+  /** Kills what would tell the end of a process. */
+  loseSupervisor(handle: string, id: string): Promise<void>;
+  /** What is on the machine of containers that should be gone. */
+  leaks(): Promise<string[]>;
+  /** Removes the machine. */
+  close(): Promise<void>;
+}
+
+/** A container without limits, for tests. */
+export function plainSpec(handle: string, rootFs: string, more: Partial<GardenSpec> = {}): GardenSpec {
+  const limits = { memoryBytes: 0, diskBytes: 0, pids: 0, cpuShares: 0 };
+  return { handle, rootFs, env: {}, properties: {}, limits, ports: [], mounts: [], privileged: false, ...more };
+}
+
+/** A process of root in its home, for tests. */
+export function plainProcess(id: string, program: Program, more: Partial<ProcessSpec> = {}): ProcessSpec {
+  return { id, ...program, env: {}, dir: '', user: 'root', ...more };
+}
+
+/** All output of a process, as `stream: text` (`…` after what is partial). */
+export async function collectOutput(process: GardenProcess): Promise<string[]> {
+  const lines: string[] = [];
+  for await (const entry of process.output()) lines.push(describeOutput(entry));
+  return lines;
+}
+
+function describeOutput(entry: ProcessOutput): string {
+  return `${entry.stream}: ${entry.data.toString()}${entry.partial ? '…' : ''}`;
+}
+
+/** What every garden does. */
+export function gardenContract(name: string, makeWorld: () => Promise<GardenWorld>): void {
+  describe(`garden contract: ${name}`, () => {
+    let world: GardenWorld;
+    let garden: Garden;
+    let made = 0;
+    const spec = (more: Partial<GardenSpec> = {}) => plainSpec(`c${++made}`, world.rootFs, more);
+    const create = (more: Partial<GardenSpec> = {}) => garden.create(spec(more));
+    const run = (container: GardenContainer, program: Program, more: Partial<ProcessSpec> = {}) =>
+      container.run(plainProcess('p', program, more));
+    const restart = async () => {
+      await garden.close();
+      garden = await world.open();
+    };
+    const again = (container: GardenContainer) => garden.lookup(container.handle) as GardenContainer;
+
+    beforeAll(async () => {
+      world = await makeWorld();
+      garden = await world.open();
+    });
+    afterEach(async () => {
+      await Promise.all(garden.list().map((container) => garden.destroy(container.handle)));
+      expect(await world.leaks()).toEqual([]);
+    });
+    afterAll(async () => {
+      await garden?.close();
+      await world?.close();
+    });
+
+    describe('containers', () => {
+      it('are listed from their creation to their destruction', async () => {
+        const wanted = spec({ env: { A: '1' }, properties: { owner: 'me' } });
+        const container = await garden.create(wanted);
+        expect(container.spec).toEqual(wanted);
+        expect(garden.list().map((each) => each.handle)).toEqual([wanted.handle]);
+        expect(garden.lookup(wanted.handle)?.spec).toEqual(wanted);
+        await garden.destroy(wanted.handle);
+        expect(garden.list()).toEqual([]);
+        expect(garden.lookup(wanted.handle)).toBeUndefined();
+      });
+
+      it('have a handle of their own, which is free again afterwards', async () => {
+        const wanted = spec();
+        await garden.create(wanted);
+        await expect(garden.create(wanted)).rejects.toMatchObject({ kind: 'handle-in-use' });
+        await garden.destroy(wanted.handle);
+        await garden.create(wanted);
+      });
+
+      it('are refused with a reason', async () => {
+        await expect(create({ rootFs: 'preloaded:nothing' })).rejects.toMatchObject({ kind: 'unknown-rootfs' });
+        await expect(create({ rootFs: 'preloaded:../..' })).rejects.toMatchObject({ kind: 'unknown-rootfs' });
+        await expect(create({ rootFs: 'gopher://x' })).rejects.toMatchObject({ kind: 'unsupported' });
+        await expect(create({ privileged: true })).rejects.toMatchObject({ kind: 'unsupported' });
+        await expect(create({ handle: '../x' })).rejects.toMatchObject({ kind: 'create-failed' });
+        await expect(garden.destroy('nobody')).rejects.toMatchObject({ kind: 'not-found' });
+        expect(garden.list()).toEqual([]);
+      });
+
+      it('can be made and destroyed eight at a time, with ports of their own', async () => {
+        const containers = await Promise.all(Array.from({ length: 8 }, () => create({ ports: [8080, 2222] })));
+        const ports = containers.flatMap((container) => container.info().ports.map((port) => port.hostPort));
+        expect(new Set(ports).size).toBe(16);
+        expect(new Set(containers.map((container) => container.info().containerAddress)).size).toBe(8);
+        await Promise.all(containers.map((container) => garden.destroy(container.handle)));
+        expect(garden.list()).toEqual([]);
+      });
+
+      it('are destroyed once, however many ask for it', async () => {
+        const { handle } = await create();
+        const asked = await Promise.allSettled([garden.destroy(handle), garden.destroy(handle)]);
+        expect(asked[0].status).toBe('fulfilled');
+        // The second shares the first's destruction, or comes when all is over.
+        if (asked[1].status === 'rejected') expect(asked[1].reason).toMatchObject({ kind: 'not-found' });
+        expect(garden.lookup(handle)).toBeUndefined();
+      });
+
+      it('offer what was asked for', async () => {
+        const container = await create({ ports: [8080, 9090] });
+        const { ports } = container.info();
+        expect(ports.map((port) => port.containerPort)).toEqual([8080, 9090]);
+        expect((await garden.capacity()).memoryMb).toBeGreaterThan(0);
+        expect(await garden.preloadedRootFs()).toContain(world.rootFs.replace('preloaded:', ''));
+        const process = await run(container, world.programs.run());
+        expect((await container.metrics()).pids).toBeGreaterThan(0);
+        await process.signal('SIGKILL');
+      });
+    });
+
+    describe('processes', () => {
+      it('tell how they ended, also to those who ask later', async () => {
+        const container = await create();
+        const process = await run(container, world.programs.exit(3));
+        expect(await process.wait()).toMatchObject({ code: 3, outOfMemory: false });
+        expect(await process.wait()).toMatchObject({ code: 3 });
+        expect(await container.attach('p')?.wait()).toMatchObject({ code: 3 });
+        expect(container.attach('q')).toBeUndefined();
+        await process.signal('SIGTERM');
+      });
+
+      it('end with 128 + n by a signal', async () => {
+        const container = await create();
+        const term = await run(container, world.programs.run(), { id: 'term' });
+        const kill = await run(container, world.programs.run(), { id: 'kill' });
+        await Promise.all([term.signal('SIGTERM'), kill.signal('SIGKILL')]);
+        expect(await term.wait()).toMatchObject({ code: 143 });
+        expect(await kill.wait()).toMatchObject({ code: 137 });
+      });
+
+      it('never share an id, not even with one that has ended', async () => {
+        const container = await create();
+        await (await run(container, world.programs.exit(0))).wait();
+        await expect(run(container, world.programs.exit(0))).rejects.toMatchObject({ kind: 'process-exists' });
+        await restart();
+        await expect(run(again(container), world.programs.exit(0))).rejects.toMatchObject({ kind: 'process-exists' });
+      });
+
+      it('are refused with a reason', async () => {
+        const container = await create();
+        await expect(run(container, world.programs.missing, { id: 'a' })).rejects.toMatchObject({
+          kind: 'process-failed',
+        });
+        await expect(run(container, world.programs.run(), { id: 'b', user: 'stranger' })).rejects.toMatchObject({
+          kind: 'process-failed',
+        });
+        await expect(run(container, world.programs.run(), { id: '../x' })).rejects.toMatchObject({
+          kind: 'process-failed',
+        });
+        const process = await run(container, world.programs.exit(0), { id: 'c', user: 'vcap' });
+        expect(await process.wait()).toMatchObject({ code: 0 });
+      });
+
+      it('have their output read from its start, by each reader', async () => {
+        const process = await run(await create(), world.programs.print(['one', 'two']));
+        expect(await collectOutput(process)).toEqual(['stdout: one', 'stdout: two']);
+        expect(await collectOutput(process)).toEqual(['stdout: one', 'stdout: two']);
+      });
+
+      it('let readers go when these want to', async () => {
+        const process = await run(await create(), world.programs.run());
+        const abort = new AbortController();
+        const reading = process.output(abort.signal)[Symbol.asyncIterator]().next();
+        abort.abort();
+        expect((await reading).done).toBe(true);
+        await process.signal('SIGKILL');
+      });
+
+      it('all end when the container stops, which stays usable', async () => {
+        const container = await create();
+        const first = await run(container, world.programs.run(), { id: '1' });
+        const second = await run(container, world.programs.run(), { id: '2' });
+        await container.stop(5000);
+        expect((await first.wait()).code).toBe(143);
+        expect((await second.wait()).code).toBe(143);
+        expect((await (await run(container, world.programs.exit(4), { id: '3' })).wait()).code).toBe(4);
+      });
+
+      it('end with their container, and their waiters are told', async () => {
+        const container = await create();
+        const process = await run(container, world.programs.run());
+        const [end] = await Promise.all([process.wait(), garden.destroy(container.handle)]);
+        expect(end.code === 137 || end.lost !== undefined).toBe(true);
+      });
+    });
+
+    describe('a later garden on the same data', () => {
+      it('finds containers as they were', async () => {
+        const container = await create({ env: { A: '1' }, ports: [8080], properties: { p: 'q' } });
+        const gone = await create();
+        await garden.destroy(gone.handle);
+        await restart();
+        expect(garden.list().map((each) => each.handle)).toEqual([container.handle]);
+        expect(again(container).spec).toEqual(container.spec);
+        expect(again(container).info()).toEqual(container.info());
+      });
+
+      it('reaches processes that go on, and knows how those ended that did not', async () => {
+        const container = await create();
+        await run(container, world.programs.run(), { id: 'on' });
+        const short = await run(container, world.programs.exit(5), { id: 'short' });
+        await short.wait();
+        await run(container, world.programs.print(['hello']), { id: 'said' });
+        await garden.close();
+        garden = await world.open();
+        expect((await again(container).attach('short')?.wait())?.code).toBe(5);
+        expect(await collectOutput(again(container).attach('said') as GardenProcess)).toEqual(['stdout: hello']);
+        const on = again(container).attach('on') as GardenProcess;
+        await on.signal('SIGTERM');
+        expect((await on.wait()).code).toBe(143);
+      });
+
+      it('learns the exit of a process that ended while there was no garden', async () => {
+        const container = await create();
+        await run(container, world.programs.exit(6, 150));
+        await garden.close();
+        const waited = new Gate().next(AbortSignal.timeout(300));
+        await waited;
+        garden = await world.open();
+        expect(await again(container).attach('p')?.wait()).toMatchObject({ code: 6 });
+        expect((await again(container).attach('p')?.wait())?.lost).toBeUndefined();
+      });
+
+      it('says so of a process whose end nobody saw', async () => {
+        const container = await create();
+        await run(container, world.programs.run());
+        await world.loseSupervisor(container.handle, 'p');
+        await restart();
+        const end = await again(container).attach('p')?.wait();
+        expect(end?.lost).toBeTruthy();
+      });
+
+      it('leaves the waiters of the closed one with an error, not for ever', async () => {
+        const process = await run(await create(), world.programs.run());
+        const waiting = expect(process.wait()).rejects.toMatchObject({ kind: 'closed' });
+        await restart();
+        await waiting;
+        await expect(collectOutput(process)).rejects.toMatchObject({ kind: 'closed' });
+      });
+    });
+
+    describe('files', () => {
+      const archive = (entries: { name: string; mode: number; content: string }[]): Readable => {
+        const pack = tar.pack();
+        for (const { name, mode, content } of entries) pack.entry({ name, mode }, content);
+        pack.finalize();
+        return Readable.from(pack);
+      };
+      const unpack = async (stream: Readable) => {
+        const found: Record<string, string> = {};
+        for await (const entry of stream.pipe(tar.extract()) as AsyncIterable<Readable & { header: tar.Header }>) {
+          const content = await buffer(entry);
+          if (entry.header.type === 'file')
+            found[entry.header.name.replace(/^\.\//, '')] = `${(entry.header.mode ?? 0).toString(8)} ${content}`;
+        }
+        return found;
+      };
+
+      it('go in and come out with their modes', async () => {
+        const container = await create();
+        const entries = [
+          { name: 'a', mode: 0o640, content: 'first' },
+          { name: 'sub/b', mode: 0o755, content: 'second' },
+        ];
+        await container.streamIn('/home/vcap/app', 'vcap', archive(entries));
+        expect(await unpack(await container.streamOut('/home/vcap/app/', 'vcap'))).toEqual({
+          a: '640 first',
+          'sub/b': '755 second',
+        });
+        expect(await unpack(await container.streamOut('/home/vcap/app', 'vcap'))).toEqual({
+          'app/a': '640 first',
+          'app/sub/b': '755 second',
+        });
+        expect(await unpack(await container.streamOut('/home/vcap/app/a', 'root'))).toEqual({ a: '640 first' });
+      });
+
+      it('are told to be missing', async () => {
+        const container = await create();
+        await expect(container.streamOut('/no/such/thing', 'root')).rejects.toMatchObject({ kind: 'path-not-found' });
+        await expect(container.streamIn('/x', 'root', Readable.from([Buffer.alloc(2000, 'x')]))).rejects.toMatchObject({
+          kind: 'stream-failed',
+        });
+      });
+    });
+
+    describe('people', () => {
+      it('run a program and see its output and exit', async () => {
+        const container = await create();
+        const exec = { env: {}, dir: '', user: 'root' };
+        const person = await container.exec({ ...exec, ...world.programs.print(['hi']) });
+        expect((await buffer(person.stdout)).toString()).toBe('hi\n');
+        person.stderr.resume();
+        expect(await person.wait()).toMatchObject({ code: 0 });
+        person.kill();
+        await expect(container.exec({ ...exec, ...world.programs.missing })).rejects.toMatchObject({
+          kind: 'process-failed',
+        });
+      });
+
+      it('end a program at any time', async () => {
+        const container = await create();
+        const person = await container.exec({ env: {}, dir: '', user: 'root', ...world.programs.run() });
+        person.stdout.resume();
+        person.stderr.resume();
+        person.kill();
+        expect((await person.wait()).code).not.toBe(0);
+      });
+    });
+  });
+}

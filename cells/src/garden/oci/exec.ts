@@ -1,0 +1,192 @@
+import { spawn } from 'node:child_process';
+import { readFile, rm, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { PassThrough, type Readable, Writable } from 'node:stream';
+import { finished } from 'node:stream/promises';
+import { spawn as spawnTerminal } from '@lydell/node-pty';
+import { GardenError, type InteractiveProcess } from '../garden.js';
+import type { Cell } from './cell.js';
+import type { ContainerCgroup } from './cgroup.js';
+import { readIfPresent } from './durable.js';
+import { agentMark } from './orphans.js';
+import type { ContainerPlaces } from './places.js';
+import { processFacts } from './proc.js';
+import { type ProcessIdentity, send, signalProcess } from './signals.js';
+import { runtimeMessage } from './supervisor.js';
+
+/** The runtime takes some 20 ms; this long only on a machine in trouble. */
+const START_TIMEOUT_MS = 20_000;
+/** Ctrl-D: what a terminal sends instead of an end of input. */
+const END_OF_TRANSMISSION = '\x04';
+
+/** Start time of a process that had ended before it could be looked at: fits nobody. */
+const ALREADY_GONE = -1;
+
+let made = 0;
+
+/** A child of this program that runs something in a container. */
+interface Running {
+  stdin: Writable;
+  stdout: Readable;
+  stderr: Readable;
+  /** Of the runtime's process on the host. */
+  pid: number;
+  resize(columns: number, rows: number): void;
+  /** The runtime's process is gone; output may still be on its way. */
+  exited: Promise<void>;
+  /** After all output was handed over. */
+  ended: Promise<{ code: number; signal?: NodeJS.Signals }>;
+}
+
+/** A process for a person, and when it is gone whether or not its output was read. */
+export interface PersonsProcess extends InteractiveProcess {
+  readonly exited: Promise<void>;
+}
+
+export interface ExecRequest {
+  cell: Cell;
+  places: ContainerPlaces;
+  cgroup: ContainerCgroup;
+  /** OCI process specification. */
+  spec: object;
+  terminal?: { term: string; columns: number; rows: number };
+}
+
+/**
+ * Runs a process in a container as a child of this program, with a terminal or with pipes.
+ * @throws GardenError `process-failed` when it can't be started
+ */
+export async function startExec(request: ExecRequest): Promise<PersonsProcess> {
+  const { cell, places, cgroup } = request;
+  const base = join(places.execs, `${process.pid}-${++made}`);
+  const files = { spec: `${base}.json`, pid: `${base}.pid`, log: `${base}.log` };
+  await writeFile(files.spec, JSON.stringify(request.spec), { mode: 0o600 });
+  const args = [
+    '--root',
+    cell.places.runtimeRoot,
+    '--log',
+    files.log,
+    'exec',
+    '--process',
+    files.spec,
+    '--pid-file',
+    files.pid,
+    places.handle,
+  ];
+  const running = request.terminal ? withTerminal(cell.runtime, args, request.terminal) : withPipes(cell.runtime, args);
+  let over = false;
+  const exited = running.exited.then(() => {
+    over = true;
+  });
+  const identity = await identify(cell, files.pid, () => over);
+  void exited.then(() => Promise.all(Object.values(files).map((file) => rm(file, { force: true }))));
+  if (!identity) {
+    const message = await readFile(files.log, 'utf8').catch(() => '');
+    send(running.pid, 'SIGKILL');
+    throw new GardenError('process-failed', runtimeMessage(message || 'the process could not be started'));
+  }
+  const tell = (signal: NodeJS.Signals) =>
+    signalProcess(cgroup, identity, signal).catch((error: unknown) => {
+      cell.settings.log.warn({ error, container: places.handle, signal }, "a person's process could not be signalled");
+    });
+  return {
+    stdin: running.stdin,
+    stdout: running.stdout,
+    stderr: running.stderr,
+    resize: (columns, rows) => {
+      if (!over) running.resize(columns, rows);
+    },
+    signal: (signal) => {
+      if (!over) void tell(signal);
+    },
+    kill: () => {
+      // The family first, while it can be recognised; the runtime ends with its process.
+      void tell('SIGKILL').then(() => {
+        if (!over) send(running.pid, 'SIGKILL');
+      });
+    },
+    wait: () => running.ended,
+    exited,
+  };
+}
+
+/** Who runs in the container: known once the runtime has written the pid. Undefined when that never happened. */
+async function identify(cell: Cell, pidFile: string, isOver: () => boolean): Promise<ProcessIdentity | undefined> {
+  const { clock } = cell.settings;
+  const deadline = clock.now() + START_TIMEOUT_MS;
+  for (;;) {
+    // Looked at first: what ended just now may have written its pid before.
+    const over = isOver();
+    const pid = Number(await readIfPresent(pidFile));
+    if (pid > 0) return { pid, startTime: processFacts(pid)?.startTime ?? ALREADY_GONE };
+    if (over || clock.now() > deadline) return undefined;
+    await clock.sleep(4);
+  }
+}
+
+function withPipes(command: string, args: string[]): Running {
+  const child = spawn(command, args, { stdio: 'pipe', env: { ...process.env, ...agentMark } });
+  // A process that doesn't read its input isn't an error.
+  child.stdin.on('error', () => undefined);
+  const exited = new Promise<void>((resolve) => {
+    child.on('exit', () => resolve());
+    child.on('error', () => resolve());
+  });
+  const closed = new Promise<{ code: number; signal?: NodeJS.Signals }>((resolve) => {
+    child.on('close', (code, signal) => resolve(signal ? { code: 128, signal } : { code: code ?? 128 }));
+    child.on('error', () => resolve({ code: 127 }));
+  });
+  // Piped on at once, as Node throws away what nobody reads by the time that a child exits.
+  const [stdout, stderr] = [child.stdout.pipe(new PassThrough()), child.stderr.pipe(new PassThrough())];
+  const ended = closed.then(async (end) => {
+    await Promise.all([handedOver(stdout), handedOver(stderr)]);
+    return end;
+  });
+  return { stdin: child.stdin, stdout, stderr, pid: child.pid ?? 0, resize: () => undefined, exited, ended };
+}
+
+/** Resolves once everything was read, or the reader went away. */
+async function handedOver(stream: Readable): Promise<void> {
+  await finished(stream, { writable: false }).catch(() => undefined);
+}
+
+function withTerminal(command: string, args: string[], o: { term: string; columns: number; rows: number }): Running {
+  const env = { PATH: process.env.PATH ?? '', TERM: o.term, ...agentMark };
+  const terminal = spawnTerminal(command, args, { name: o.term, cols: o.columns, rows: o.rows, env, encoding: null });
+  const stdout = new PassThrough();
+  // With encoding null the data are buffers, whatever the types say.
+  terminal.onData((data: unknown) => {
+    if (stdout.write(data as Buffer)) return;
+    terminal.pause();
+    stdout.once('drain', () => terminal.resume());
+  });
+  const stdin = new Writable({
+    write(chunk: Buffer, _encoding, done) {
+      // It passes on bytes as well as text, whatever its types say; text would break characters that are cut in two.
+      terminal.write(chunk as unknown as string);
+      done();
+    },
+    final(done) {
+      terminal.write(END_OF_TRANSMISSION);
+      done();
+    },
+  });
+  const exited = new Promise<number>((resolve) => terminal.onExit(({ exitCode }) => resolve(exitCode)));
+  const ended = exited.then(async (code) => {
+    stdin.destroy();
+    stdout.end();
+    await handedOver(stdout);
+    return { code };
+  });
+  const nothing = new PassThrough();
+  nothing.end();
+  return {
+    stdin,
+    stdout,
+    stderr: nothing,
+    pid: terminal.pid,
+    resize: (columns, rows) => terminal.resize(columns, rows),
+    exited: exited.then(() => undefined),
+    ended,
+  };
+}

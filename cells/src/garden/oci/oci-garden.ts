@@ -1,0 +1,201 @@
+import { mkdir, readdir, statfs } from 'node:fs/promises';
+import { totalmem } from 'node:os';
+import pLimit from 'p-limit';
+import { type Garden, type GardenCapacity, type GardenContainer, GardenError, type GardenSpec } from '../garden.js';
+import { checkSpec, makeContainer } from './birth.js';
+import { assembleCell, type Cell } from './cell.js';
+import { ContainerCgroup } from './cgroup.js';
+import { OciContainer } from './container.js';
+import { dismantle } from './death.js';
+import { isMissing, renameDurably } from './durable.js';
+import { CONCURRENT_CHANGES, type OciGardenOptions, settle } from './options.js';
+import { endOrphans } from './orphans.js';
+import { readRecord } from './record.js';
+import { tracesOf } from './traces.js';
+
+/** Real containers: an OCI runtime, overlays, disk images, control groups and CNI networks (see README). */
+export class OciGarden implements Garden {
+  readonly backend = 'oci';
+  private readonly cell: Cell;
+  private readonly containers = new Map<string, OciContainer>();
+  private readonly making = new Set<string>();
+  /** Handles of which something is left that could not be taken away; `destroy` tries again. */
+  private readonly remains = new Set<string>();
+  private readonly dying = new Map<string, Promise<void>>();
+  private readonly limit = pLimit(CONCURRENT_CHANGES);
+  private readonly changes = new Set<Promise<unknown>>();
+  private closed = false;
+
+  constructor(options: OciGardenOptions) {
+    this.cell = assembleCell(settle(options));
+  }
+
+  async start(): Promise<void> {
+    const { places, network, settings } = this.cell;
+    await Promise.all(
+      [places.containers, places.runtimeRoot, places.ipam].map((dir) => mkdir(dir, { recursive: true, mode: 0o700 })),
+    );
+    await endOrphans(settings.clock);
+    await network.prepare();
+    for (const handle of await readdir(places.containers)) {
+      const own = places.container(handle);
+      const record = await readRecord(own.record);
+      if (!record) continue;
+      const container = new OciContainer(this.cell, own, record);
+      await container.adopt();
+      this.containers.set(handle, container);
+    }
+    const traces = await tracesOf(places);
+    const leftovers = new Set(
+      traces.map((trace) => trace.handle).filter((handle) => handle !== '' && !this.containers.has(handle)),
+    );
+    await Promise.all(
+      [...leftovers].map((handle) =>
+        this.change(() => this.clearAway(handle)).catch((error: unknown) => {
+          settings.log.error({ error, handle }, 'leftovers of a container could not be cleared away');
+        }),
+      ),
+    );
+    settings.log.info({ containers: this.containers.size, cleared: leftovers.size }, 'garden started');
+  }
+
+  async capacity(): Promise<GardenCapacity> {
+    const { capacity, dataDir, subnet } = this.cell.settings;
+    const disk = await statfs(dataDir);
+    const bits = 32 - Number(subnet.split('/')[1]);
+    return {
+      memoryMb: capacity.memoryMb ?? Math.floor(totalmem() / 1024 / 1024),
+      diskMb: capacity.diskMb ?? Math.floor((disk.blocks * disk.bsize) / 1024 / 1024),
+      // Network, gateway and broadcast addresses are no container's.
+      containers: capacity.containers ?? Math.min(250, 2 ** bits - 3),
+    };
+  }
+
+  async preloadedRootFs(): Promise<string[]> {
+    const entries = await readdir(this.cell.settings.rootFsDir, { withFileTypes: true }).catch((error: unknown) => {
+      if (isMissing(error)) return [];
+      throw error;
+    });
+    return entries
+      .filter((entry) => entry.isDirectory() && !entry.name.startsWith('.'))
+      .map((entry) => entry.name)
+      .sort();
+  }
+
+  async create(spec: GardenSpec): Promise<GardenContainer> {
+    this.assertOpen();
+    const { handle } = spec;
+    if (this.containers.has(handle) || this.making.has(handle) || this.remains.has(handle) || this.dying.has(handle)) {
+      throw new GardenError('handle-in-use', `Handle '${handle}' already in use`);
+    }
+    this.making.add(handle);
+    try {
+      const lower = await checkSpec(this.cell, spec);
+      return await this.change(() => this.make(spec, lower));
+    } finally {
+      this.making.delete(handle);
+    }
+  }
+
+  list(): GardenContainer[] {
+    return [...this.containers.values()];
+  }
+
+  lookup(handle: string): GardenContainer | undefined {
+    return this.containers.get(handle);
+  }
+
+  destroy(handle: string): Promise<void> {
+    const dying = this.dying.get(handle);
+    if (dying) return dying;
+    if (this.closed) return Promise.reject(new GardenError('closed', 'the garden was closed'));
+    const container = this.containers.get(handle);
+    if (!container && !this.remains.has(handle))
+      return Promise.reject(new GardenError('not-found', `unknown handle: ${handle}`));
+    const destruction = this.change(() => (container ? this.unmake(container) : this.clearAway(handle))).finally(() =>
+      this.dying.delete(handle),
+    );
+    this.dying.set(handle, destruction);
+    return destruction;
+  }
+
+  async close(): Promise<void> {
+    this.closed = true;
+    await Promise.allSettled(this.changes);
+    await Promise.all([...this.containers.values()].map((container) => container.close()));
+  }
+
+  /** Takes away what the cell has beyond its containers, once there are none: bridge, firewall rule, empty control groups. */
+  async dissolve(): Promise<void> {
+    await this.cell.network.dissolve();
+    await new ContainerCgroup(this.cell.places.cgroup).remove();
+  }
+
+  private async make(spec: GardenSpec, lower: string): Promise<OciContainer> {
+    const places = this.cell.places.container(spec.handle);
+    try {
+      const record = await makeContainer(this.cell, { spec, lower, places });
+      const container = new OciContainer(this.cell, places, record);
+      this.containers.set(spec.handle, container);
+      return container;
+    } catch (cause) {
+      await this.clearAway(spec.handle).catch((error: unknown) => {
+        this.cell.settings.log.error({ error, handle: spec.handle }, 'a half-made container could not be cleared away');
+      });
+      if (cause instanceof GardenError) throw cause;
+      throw new GardenError('create-failed', messageOf(cause), { cause });
+    }
+  }
+
+  private async unmake(container: OciContainer): Promise<void> {
+    const { places, record, handle } = container;
+    await container.refuseWork();
+    const supervisors = await container.supervisors();
+    // From here on it isn't whole: an agent that starts after a crash goes on with the destruction.
+    await renameDurably(places.record, places.dyingRecord);
+    this.containers.delete(handle);
+    await this.finish(handle, () =>
+      dismantle(this.cell, { places, record, supervisors, settleProcesses: () => container.settle() }),
+    );
+    await container.close();
+  }
+
+  /** Takes away what is left of a container that isn't whole. */
+  private async clearAway(handle: string): Promise<void> {
+    await this.finish(handle, () =>
+      dismantle(this.cell, { places: this.cell.places.container(handle), supervisors: [] }),
+    );
+  }
+
+  private async finish(handle: string, destruction: () => Promise<void>): Promise<void> {
+    this.remains.add(handle);
+    try {
+      await destruction();
+      this.remains.delete(handle);
+    } catch (cause) {
+      throw new GardenError('destroy-failed', `container '${handle}' could not be destroyed: ${messageOf(cause)}`, {
+        cause,
+      });
+    }
+  }
+
+  /** Does one of the few changes that may happen at a time. */
+  private change<T>(work: () => Promise<T>): Promise<T> {
+    const change = this.limit(() => {
+      this.assertOpen();
+      return work();
+    });
+    this.changes.add(change);
+    const done = () => this.changes.delete(change);
+    change.then(done, done);
+    return change;
+  }
+
+  private assertOpen(): void {
+    if (this.closed) throw new GardenError('closed', 'the garden was closed');
+  }
+}
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}

@@ -1,0 +1,92 @@
+import { join } from 'node:path';
+
+/** Where a container's things are. Every name follows from cell and handle, so that a crash leaves nothing unfindable. */
+export interface ContainerPlaces {
+  handle: string;
+  dir: string;
+  /** Exists from the moment that the container is whole. */
+  record: string;
+  /** What `record` is renamed to when destruction begins. */
+  dyingRecord: string;
+  /** Bundle of the OCI runtime. */
+  configFile: string;
+  initPidFile: string;
+  runtimeLog: string;
+  hosts: string;
+  resolvConf: string;
+  /** Sparse file with an ext4 filesystem, when there is a disk limit. */
+  image: string;
+  /** Where the image is mounted, or a plain directory. Holds `upper` and `work`. */
+  disk: string;
+  /** The overlay. */
+  rootFs: string;
+  processes: string;
+  /** Process specifications and pid files of people's processes. */
+  execs: string;
+  /** Name of the network namespace, and id of the container for CNI. */
+  networkId: string;
+  netns: string;
+  /** Path below each cgroup hierarchy. */
+  cgroup: string;
+  /** State of the OCI runtime. */
+  runtimeState: string;
+}
+
+/** Where a cell's things are. */
+export interface CellPlaces {
+  cellId: string;
+  dataDir: string;
+  containers: string;
+  runtimeRoot: string;
+  /** Addresses given out, kept by CNI's host-local. */
+  ipam: string;
+  /** What names of networks begin with. Neither cell ids nor handles contain a dot, so it fits one cell alone. */
+  networkPrefix: string;
+  cgroup: string;
+  container(handle: string): ContainerPlaces;
+}
+
+/** Network namespaces made by `ip netns`. */
+export const NETNS_DIR = '/run/netns';
+
+/** Places of a cell. */
+export function cellPlaces(dataDir: string, cellId: string): CellPlaces {
+  const containers = join(dataDir, 'containers');
+  const runtimeRoot = join(dataDir, 'runtime');
+  const networkPrefix = `rivera.${cellId}.`;
+  const cgroup = `/rivera/${cellId}`;
+  return {
+    cellId,
+    dataDir,
+    containers,
+    runtimeRoot,
+    ipam: join(dataDir, 'ipam'),
+    networkPrefix,
+    cgroup,
+    container(handle) {
+      const dir = join(containers, handle);
+      const networkId = networkPrefix + handle;
+      return {
+        handle,
+        dir,
+        record: join(dir, 'container.json'),
+        dyingRecord: join(dir, 'dying.json'),
+        configFile: join(dir, 'config.json'),
+        initPidFile: join(dir, 'init.pid'),
+        runtimeLog: join(dir, 'runtime.log'),
+        // With what the container writes, so that its disk limit holds for them too.
+        hosts: join(dir, 'disk', 'hosts'),
+        resolvConf: join(dir, 'disk', 'resolv.conf'),
+        image: join(dir, 'disk.img'),
+        disk: join(dir, 'disk'),
+        rootFs: join(dir, 'rootfs'),
+        processes: join(dir, 'processes'),
+        execs: join(dir, 'execs'),
+        networkId,
+        netns: join(NETNS_DIR, networkId),
+        cgroup: `${cgroup}/${handle}`,
+        runtimeState: join(runtimeRoot, handle),
+      };
+    },
+  };
+}

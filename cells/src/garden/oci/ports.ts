@@ -1,0 +1,140 @@
+import { link, mkdir, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
+import { createServer } from 'node:net';
+import { join } from 'node:path';
+import { GardenError } from '../garden.js';
+import { hasCode, isMissing } from './durable.js';
+
+/** A host port that leads to a port of a container. */
+export interface PortMapping {
+  hostPort: number;
+  containerPort: number;
+}
+
+/** Who has a host port. */
+interface Claim {
+  cellId: string;
+  handle: string;
+  dataDir: string;
+}
+
+/** Claims of all gardens of this machine, one file a port; emptied by a reboot, as are the containers. */
+const CLAIMS_DIR = '/run/rivera/ports';
+
+/**
+ * Host ports. A port belongs to whoever made its file first, which holds between gardens of one machine and over restarts.
+ * Ports are taken round the range, so that one just freed is the last to be used again.
+ */
+export class PortPool {
+  private next: number;
+
+  constructor(
+    private readonly owner: { cellId: string; dataDir: string },
+    private readonly range: { first: number; last: number },
+    private readonly dir = CLAIMS_DIR,
+  ) {
+    // Somewhere in the range: after a restart nobody remembers which ports were freed last.
+    this.next = range.first + Math.floor(Math.random() * (range.last - range.first + 1));
+  }
+
+  /** @throws GardenError `no-ports` when the range is used up; nothing is kept then */
+  async take(handle: string, containerPorts: number[]): Promise<PortMapping[]> {
+    const wanted = [...new Set(containerPorts)];
+    if (wanted.length === 0) return [];
+    await mkdir(this.dir, { recursive: true });
+    // A claim appears whole or not at all: its content is written beforehand and linked to the port's name.
+    const content = join(this.dir, `.${this.owner.cellId}.${handle}`);
+    await writeFile(content, JSON.stringify({ ...this.owner, handle } satisfies Claim));
+    try {
+      return await this.takeAll(wanted, content);
+    } finally {
+      await rm(content, { force: true });
+    }
+  }
+
+  private async takeAll(wanted: number[], content: string): Promise<PortMapping[]> {
+    const taken: PortMapping[] = [];
+    const size = this.range.last - this.range.first + 1;
+    for (let tried = 0; tried < size && taken.length < wanted.length; tried++) {
+      const hostPort = this.next;
+      this.next = hostPort >= this.range.last ? this.range.first : hostPort + 1;
+      const containerPort = wanted[taken.length];
+      if (containerPort !== undefined && (await this.claim(hostPort, content))) taken.push({ hostPort, containerPort });
+    }
+    if (taken.length === wanted.length) return taken;
+    await Promise.all(taken.map((mapping) => this.unclaim(mapping.hostPort)));
+    throw new GardenError(
+      'no-ports',
+      `no ${wanted.length} free host ports between ${this.range.first} and ${this.range.last}`,
+    );
+  }
+
+  /** Frees all ports of a container; those that are known needn't be searched for. */
+  async release(handle: string, known?: PortMapping[]): Promise<void> {
+    const ports = known?.map((mapping) => String(mapping.hostPort));
+    if (ports) {
+      // After a reboot a port may have become somebody else's.
+      for (const port of ports) if (this.isOwn(await this.read(port), handle)) await this.unclaim(Number(port));
+    } else for (const claim of await this.claims()) if (claim.handle === handle) await this.unclaim(claim.port);
+  }
+
+  /** What this cell has. */
+  async claims(): Promise<{ port: number; handle: string }[]> {
+    const own = [];
+    for (const name of (await readdir(this.dir).catch(() => [])).filter((entry) => /^\d+$/.test(entry))) {
+      const claim = await this.read(name);
+      if (claim?.cellId === this.owner.cellId) own.push({ port: Number(name), handle: claim.handle });
+    }
+    return own;
+  }
+
+  private async claim(port: number, content: string): Promise<boolean> {
+    try {
+      await link(content, join(this.dir, String(port)));
+    } catch (error) {
+      if (!hasCode(error, 'EEXIST')) throw error;
+      await this.dropIfOwnerless(port);
+      return false;
+    }
+    if (await isFree(port)) return true;
+    await this.unclaim(port);
+    return false;
+  }
+
+  /** A cell whose data folder was thrown away frees its ports by that; they can be taken the next time round. */
+  private async dropIfOwnerless(port: number): Promise<void> {
+    const claim = await this.read(String(port));
+    if (!claim) return;
+    const exists = await stat(claim.dataDir).then(
+      () => true,
+      (error: unknown) => !isMissing(error),
+    );
+    if (!exists) await this.unclaim(port);
+  }
+
+  private isOwn(claim: Claim | undefined, handle: string): boolean {
+    return claim?.cellId === this.owner.cellId && claim.handle === handle;
+  }
+
+  private async unclaim(port: number): Promise<void> {
+    await rm(join(this.dir, String(port)), { force: true });
+  }
+
+  private async read(name: string): Promise<Claim | undefined> {
+    try {
+      return JSON.parse(await readFile(join(this.dir, name), 'utf8')) as Claim;
+    } catch (error) {
+      // Removed at this moment by somebody else.
+      if (isMissing(error)) return undefined;
+      throw error;
+    }
+  }
+}
+
+/** Whether nothing on the host listens on a port: a mapping would steal its callers. */
+function isFree(port: number): Promise<boolean> {
+  return new Promise((resolve) => {
+    const server = createServer();
+    server.once('error', () => resolve(false));
+    server.listen({ port, host: '0.0.0.0', exclusive: true }, () => server.close(() => resolve(true)));
+  });
+}

@@ -1,0 +1,202 @@
+import { type FSWatcher, watch } from 'node:fs';
+import { basename } from 'node:path';
+import type { Clock } from '@rivera/kit/clock';
+import type { Logger } from '@rivera/kit/log';
+import { type ExitStatus, GardenError, type GardenProcess, type ProcessOutput } from '../garden.js';
+import { Gate } from '../gate.js';
+import type { ContainerCgroup } from './cgroup.js';
+import { readIfPresent, writeDurably } from './durable.js';
+import { followLog } from './output.js';
+import { processFacts } from './proc.js';
+import { type ProcessIdentity, signalProcess } from './signals.js';
+import { type LaunchReport, livingSupervisor, type ProcessPlaces, readReport } from './supervisor.js';
+
+/** How often is looked when the kernel reports nothing: for supervisors that were killed, and where watches are used up. */
+const POLL_MS = 1000;
+/** A supervisor that was only just started has this long to say who it is. */
+const SUPERVISOR_START_MS = 5000;
+/** Exit code told of a process whose end nobody saw. */
+const UNKNOWN_EXIT = 255;
+
+export interface ProcessContext {
+  id: string;
+  uuid: string;
+  places: ProcessPlaces;
+  cgroup: ContainerCgroup;
+  clock: Clock;
+  log: Logger;
+  launchedAtMs: number;
+}
+
+/** A process under a supervisor, followed through the files that the supervisor writes. */
+export class OciProcess implements GardenProcess {
+  readonly id: string;
+  private readonly logChanged = new Gate();
+  private readonly stateChanged = new Gate();
+  private readonly ended: Promise<ExitStatus>;
+  private identity: ProcessIdentity | undefined;
+  private status: ExitStatus | undefined;
+  private watcher: FSWatcher | undefined;
+  private cancelPoll: () => void = () => undefined;
+  private closed = false;
+
+  constructor(private readonly context: ProcessContext) {
+    this.id = context.id;
+    this.startWatching();
+    this.ended = this.follow();
+    // Whoever asks with wait() is told; nobody has to ask.
+    this.ended.catch(() => undefined);
+  }
+
+  /** Resolves with what the supervisor says of the start. */
+  async started(timeoutMs: number): Promise<LaunchReport> {
+    const { clock, places } = this.context;
+    const deadline = clock.now() + timeoutMs;
+    for (;;) {
+      const change = this.stateChanged.next();
+      const report = await readReport(places);
+      if (report) {
+        this.identify(report);
+        return report;
+      }
+      if (this.status?.lost) return { failure: this.status.lost };
+      if (this.closed) throw closedError();
+      if (clock.now() > deadline) return { failure: `no word from the supervisor within ${timeoutMs} ms` };
+      await change;
+    }
+  }
+
+  async *output(signal?: AbortSignal): AsyncGenerator<ProcessOutput> {
+    yield* followLog({
+      path: this.context.places.log,
+      isOver: () => this.status !== undefined || this.closed,
+      change: () => this.logChanged.next(signal),
+      signal,
+    });
+    if (this.closed && !this.status && !signal?.aborted) throw closedError();
+  }
+
+  wait(): Promise<ExitStatus> {
+    return this.ended;
+  }
+
+  async signal(signal: NodeJS.Signals): Promise<void> {
+    if (this.status) return;
+    if (!this.identity) {
+      const report = await readReport(this.context.places);
+      if (report) this.identify(report);
+    }
+    if (this.identity) await signalProcess(this.context.cgroup, this.identity, signal);
+  }
+
+  /** Looks once more, and takes the end for lost when there is still none: the container is being destroyed. */
+  async settle(reason: string): Promise<void> {
+    if (this.status || this.closed) return;
+    const status = (await this.readEnd()) ?? { code: UNKNOWN_EXIT, outOfMemory: false, lost: reason };
+    this.status ??= status;
+    this.stopWatching();
+  }
+
+  /** Whether its supervisor still runs. */
+  async supervisor(): Promise<number | undefined> {
+    return livingSupervisor(this.context.places, this.context.uuid);
+  }
+
+  /** Stops following; the process goes on. */
+  close(): void {
+    this.closed = true;
+    this.stopWatching();
+  }
+
+  private async follow(): Promise<ExitStatus> {
+    for (;;) {
+      const change = this.stateChanged.next();
+      if (!this.status) {
+        const status = await this.look();
+        if (status) this.status ??= status;
+      }
+      if (this.status) {
+        this.stopWatching();
+        return this.status;
+      }
+      if (this.closed) throw closedError();
+      await change;
+    }
+  }
+
+  private async look(): Promise<ExitStatus | undefined> {
+    const { places, clock } = this.context;
+    const told = await readIfPresent(places.ended);
+    if (told !== undefined) return JSON.parse(told) as ExitStatus;
+    const end = await this.readEnd();
+    if (end) return this.remember(end);
+    const report = await readReport(places);
+    if (report?.failure) return this.remember(lost(`could not be started: ${report.failure}`));
+    if (report) this.identify(report);
+    if (await this.supervisor()) return undefined;
+    if (!report && clock.now() - this.context.launchedAtMs < SUPERVISOR_START_MS) return undefined;
+    // It may have ended properly between the two looks.
+    const late = await this.readEnd();
+    if (late) return this.remember(late);
+    if (this.identity) await signalProcess(this.context.cgroup, this.identity, 'SIGKILL');
+    return this.remember(lost(report ? 'its supervisor is gone' : 'it was launched, but nobody knows whether it ran'));
+  }
+
+  private async readEnd(): Promise<ExitStatus | undefined> {
+    const text = await readIfPresent(this.context.places.exit);
+    if (text === undefined) return undefined;
+    return { code: Number(text.trim()), outOfMemory: (await this.context.cgroup.oomKills()) > 0 };
+  }
+
+  private async remember(status: ExitStatus): Promise<ExitStatus> {
+    await writeDurably(this.context.places.ended, JSON.stringify(status)).catch((error: unknown) => {
+      // Destroyed meanwhile, or the disk is full: the supervisor's file still tells the same.
+      this.context.log.debug({ error, process: this.id }, 'the end of a process could not be noted');
+    });
+    return status;
+  }
+
+  /** While the supervisor lives the pid can't be anybody else's, as it wasn't reaped. */
+  private identify(report: LaunchReport): void {
+    if (this.identity || report.pid === undefined) return;
+    const facts = processFacts(report.pid);
+    if (facts) this.identity = { pid: report.pid, startTime: facts.startTime };
+  }
+
+  private startWatching(): void {
+    const { places, clock, log } = this.context;
+    const logFile = basename(places.log);
+    try {
+      this.watcher = watch(places.dir, (_event, file) => {
+        if (file === logFile) this.logChanged.open();
+        else this.stateChanged.open();
+      });
+      this.watcher.on('error', (error) =>
+        log.warn({ error, process: this.id }, 'watching a process failed, polling instead'),
+      );
+    } catch (error) {
+      log.warn({ error, process: this.id }, 'a process can’t be watched, polling instead');
+    }
+    const poll = () => {
+      this.stateChanged.open();
+      this.logChanged.open();
+      this.cancelPoll = clock.setTimer(POLL_MS, poll);
+    };
+    this.cancelPoll = clock.setTimer(POLL_MS, poll);
+  }
+
+  private stopWatching(): void {
+    this.watcher?.close();
+    this.cancelPoll();
+    this.stateChanged.open();
+    this.logChanged.open();
+  }
+}
+
+function lost(reason: string): ExitStatus {
+  return { code: UNKNOWN_EXIT, outOfMemory: false, lost: reason };
+}
+
+function closedError(): GardenError {
+  return new GardenError('closed', 'the garden was closed');
+}

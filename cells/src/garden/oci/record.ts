@@ -1,0 +1,40 @@
+import type { ContainerInfo, GardenSpec } from '../garden.js';
+import { readIfPresent, writeDurably } from './durable.js';
+import type { ContainerPlaces } from './places.js';
+import { bootId, isAlive, processFacts } from './proc.js';
+import type { ProcessIdentity } from './signals.js';
+
+/** What is kept of a container; its file exists exactly while the container is whole. */
+export interface ContainerRecord {
+  version: 1;
+  spec: GardenSpec;
+  info: ContainerInfo;
+  createdAtMs: number;
+  /** Run of the machine in which it was made; in another one nothing of it runs. */
+  bootId: string;
+  init: ProcessIdentity;
+}
+
+/** Makes a container whole. */
+export async function writeRecord(places: ContainerPlaces, record: ContainerRecord): Promise<void> {
+  await writeDurably(places.record, JSON.stringify(record));
+}
+
+/** Undefined when the container isn't whole. */
+export async function readRecord(path: string): Promise<ContainerRecord | undefined> {
+  const text = await readIfPresent(path);
+  return text === undefined ? undefined : (JSON.parse(text) as ContainerRecord);
+}
+
+/** Whether a container's init runs. */
+export function isInitAlive(record: ContainerRecord): boolean {
+  return record.bootId === bootId() && isAlive(record.init.pid, record.init.startTime);
+}
+
+/** Takes down who a container's init is. */
+export async function identifyInit(places: ContainerPlaces): Promise<ProcessIdentity> {
+  const pid = Number(await readIfPresent(places.initPidFile));
+  const facts = pid > 0 ? processFacts(pid) : undefined;
+  if (!facts) throw new Error('container init PID was 0');
+  return { pid, startTime: facts.startTime };
+}

@@ -1,0 +1,28 @@
+import { expect, it } from 'vitest';
+import type { ProcessFacts } from './proc.js';
+import { familyOf } from './signals.js';
+
+const facts = (pid: number, parent: number, session: number): ProcessFacts => ({
+  pid,
+  parent,
+  session,
+  group: session,
+  state: 'S',
+  startTime: pid * 10,
+});
+const pids = (family: ProcessFacts[]) => family.map((member) => member.pid);
+const target = { pid: 5, startTime: 50 };
+
+it('counts descendants of any depth and the session as one family', () => {
+  const members = [facts(1, 0, 1), facts(5, 0, 5), facts(6, 5, 5), facts(7, 6, 7), facts(8, 1, 5), facts(9, 1, 9)];
+  expect(pids(familyOf(target, members))).toEqual([5, 6, 7, 8]);
+});
+
+it('finds what a dead leader left in its session', () => {
+  expect(pids(familyOf(target, [facts(1, 0, 1), facts(8, 1, 5)]))).toEqual([8]);
+});
+
+it('never touches a process that took over the number', () => {
+  const stranger = { ...facts(5, 0, 5), startTime: 999 };
+  expect(familyOf(target, [stranger, facts(6, 5, 5)])).toEqual([]);
+});

@@ -1,0 +1,97 @@
+import { basename, dirname } from 'node:path/posix';
+import { PassThrough, type Readable } from 'node:stream';
+import { pipeline } from 'node:stream/promises';
+import { GardenError, type InteractiveProcess } from '../garden.js';
+import { BUSYBOX } from './bundle.js';
+import type { ContainerFiles } from './inside.js';
+import type { ContainerUser } from './users.js';
+
+/** Starts a program in the container, without a terminal. */
+export type Starter = (o: {
+  path: string;
+  args: string[];
+  user: ContainerUser;
+  cwd: string;
+}) => Promise<InteractiveProcess>;
+
+const ERROR_LIMIT = 4096;
+
+/**
+ * Unpacks a tar stream. `tar` runs inside the container: whatever links and names are in the archive, they lead nowhere else.
+ * As root it keeps owners, as anybody else all is the user's; modes are kept either way.
+ */
+export async function streamIn(o: {
+  start: Starter;
+  files: ContainerFiles;
+  path: string;
+  user: ContainerUser;
+  tar: Readable;
+}): Promise<void> {
+  await o.files.ensureDirectory(o.path, o.user).catch((cause: unknown) => {
+    throw new GardenError(
+      'stream-failed',
+      `stream-in: ${o.path} can't be made: ${cause instanceof Error ? cause.message : cause}`,
+      { cause },
+    );
+  });
+  const owner = o.user.uid === 0 ? '--numeric-owner' : '-o';
+  const child = await o.start({
+    path: BUSYBOX,
+    args: ['tar', '-x', owner, '-f', '-', '-C', o.path],
+    user: o.user,
+    cwd: '/',
+  });
+  const message = collectError(child.stderr);
+  child.stdout.resume();
+  const [copied, ended] = await Promise.allSettled([
+    // tar may stop reading at the archive's end mark; what follows is padding.
+    pipeline(o.tar, child.stdin).catch((error: unknown) => {
+      if (o.tar.errored) {
+        child.kill();
+        throw error;
+      }
+    }),
+    child.wait(),
+  ]);
+  if (copied.status === 'rejected')
+    throw new GardenError('stream-failed', 'stream-in: the archive could not be read', { cause: copied.reason });
+  if (ended.status === 'rejected' || ended.value.code !== 0)
+    throw new GardenError('stream-failed', `stream-in: ${message() || 'tar failed'}`);
+}
+
+/** A tar stream of a file, of a directory with its name, or, with a slash at the end, of what is in a directory. */
+export async function streamOut(o: {
+  start: Starter;
+  files: ContainerFiles;
+  path: string;
+  user: ContainerUser;
+}): Promise<Readable> {
+  const kind = await o.files.kind(o.path);
+  if (kind === undefined) throw new GardenError('path-not-found', `stream-out: ${o.path}: no such file or directory`);
+  const whole = o.path.endsWith('/') && kind === 'directory';
+  const [dir, name] = whole ? [o.path, '.'] : [dirname(o.path), basename(o.path)];
+  const child = await o.start({
+    path: BUSYBOX,
+    args: ['tar', '-c', '-f', '-', '-C', dir, '--', name],
+    user: o.user,
+    cwd: '/',
+  });
+  child.stdin.end();
+  const message = collectError(child.stderr);
+  const out = new PassThrough();
+  out.once('close', () => child.kill());
+  child.stdout.pipe(out, { end: false });
+  void child.wait().then(({ code }) => {
+    if (code === 0) out.end();
+    else out.destroy(new GardenError('stream-failed', `stream-out: ${message() || 'tar failed'}`));
+  });
+  return out;
+}
+
+function collectError(stream: Readable): () => string {
+  let text = '';
+  stream.on('data', (chunk: Buffer) => {
+    if (text.length < ERROR_LIMIT) text += chunk.toString('utf8');
+  });
+  return () => text.trim().slice(0, ERROR_LIMIT);
+}

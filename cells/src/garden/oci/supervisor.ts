@@ -1,0 +1,164 @@
+import { spawn } from 'node:child_process';
+import { createHash } from 'node:crypto';
+import { mkdir, open, readdir, rm, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { GardenError } from '../garden.js';
+import { hasCode, readIfPresent, syncDirectory, writeDurably } from './durable.js';
+import type { ContainerPlaces } from './places.js';
+import { commandLine } from './proc.js';
+
+/** What a process leaves on disk. The order in which these appear is what makes a crash at any point tell its story. */
+export interface ProcessPlaces {
+  dir: string;
+  /** Written before anything is launched: with it the process may have run, without it it never did. */
+  record: string;
+  spec: string;
+  pidFile: string;
+  supervisorPid: string;
+  /** What the supervisor reports: the pid or why there is none, then the exit code. */
+  report: string;
+  log: string;
+  /** Written by the supervisor, at once, when the process has ended. */
+  exit: string;
+  /** How it ended, as this garden told it. */
+  ended: string;
+}
+
+/** Durable facts of a process. */
+export interface ProcessRecord {
+  id: string;
+  /** Appears in the supervisor's command line. */
+  uuid: string;
+  launchedAtMs: number;
+}
+
+/** Places of a process. */
+export function processPlaces(container: ContainerPlaces, id: string): ProcessPlaces {
+  const dir = join(container.processes, id);
+  return {
+    dir,
+    record: join(dir, 'record.json'),
+    spec: join(dir, 'spec.json'),
+    pidFile: join(dir, 'pid'),
+    supervisorPid: join(dir, 'conmon.pid'),
+    report: join(dir, 'report'),
+    log: join(dir, 'log'),
+    exit: join(dir, container.handle),
+    ended: join(dir, 'ended.json'),
+  };
+}
+
+/** Names a process for the supervisor. */
+export function processUuid(o: { cellId: string; handle: string; id: string }): string {
+  return createHash('sha256').update(`${o.cellId}/${o.handle}/${o.id}`).digest('hex').slice(0, 32);
+}
+
+/**
+ * Takes an id and makes durable that the process is going to be launched.
+ * @throws GardenError `process-exists`
+ */
+export async function recordLaunch(places: ProcessPlaces, record: ProcessRecord, spec: object): Promise<void> {
+  try {
+    await mkdir(places.dir, { mode: 0o700 });
+  } catch (error) {
+    if (hasCode(error, 'EEXIST')) throw new GardenError('process-exists', `process '${record.id}' exists already`);
+    throw error;
+  }
+  await writeFile(places.spec, JSON.stringify(spec), { mode: 0o600 });
+  await writeDurably(places.record, JSON.stringify(record));
+  await syncDirectory(join(places.dir, '..'));
+}
+
+/**
+ * Starts the supervisor and returns once it runs on its own; the outcome appears in the report. The report is a file and not a
+ * pipe, so that the supervisor doesn't die of an agent that dies at this moment.
+ */
+export async function launch(o: {
+  places: ProcessPlaces;
+  uuid: string;
+  handle: string;
+  runtime: { path: string; root: string };
+  outputLimitBytes: number;
+}): Promise<void> {
+  const { places } = o;
+  const report = await open(places.report, 'w', 0o600);
+  try {
+    const args = [
+      '--api-version',
+      '1',
+      '--full-attach',
+      '--exec',
+      '--log-level',
+      'error',
+      '-c',
+      o.handle,
+      '-u',
+      o.uuid,
+    ];
+    args.push('-r', o.runtime.path, '--runtime-arg', '--root', '--runtime-arg', o.runtime.root, '-b', places.dir);
+    args.push('--exec-process-spec', places.spec, '-p', places.pidFile, '--conmon-pidfile', places.supervisorPid);
+    args.push(
+      '-l',
+      `k8s-file:${places.log}`,
+      '--log-size-max',
+      String(o.outputLimitBytes),
+      '--exit-dir',
+      places.dir,
+      '--no-sync-log',
+    );
+    const child = spawn('conmon', args, {
+      stdio: ['ignore', 'ignore', 'ignore', report.fd],
+      env: { PATH: process.env.PATH, LC_ALL: 'C', _OCI_SYNCPIPE: '3' },
+    });
+    const code = await new Promise<number | null>((resolve, reject) => {
+      child.on('error', reject);
+      child.on('exit', resolve);
+    });
+    if (code !== 0) throw new Error(`conmon ended with ${code}`);
+  } finally {
+    await report.close();
+  }
+}
+
+/** What the supervisor said of the start. */
+export interface LaunchReport {
+  /** On the host. */
+  pid?: number;
+  failure?: string;
+}
+
+/** The supervisor's word on the start, undefined until there is one. */
+export async function readReport(places: ProcessPlaces): Promise<LaunchReport | undefined> {
+  const text = await readIfPresent(places.report);
+  const end = text?.indexOf('\n') ?? -1;
+  if (text === undefined || end < 0) return undefined;
+  const { data, message } = JSON.parse(text.slice(0, end)) as { data: number; message?: string };
+  return data > 0 ? { pid: data } : { failure: runtimeMessage(message ?? 'the runtime gave no reason') };
+}
+
+/** The runtime's messages come wrapped in its log format. */
+export function runtimeMessage(text: string): string {
+  const messages = [...text.matchAll(/msg="((?:[^"\\]|\\.)*)"/g)].map((match) =>
+    (match[1] ?? '').replace(/\\(.)/g, '$1'),
+  );
+  return (messages.join('; ') || text).trim().slice(0, 2000);
+}
+
+/** Pid of the living supervisor of a process; undefined when it is gone. */
+export async function livingSupervisor(places: ProcessPlaces, uuid: string): Promise<number | undefined> {
+  const pid = Number(await readIfPresent(places.supervisorPid));
+  if (pid > 0 && commandLine(pid).includes(uuid)) return pid;
+  return undefined;
+}
+
+/** Processes that an earlier garden launched, or was about to; what was never launched is removed and its id free again. */
+export async function recordedProcesses(container: ContainerPlaces): Promise<ProcessRecord[]> {
+  const records: ProcessRecord[] = [];
+  for (const id of await readdir(container.processes)) {
+    const places = processPlaces(container, id);
+    const text = await readIfPresent(places.record);
+    if (text === undefined) await rm(places.dir, { recursive: true, force: true });
+    else records.push(JSON.parse(text) as ProcessRecord);
+  }
+  return records;
+}

@@ -1,0 +1,136 @@
+import { PassThrough, type Readable } from 'node:stream';
+import {
+  type ContainerInfo,
+  type ExecSpec,
+  type GardenContainer,
+  GardenError,
+  type GardenMetrics,
+  type GardenProcess,
+  type GardenSpec,
+  type InteractiveProcess,
+  type ProcessSpec,
+} from '../garden.js';
+import { packFiles, unpackFiles } from './files.js';
+import type { SimContainerState, SimMachine } from './machine.js';
+import { SimProcess } from './process.js';
+import { behaviourOf } from './programs.js';
+
+/** Users that simulated containers have, beside numbers. */
+const USERS = new Set(['', 'root', 'vcap']);
+
+/** One garden's view of a simulated container. */
+export class SimContainer implements GardenContainer {
+  private readonly processes = new Map<string, SimProcess>();
+  private closed = false;
+
+  constructor(
+    private readonly machine: SimMachine,
+    private readonly state: SimContainerState,
+  ) {}
+
+  get handle(): string {
+    return this.state.spec.handle;
+  }
+
+  get spec(): GardenSpec {
+    return this.state.spec;
+  }
+
+  info(): ContainerInfo {
+    const hostAddress = this.machine.options.hostAddress ?? '127.0.0.1';
+    return { hostAddress, containerAddress: this.state.address, ports: this.state.ports, imageEnv: {} };
+  }
+
+  async run(spec: ProcessSpec): Promise<GardenProcess> {
+    if (this.closed) throw new GardenError('closed', 'the garden was closed');
+    if (!/^[A-Za-z0-9_-][A-Za-z0-9._-]{0,127}$/.test(spec.id)) {
+      throw new GardenError('process-failed', `process id '${spec.id}' is not 1..128 of A-Z a-z 0-9 . _ -`);
+    }
+    if (this.state.processes.has(spec.id))
+      throw new GardenError('process-exists', `process '${spec.id}' exists already`);
+    this.assertUser(spec.user);
+    if (!this.machine.start(this.state, spec))
+      throw new GardenError('process-failed', `exec: "${spec.path}": no such file or directory`);
+    return this.attach(spec.id) as GardenProcess;
+  }
+
+  attach(id: string): GardenProcess | undefined {
+    const known = this.processes.get(id);
+    const state = this.state.processes.get(id);
+    if (known || !state) return known;
+    const process = new SimProcess(state);
+    this.processes.set(id, process);
+    return process;
+  }
+
+  /** Prints what the program would print and ends; a program that runs ends with its input. */
+  async exec(spec: ExecSpec): Promise<InteractiveProcess> {
+    this.assertUser(spec.user);
+    const behaviour = behaviourOf(spec);
+    if (behaviour.kind === 'missing')
+      throw new GardenError('process-failed', `exec: "${spec.path}": no such file or directory`);
+    const [stdin, stdout, stderr] = [new PassThrough(), new PassThrough(), new PassThrough()];
+    let settle: (end: { code: number }) => void = () => undefined;
+    const ended = new Promise<{ code: number }>((resolve) => {
+      settle = resolve;
+    });
+    const end = (code: number) => {
+      stdout.end();
+      stderr.end();
+      settle({ code });
+    };
+    for (const line of behaviour.lines) stdout.write(`${line}\n`);
+    if (behaviour.kind === 'exits') end(behaviour.code);
+    else stdin.once('finish', () => end(0));
+    stdin.resume();
+    return {
+      stdin,
+      stdout,
+      stderr,
+      resize: () => undefined,
+      signal: () => end(143),
+      wait: () => ended,
+      kill: () => end(137),
+    };
+  }
+
+  async stop(graceMs: number): Promise<void> {
+    const running = () => [...this.state.processes.values()].filter((process) => !process.status);
+    for (const process of running()) process.signal('SIGTERM');
+    const left = running();
+    if (left.length === 0) return;
+    const over = new AbortController();
+    const allEnded = Promise.all(left.map((process) => new SimProcess(process).wait())).then(() => over.abort());
+    await Promise.race([allEnded, this.machine.clock.sleep(graceMs, over.signal).catch(() => undefined)]);
+    over.abort();
+    for (const process of running()) process.signal('SIGKILL');
+  }
+
+  async streamIn(path: string, user: string, tar: Readable): Promise<void> {
+    this.assertUser(user);
+    await unpackFiles(this.state.files, path, tar);
+  }
+
+  async streamOut(path: string, user: string): Promise<Readable> {
+    this.assertUser(user);
+    return packFiles(this.state.files, path);
+  }
+
+  async metrics(): Promise<GardenMetrics> {
+    const pids = [...this.state.processes.values()].filter((process) => !process.status).length;
+    const diskBytes = [...this.state.files.values()].reduce((sum, file) => sum + file.content.length, 0);
+    const ageMs = this.machine.clock.now() - this.state.createdAtMs;
+    return { memoryBytes: pids * 1024 * 1024, cpuTimeNs: 0, diskBytes, pids, rxBytes: 0, txBytes: 0, ageMs };
+  }
+
+  close(): void {
+    this.closed = true;
+    for (const process of this.processes.values()) process.close();
+  }
+
+  private assertUser(user: string): void {
+    if (!USERS.has(user) && !/^\d+(:\d+)?$/.test(user)) {
+      throw new GardenError('process-failed', `unable to find user ${user}: no matching entries in passwd file`);
+    }
+  }
+}

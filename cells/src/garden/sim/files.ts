@@ -1,0 +1,43 @@
+import { posix } from 'node:path';
+import { PassThrough, type Readable } from 'node:stream';
+import tar from 'tar-stream';
+import { GardenError } from '../garden.js';
+import type { SimFile } from './machine.js';
+
+/** Files are all that a simulated container keeps of an archive; at most this much of each. */
+const MAX_FILE_BYTES = 16 * 1024 * 1024;
+
+/** Takes the files of a tar stream in below a directory; names can't lead out of it. */
+export async function unpackFiles(files: Map<string, SimFile>, dir: string, archive: Readable): Promise<void> {
+  const extract = archive.pipe(tar.extract());
+  archive.once('error', (error) => extract.destroy(error));
+  try {
+    for await (const entry of extract) {
+      const chunks: Buffer[] = [];
+      let size = 0;
+      for await (const chunk of entry as AsyncIterable<Buffer>) {
+        size += chunk.length;
+        if (size > MAX_FILE_BYTES) throw new Error(`${entry.header.name} is larger than a simulated file may be`);
+        chunks.push(chunk);
+      }
+      if (entry.header.type !== 'file') continue;
+      const path = posix.join('/', dir, posix.join('/', entry.header.name));
+      files.set(path, { mode: entry.header.mode ?? 0o644, content: Buffer.concat(chunks) });
+    }
+  } catch (cause) {
+    throw new GardenError('stream-failed', `stream-in: ${cause instanceof Error ? cause.message : cause}`, { cause });
+  }
+}
+
+/** A tar stream of a file, of a directory with its name, or, with a slash at the end, of what is in a directory. */
+export function packFiles(files: Map<string, SimFile>, path: string): Readable {
+  const whole = posix.normalize(posix.join('/', path));
+  const wanted = whole.replace(/\/$/, '');
+  const prefix = whole.endsWith('/') ? whole : `${posix.dirname(wanted)}/`.replace('//', '/');
+  const chosen = [...files].filter(([name]) => name === wanted || name.startsWith(`${wanted}/`));
+  if (chosen.length === 0) throw new GardenError('path-not-found', `stream-out: ${path}: no such file or directory`);
+  const pack = tar.pack();
+  for (const [name, file] of chosen) pack.entry({ name: name.slice(prefix.length), mode: file.mode }, file.content);
+  pack.finalize();
+  return pack.pipe(new PassThrough());
+}

@@ -1,0 +1,33 @@
+import type { ProcessSpec } from '../garden.js';
+
+/** What a simulated program does. */
+export interface Behaviour {
+  kind: 'runs' | 'exits' | 'missing';
+  code: number;
+  afterMs: number;
+  /** How long it takes to end after any signal but KILL. */
+  termDelayMs: number;
+  lines: string[];
+  writes: { path: string; content: string }[];
+}
+
+const RUNS: Behaviour = { kind: 'runs', code: 0, afterMs: 0, termDelayMs: 0, lines: [], writes: [] };
+
+/** What a process does, by its path and arguments (see README). Whatever isn't known runs until it is signalled. */
+export function behaviourOf(spec: Pick<ProcessSpec, 'path' | 'args'>): Behaviour {
+  const [first = '', second = ''] = spec.args;
+  switch (spec.path) {
+    case '/sim/exit':
+      return { ...RUNS, kind: 'exits', code: Number(first) || 0, afterMs: Number(second) || 0 };
+    case '/sim/run':
+      return { ...RUNS, termDelayMs: Number(first) || 0 };
+    case '/sim/print':
+      return { ...RUNS, kind: 'exits', lines: spec.args };
+    case '/sim/write':
+      return { ...RUNS, kind: 'exits', writes: [{ path: first, content: second }] };
+    case '/sim/missing':
+      return { ...RUNS, kind: 'missing' };
+    default:
+      return RUNS;
+  }
+}

@@ -1,0 +1,66 @@
+import { type Garden, type GardenCapacity, type GardenContainer, GardenError, type GardenSpec } from '../garden.js';
+import { SimContainer } from './container.js';
+import type { SimMachine } from './machine.js';
+
+const HANDLE = /^[A-Za-z0-9_-]{1,64}$/;
+
+/** Containers without processes: as light as objects, so that one program can be a thousand cells. */
+export class SimGarden implements Garden {
+  readonly backend = 'sim';
+  private readonly containers = new Map<string, SimContainer>();
+  private closed = false;
+
+  constructor(private readonly machine: SimMachine) {}
+
+  async start(): Promise<void> {
+    for (const [handle, state] of this.machine.containers)
+      this.containers.set(handle, new SimContainer(this.machine, state));
+  }
+
+  async capacity(): Promise<GardenCapacity> {
+    const { memoryMb = 65_536, diskMb = 1_048_576, containers = 1000 } = this.machine.options;
+    return { memoryMb, diskMb, containers };
+  }
+
+  async preloadedRootFs(): Promise<string[]> {
+    return this.machine.options.rootFs ?? ['busybox'];
+  }
+
+  async create(spec: GardenSpec): Promise<GardenContainer> {
+    if (this.closed) throw new GardenError('closed', 'the garden was closed');
+    if (!HANDLE.test(spec.handle))
+      throw new GardenError('create-failed', `handle '${spec.handle}' is not 1..64 of A-Z a-z 0-9 _ -`);
+    if (this.containers.has(spec.handle))
+      throw new GardenError('handle-in-use', `Handle '${spec.handle}' already in use`);
+    if (spec.privileged) throw new GardenError('unsupported', 'privileged container creation is disabled');
+    if (!spec.rootFs.startsWith('preloaded:'))
+      throw new GardenError('unsupported', `root filesystem '${spec.rootFs}' is not of the kind preloaded:NAME`);
+    const name = spec.rootFs.slice('preloaded:'.length);
+    if (!(await this.preloadedRootFs()).includes(name))
+      throw new GardenError('unknown-rootfs', `there is no root filesystem '${name}' on this cell`);
+    if (this.containers.has(spec.handle))
+      throw new GardenError('handle-in-use', `Handle '${spec.handle}' already in use`);
+    const container = new SimContainer(this.machine, this.machine.create(spec));
+    this.containers.set(spec.handle, container);
+    return container;
+  }
+
+  list(): GardenContainer[] {
+    return [...this.containers.values()];
+  }
+
+  lookup(handle: string): GardenContainer | undefined {
+    return this.containers.get(handle);
+  }
+
+  async destroy(handle: string): Promise<void> {
+    if (this.closed) throw new GardenError('closed', 'the garden was closed');
+    if (!this.containers.delete(handle)) throw new GardenError('not-found', `unknown handle: ${handle}`);
+    this.machine.destroy(handle);
+  }
+
+  async close(): Promise<void> {
+    this.closed = true;
+    for (const container of this.containers.values()) container.close();
+  }
+}

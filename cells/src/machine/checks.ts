@@ -1,0 +1,237 @@
+import { constants, existsSync, readdirSync } from 'node:fs';
+import { access, mkdir, mkdtemp, readFile, rm, rmdir, statfs, truncate, writeFile } from 'node:fs/promises';
+import { totalmem } from 'node:os';
+import { dirname, join } from 'node:path';
+import { run, runToEnd } from '../garden/oci/command.js';
+import { pluginPath } from '../garden/oci/network.js';
+import type { Check, Finding } from './probe.js';
+import { tryRuntime } from './runtime-self-test.js';
+
+const MB = 1024 * 1024;
+const MIN_MEMORY_MB = 512;
+const MIN_DISK_MB = 1024;
+const MIN_OPEN_FILES = 4096;
+
+const good = (found: string): Finding => ({ ok: true, found });
+const bad = (found: string): Finding => ({ ok: false, found });
+
+/** Everything that a cell with real containers needs of its machine. */
+export function allChecks(o: { dataDir: string }): Check[] {
+  return [
+    {
+      name: 'root',
+      needed: 'root, for namespaces, mounts and networks',
+      remedy: 'run as root, e.g. with sudo',
+      look: async () =>
+        process.getuid?.() === 0 ? good('running as root') : bad(`running as uid ${process.getuid?.()}`),
+    },
+    {
+      name: 'runtime',
+      needed: 'runc 1.1 or later that can run a container here',
+      packages: ['runc'],
+      look: tryRuntime,
+    },
+    program({
+      name: 'supervisor',
+      program: 'conmon',
+      needed: 'conmon, which keeps exit codes and output over restarts of the agent',
+      packages: ['conmon'],
+    }),
+    fixed({
+      name: 'init',
+      path: '/usr/bin/catatonit',
+      needed: 'catatonit, the first process of every container',
+      packages: ['catatonit'],
+    }),
+    fixed({
+      name: 'busybox',
+      path: '/usr/bin/busybox',
+      needed: 'a static busybox, for tar in containers and the small root filesystem',
+      packages: ['busybox-static'],
+      static: true,
+    }),
+    {
+      name: 'cni',
+      needed: 'the CNI plugins bridge, host-local and portmap',
+      packages: ['containernetworking-plugins'],
+      look: async () => {
+        const missing = ['bridge', 'host-local', 'portmap'].filter((type) => !existsSync(pluginPath(type)));
+        return missing.length === 0 ? good(pluginPath('bridge')) : bad(`missing: ${missing.join(', ')}`);
+      },
+    },
+    {
+      name: 'iptables',
+      needed: 'iptables that can change the nat table, for mapped ports',
+      packages: ['iptables'],
+      look: async () => {
+        const { code, stdout, stderr } = await runToEnd('iptables', ['-w', '-t', 'nat', '-n', '-L', 'POSTROUTING']);
+        if (code !== 0) return bad(stderr.trim() || 'the nat table could not be read');
+        return good((await run('iptables', ['--version'])).trim() || stdout.slice(0, 40));
+      },
+    },
+    { name: 'netns', needed: 'network namespaces made by ip', packages: ['iproute2'], look: tryNetns },
+    {
+      name: 'overlayfs',
+      needed: 'overlay filesystems',
+      remedy: 'modprobe overlay',
+      look: () => inScratch(o.dataDir, tryOverlay),
+    },
+    {
+      name: 'disk quota',
+      needed: 'mkfs.ext4 and loop devices, for disk limits',
+      packages: ['e2fsprogs', 'mount'],
+      look: () => inScratch(o.dataDir, tryLoop),
+    },
+    {
+      name: 'cgroups',
+      needed: 'control groups for memory, pids and cpu that can be written',
+      remedy: 'mount the cgroup controllers below /sys/fs/cgroup, writable',
+      look: tryCgroups,
+    },
+    {
+      name: 'disk',
+      needed: `${MIN_DISK_MB} MB free below ${o.dataDir}`,
+      remedy: 'free some space or choose another data folder',
+      look: () => freeDisk(o.dataDir),
+    },
+    {
+      name: 'memory',
+      needed: `${MIN_MEMORY_MB} MB of memory`,
+      remedy: 'use a machine with more memory',
+      look: async () => (totalmem() / MB >= MIN_MEMORY_MB ? good : bad)(`${Math.floor(totalmem() / MB)} MB`),
+    },
+    {
+      name: 'open files',
+      needed: `a limit of at least ${MIN_OPEN_FILES} open files`,
+      remedy: `raise it, e.g. LimitNOFILE=${MIN_OPEN_FILES} in the unit or ulimit -n ${MIN_OPEN_FILES}`,
+      look: async () => {
+        const limit = Number(/^Max open files\s+(\d+)/m.exec(await readFile('/proc/self/limits', 'utf8'))?.[1] ?? 0);
+        return (limit >= MIN_OPEN_FILES ? good : bad)(String(limit));
+      },
+    },
+    {
+      ...program({
+        name: 'mariadb',
+        program: 'mariadbd',
+        needed: 'MariaDB, unless RIVERA_DATABASE_URL names a database',
+        packages: ['mariadb-server'],
+      }),
+      optional: true,
+    },
+    {
+      ...program({
+        name: 'debootstrap',
+        program: 'debootstrap',
+        needed: 'debootstrap, only to build the Debian root filesystem',
+        packages: ['debootstrap'],
+      }),
+      optional: true,
+    },
+  ];
+}
+
+function program(o: { name: string; program: string; needed: string; packages: string[] }): Check {
+  const places = [...(process.env.PATH ?? '').split(':'), '/usr/sbin', '/usr/bin', '/sbin', '/bin'];
+  return {
+    ...o,
+    look: async () => {
+      const path = places.map((dir) => join(dir, o.program)).find((candidate) => existsSync(candidate));
+      return path ? good(path) : bad(`${o.program} is not installed`);
+    },
+  };
+}
+
+function fixed(o: { name: string; path: string; needed: string; packages: string[]; static?: boolean }): Check {
+  return {
+    ...o,
+    look: async () => {
+      if (
+        !(await access(o.path, constants.X_OK).then(
+          () => true,
+          () => false,
+        ))
+      )
+        return bad(`${o.path} is not there`);
+      // A program for the dynamic linker names it in its header; a container may not have one.
+      const head = (await readFile(o.path)).subarray(0, 4096).toString('latin1');
+      if (o.static && head.includes('/ld-linux')) return bad(`${o.path} is not static`);
+      return good(o.path);
+    },
+  };
+}
+
+/** On the filesystem of the data folder, as not every one can carry an overlay. */
+async function inScratch(dataDir: string, look: (dir: string) => Promise<Finding>): Promise<Finding> {
+  const dir = await mkdtemp(join(nearestExisting(dataDir), '.rivera-probe-'));
+  try {
+    return await look(dir);
+  } finally {
+    await runToEnd('umount', [join(dir, 'mnt')]);
+    await rm(dir, { recursive: true, force: true });
+  }
+}
+
+async function tryOverlay(dir: string): Promise<Finding> {
+  const [lower, upper, work, mnt] = ['lower', 'upper', 'work', 'mnt'].map((name) => join(dir, name)) as [
+    string,
+    string,
+    string,
+    string,
+  ];
+  await Promise.all([lower, upper, work, mnt].map((path) => mkdir(path)));
+  const { code, stderr } = await runToEnd('mount', [
+    '-t',
+    'overlay',
+    '-o',
+    `lowerdir=${lower},upperdir=${upper},workdir=${work}`,
+    'rivera',
+    mnt,
+  ]);
+  return code === 0 ? good('works') : bad(stderr.trim());
+}
+
+async function tryLoop(dir: string): Promise<Finding> {
+  const [image, mnt] = [join(dir, 'image'), join(dir, 'mnt')];
+  await mkdir(mnt);
+  await writeFile(image, '');
+  await truncate(image, 4 * MB);
+  const made = await runToEnd('mkfs.ext4', ['-q', '-F', '-O', '^has_journal', image]);
+  if (made.code !== 0) return bad(made.stderr.trim());
+  const { code, stderr } = await runToEnd('mount', ['-o', 'loop', image, mnt]);
+  return code === 0 ? good('works') : bad(stderr.trim());
+}
+
+async function tryNetns(): Promise<Finding> {
+  const name = `rivera-probe-${process.pid}`;
+  const { code, stderr } = await runToEnd('ip', ['netns', 'add', name]);
+  if (code !== 0) return bad(stderr.trim());
+  await run('ip', ['netns', 'del', name]);
+  return good('works');
+}
+
+async function tryCgroups(): Promise<Finding> {
+  const root = '/sys/fs/cgroup';
+  const v2 = existsSync(join(root, 'cgroup.controllers'));
+  const wanted = ['memory', 'pids', 'cpu'];
+  const controllers = v2
+    ? (await readFile(join(root, 'cgroup.controllers'), 'utf8')).trim().split(' ')
+    : readdirSync(root);
+  const missing = wanted.filter((controller) => !controllers.includes(controller));
+  if (missing.length > 0) return bad(`missing: ${missing.join(', ')}`);
+  for (const dir of v2 ? [root] : wanted.map((controller) => join(root, controller))) {
+    const own = join(dir, `rivera-probe-${process.pid}`);
+    await mkdir(own);
+    await rmdir(own);
+  }
+  return good(v2 ? 'version 2' : 'version 1');
+}
+
+async function freeDisk(dataDir: string): Promise<Finding> {
+  const { bavail, bsize } = await statfs(nearestExisting(dataDir));
+  const free = Math.floor((bavail * bsize) / MB);
+  return (free >= MIN_DISK_MB ? good : bad)(`${free} MB free`);
+}
+
+function nearestExisting(path: string): string {
+  return existsSync(path) ? path : nearestExisting(dirname(path));
+}

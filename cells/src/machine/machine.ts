@@ -1,0 +1,28 @@
+import { allChecks } from './checks.js';
+import { explainMissing, type Probe, probe } from './probe.js';
+
+/** Where a cell keeps its data when nobody says otherwise; only the free space there matters here. */
+const DEFAULT_DATA_DIR = '/var/lib/rivera';
+
+/** The machine lacks something; the message says all of it, and how to get it. */
+export class MachineNotReadyError extends Error {
+  constructor(
+    message: string,
+    readonly probes: Probe[],
+  ) {
+    super(message);
+    this.name = 'MachineNotReadyError';
+  }
+}
+
+/** Looks at everything that real containers need. Takes about a second and leaves nothing behind. */
+export async function probeMachine(o: { dataDir?: string } = {}): Promise<Probe[]> {
+  return Promise.all(allChecks({ dataDir: o.dataDir ?? DEFAULT_DATA_DIR }).map(probe));
+}
+
+/** @throws MachineNotReadyError that lists everything that is missing, with the one line that installs it */
+export async function assertMachineReady(o: { dataDir?: string } = {}): Promise<void> {
+  const probes = await probeMachine(o);
+  const message = explainMissing(probes);
+  if (message) throw new MachineNotReadyError(message, probes);
+}

@@ -1,0 +1,56 @@
+import { CellState } from '@rivera/gen/rivera/bbs/v1/cell';
+import { CellServiceService as cells } from '@rivera/gen/rivera/bbs/v1/cell_service';
+import { Setting } from '@rivera/sdk/testing/setting';
+import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { cell, environmentOf } from '../testing/fake-installation.js';
+import { runHere } from '../testing/terminal.js';
+import type { Finding } from './doctor.js';
+
+let setting: Setting;
+beforeAll(async () => {
+  setting = await Setting.make();
+});
+afterEach(() => setting.endTest());
+afterAll(() => setting.end());
+
+async function findings(env: NodeJS.ProcessEnv, ...args: string[]): Promise<Map<string, Finding>> {
+  const { stdout } = await runHere(['doctor', '--json', ...args], { env });
+  const lines = stdout
+    .trimEnd()
+    .split('\n')
+    .map((line) => JSON.parse(line) as Finding);
+  return new Map(lines.map((finding) => [finding.name, finding]));
+}
+
+describe('rivera doctor', () => {
+  it('looks at the machine', async () => {
+    const found = await findings({});
+    expect([...found.keys()]).toEqual(expect.arrayContaining(['mariadb', 'runtime', 'server']));
+    expect(found.size).toBeGreaterThan(4);
+    for (const { verdict, remedy } of found.values()) if (verdict === 'ok') expect(remedy).toBe('');
+  });
+
+  it('does not mind that there is no server yet, but says how to start one', async () => {
+    expect((await findings({})).get('server')).toMatchObject({
+      verdict: 'optional',
+      remedy: expect.stringContaining('rivera up'),
+    });
+  });
+
+  it('minds a server that does not answer, and one without cells', async () => {
+    const server = await setting.server();
+    const env = environmentOf(server, setting.clientFiles);
+    server.unary(cells.listCells, () => ({ cells: [cell('a', CellState.MISSING)], nextPageToken: '', revision: 1 }));
+    const found = await findings(env);
+    expect(found.get('server')?.verdict).toBe('ok');
+    expect(found.get('cells')).toMatchObject({ verdict: 'missing', found: '0 of 1 cell present' });
+    server.stop();
+    expect((await findings(env, '--timeout', '300ms')).get('server')).toMatchObject({ verdict: 'missing' });
+  });
+
+  it('shows a table with what helps below it', async () => {
+    const { stdout } = await runHere(['doctor']);
+    expect(stdout).toMatch(/^\s+found\n/);
+    expect(stdout).toContain('What helps:\n');
+  });
+});

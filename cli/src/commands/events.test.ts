@@ -1,0 +1,70 @@
+import { ActualLrpState } from '@rivera/gen/rivera/bbs/v1/actual_lrp';
+import { EventKind } from '@rivera/gen/rivera/bbs/v1/event';
+import { describe, expect, it } from 'vitest';
+import { EXIT } from '../failures.js';
+import { Interrupts } from '../interrupts.js';
+import { instance, NOW } from '../testing/fake-installation.js';
+import { WithServer } from '../testing/with-server.js';
+
+const fake = new WithServer();
+
+describe('rivera events', () => {
+  const first = {
+    snapshotRecords: [{ record: { $case: 'actualLrp' as const, value: instance(0) } }],
+    snapshotComplete: true,
+    resumeToken: '1',
+  };
+  const changed = {
+    events: [
+      {
+        time: new Date(NOW),
+        event: {
+          $case: 'actualLrpChanged' as const,
+          value: { before: instance(0, { state: ActualLrpState.CLAIMED, netInfo: undefined }), after: instance(0) },
+        },
+      },
+    ],
+    resumeToken: '2',
+  };
+
+  it('shows what there is and ends', async () => {
+    const { calls } = fake.watching(first, changed);
+    expect(await fake.rivera(['events', '--kind', 'actual-lrp', '--process', 'hello'])).toEqual({
+      exitCode: EXIT.ok,
+      stdout: 'actual_lrp            hello/0   running on cell-1 at 10.0.0.1:61001\n',
+      stderr: '',
+    });
+    expect(calls[0]).toMatchObject({ snapshot: true, kinds: [EventKind.ACTUAL_LRP], processGuids: ['hello'] });
+  });
+
+  it('follows until interrupted, and ends with 130 then', async () => {
+    fake.watching(first, changed);
+    const interrupts = new Interrupts();
+    const { exitCode, stdout } = await fake.rivera(['events', '--follow', '--json'], {
+      interrupts,
+      onOutput: (text) => text.includes('actual_lrp_changed') && interrupts.deliver('SIGINT'),
+    });
+    expect(exitCode).toBe(EXIT.interrupted);
+    const lines = stdout
+      .trimEnd()
+      .split('\n')
+      .map((line) => JSON.parse(line));
+    expect(lines).toMatchObject([
+      { type: 'snapshot' },
+      { type: 'snapshot_complete' },
+      { type: 'actual_lrp_changed', resumeToken: '2', data: { actualLrpChanged: { after: { cellId: 'cell-1' } } } },
+    ]);
+  });
+
+  it('of a change tells both sides', async () => {
+    fake.watching(first, changed);
+    const interrupts = new Interrupts();
+    const { stdout } = await fake.rivera(['events', '--new'], {
+      interrupts,
+      onOutput: (text) => text.includes('→') && interrupts.deliver('SIGINT'),
+    });
+    expect(stdout).toContain(
+      'actual_lrp_changed    hello/0   claimed on cell-1 → running on cell-1 at 10.0.0.1:61001\n',
+    );
+  });
+});

@@ -1,0 +1,99 @@
+import { ActualLrpServiceService as actualLrps } from '@rivera/gen/rivera/bbs/v1/actual_lrp_service';
+import { DesiredLrpServiceService as desiredLrps } from '@rivera/gen/rivera/bbs/v1/desired_lrp_service';
+import { statusOf } from '@rivera/sdk/testing/fake-server';
+import { describe, expect, it } from 'vitest';
+import { EXIT } from '../failures.js';
+import { instance, lrp, unplaced } from '../testing/fake-installation.js';
+import { WithServer } from '../testing/with-server.js';
+
+const fake = new WithServer();
+const rivera = (...args: string[]) => fake.rivera(args);
+
+const page = { nextPageToken: '', revision: 1 };
+
+describe('rivera lrp', () => {
+  it('lists LRPs with how much of them runs, and what is wrong', async () => {
+    fake.server.unary(actualLrps.listActualLrps, () => ({ ...page, actualLrps: [instance(0), unplaced(1)] }));
+    fake.server.unary(desiredLrps.listDesiredLrps, () => ({
+      ...page,
+      desiredLrps: [lrp(), lrp({ processGuid: 'idle', instances: 0 })],
+    }));
+    const { stdout } = await rivera('lrp', 'list');
+    expect(stdout).toBe(
+      [
+        'name    domain    instances   age   trouble\n',
+        'hello   example         1/2   2h    insufficient resources: memory\n',
+        'idle    example         0/0   2h\n',
+      ].join(''),
+    );
+    expect(JSON.parse((await rivera('lrp', 'ls', '--json')).stdout.split('\n')[0] ?? '')).toMatchObject({
+      processGuid: 'hello',
+      runningInstances: 1,
+    });
+  });
+
+  it('shows one with its instances', async () => {
+    fake.server.unary(desiredLrps.getDesiredLrp, () => ({ desiredLrp: lrp() }));
+    fake.server.unary(actualLrps.listActualLrps, () => ({ ...page, actualLrps: [instance(0), unplaced(1)] }));
+    const { stdout } = await rivera('lrp', 'show', 'hello');
+    expect(stdout).toContain('instances:         1/2\n');
+    expect(stdout).toContain('#0   running     60s     cell-1   10.0.0.1:61001\n');
+    expect(stdout).toContain('#1   unclaimed   60s');
+    expect(stdout).toContain('insufficient resources: memory\n');
+  });
+
+  it('scales without waiting when told so', async () => {
+    const { calls } = fake.server.unary(desiredLrps.updateDesiredLrp, () => ({ desiredLrp: lrp({ instances: 3 }) }));
+    expect(await rivera('lrp', 'scale', 'hello', '3', '--no-wait')).toEqual({
+      exitCode: EXIT.ok,
+      stdout: '',
+      stderr: '',
+    });
+    expect(calls[0]).toMatchObject({ processGuid: 'hello', update: { instances: 3, routes: undefined } });
+  });
+
+  it('restarts one instance by its guid, so that a repeat can not hit its replacement', async () => {
+    fake.server.unary(actualLrps.listActualLrps, () => ({ ...page, actualLrps: [instance(1)] }));
+    const { calls } = fake.server.unary(actualLrps.retireActualLrp, () => ({}));
+    expect((await rivera('lrp', 'restart', 'hello', '--index', '1', '--no-wait')).exitCode).toBe(EXIT.ok);
+    expect(calls).toMatchObject([{ processGuid: 'hello', index: 1, instanceGuid: 'guid-1' }]);
+  });
+
+  it('desires one from flags and prints its name when it need not wait', async () => {
+    const { calls } = fake.server.unary(desiredLrps.desireLrp, ({ desiredLrp }) => ({ desiredLrp }));
+    const said = await rivera(
+      'lrp',
+      'run',
+      'web',
+      '-i',
+      '2',
+      '-p',
+      '8080',
+      '--no-wait',
+      '--',
+      'httpd',
+      '-f',
+      '-p',
+      '8080',
+    );
+    expect(said).toEqual({ exitCode: EXIT.ok, stdout: 'web\n', stderr: '' });
+    expect(calls[0]?.desiredLrp).toMatchObject({
+      processGuid: 'web',
+      instances: 2,
+      ports: [8080],
+      action: { action: { $case: 'runAction', value: { path: 'httpd', args: ['-f', '-p', '8080'] } } },
+    });
+  });
+
+  it('shows every violation of a request that is refused', async () => {
+    fake.server.unary(desiredLrps.desireLrp, () => {
+      const violations = [{ field: 'desired_lrp.process_guid', description: 'has a blank' }];
+      throw statusOf(3, 'the request is not valid', { reason: 'INVALID_REQUEST', violations });
+    });
+    const { exitCode, stderr } = await rivera('lrp', 'run', 'a b', '--no-wait', '--', 'x');
+    expect(exitCode).toBe(EXIT.answered);
+    expect(stderr).toBe(
+      'rivera: the request is not valid (INVALID_REQUEST)\n  desired_lrp.process_guid: has a blank\n',
+    );
+  });
+});

@@ -1,0 +1,163 @@
+import { Task, TaskState } from '@rivera/gen/rivera/bbs/v1/task';
+import type { Command } from 'commander';
+import { examples, type Outcome, perform, withConnection } from '../command-line.js';
+import { isAnswer } from '../describe.js';
+import { usageError } from '../failures.js';
+import type { Io } from '../io.js';
+import { renderPairs, renderTable } from '../terminal/table.js';
+import { cut, nearest, oneLine } from '../terminal/text.js';
+import { ageOf, formatTimestamp } from '../terminal/time.js';
+import { withSuggestion } from './names.js';
+import { coloured, hasEnded, taskState } from './states.js';
+import { addTaskRun } from './task-run.js';
+
+/** `rivera task …`: work that runs once. */
+export function addTask(program: Command, io: Io, outcome: Outcome): void {
+  const task = program.command('task').description('work that runs at most once').enablePositionalOptions();
+  addTaskRun(task, io, outcome);
+  addList(task, io, outcome);
+  addShow(task, io, outcome);
+  addCancel(task, io, outcome);
+  addRemove(task, io, outcome);
+}
+
+const STATES: Readonly<Record<string, TaskState>> = {
+  pending: TaskState.PENDING,
+  running: TaskState.RUNNING,
+  completed: TaskState.COMPLETED,
+  resolving: TaskState.RESOLVING,
+};
+
+function addList(task: Command, io: Io, outcome: Outcome): void {
+  const command = withConnection(task.command('list').alias('ls').description('list tasks'))
+    .option('--domain <domain>', 'only of this domain')
+    .option('--cell <id>', 'only on this cell')
+    .option('--state <state>', `only in this state: ${Object.keys(STATES).join(', ')}`, parseState);
+  examples(
+    command,
+    ['rivera task list --state running', 'what runs now'],
+    ['rivera task list --json | wc -l', 'count them'],
+  );
+  perform<{ domain?: string; cell?: string; state?: TaskState }>(command, io, outcome, async (session, _, options) => {
+    const client = await session.client();
+    const filter = {
+      domain: options.domain ?? '',
+      cellId: options.cell ?? '',
+      states: options.state === undefined ? [] : [options.state],
+    };
+    const rows: string[][] = [];
+    for await (const item of client.tasks.list(filter, { signal: session.signal })) {
+      if (session.out.json) await session.out.line(Task.toJSON(item));
+      else rows.push(row(item));
+    }
+    if (session.out.json) return undefined;
+    if (rows.length === 0) await session.out.note('No tasks found.\n');
+    else await session.out.data(renderTable(['name', 'domain', 'state', 'age', 'cell', 'outcome'], rows));
+    return undefined;
+
+    function row(item: Task): string[] {
+      const state = coloured(taskState(item), session.out.colours);
+      const ended = item.failed ? item.failureReason : hasEnded(item) ? item.result : item.rejectionReason;
+      return [item.taskGuid, item.domain, state, ageOf(item.createdAt, io.now()), item.cellId, cut(oneLine(ended), 60)];
+    }
+  });
+}
+
+function parseState(text: string): TaskState {
+  const state = STATES[text.toLowerCase()];
+  if (state !== undefined) return state;
+  const meant = nearest(text, Object.keys(STATES));
+  throw usageError(
+    `'${text}' is not a state of tasks`,
+    meant ? `Did you mean '${meant}'?` : `One of: ${Object.keys(STATES).join(', ')}`,
+  );
+}
+
+function addShow(task: Command, io: Io, outcome: Outcome): void {
+  const command = withConnection(task.command('show').argument('<name>').description('show one task'));
+  examples(
+    command,
+    ['rivera task show nightly', 'state, result, failure'],
+    ['rivera task show nightly --json | jq -r .result', 'its result'],
+  );
+  perform(command, io, outcome, async (session, [name = '']) => {
+    const found = await withSuggestion(session, 'task', name, (client) => client.tasks.get(name));
+    if (session.out.json) await session.out.line(Task.toJSON(found));
+    else await session.out.data(describeTask(found, io.now()));
+    return undefined;
+  });
+}
+
+/** Everything that people want to know of a Task. */
+export function describeTask(task: Task, nowMs: number): string {
+  const when = (moment: Date | undefined) =>
+    moment === undefined ? undefined : `${formatTimestamp(moment)} (${ageOf(moment, nowMs)} ago)`;
+  const needs = task.requirements;
+  return renderPairs([
+    ['name', task.taskGuid],
+    ['domain', task.domain],
+    ['state', taskState(task)],
+    ['created', when(task.createdAt)],
+    ['completed', when(task.firstCompletedAt)],
+    ['cell', task.cellId],
+    ['root filesystem', needs?.rootFs],
+    ['memory', needs && `${needs.memoryMb} MiB`],
+    ['disk', needs && `${needs.diskMb} MiB`],
+    ['failure', oneLine(task.failureReason)],
+    ['not placed', task.rejectionReason && `${oneLine(task.rejectionReason)} (${task.rejectionCount} times)`],
+    ['next attempt', when(task.nextAttemptAt)],
+    ['annotation', oneLine(task.annotation)],
+    ['result', oneLine(task.result)],
+  ]);
+}
+
+function addCancel(task: Command, io: Io, outcome: Outcome): void {
+  const command = withConnection(
+    task.command('cancel').argument('<name>').description('end a task that has not ended'),
+  );
+  examples(command, ['rivera task cancel nightly', 'it ends as failed']);
+  perform(command, io, outcome, async (session, [name = '']) => {
+    const cancelled = await withSuggestion(session, 'task', name, (client) => client.tasks.cancel(name));
+    if (session.out.json) await session.out.line(Task.toJSON(cancelled));
+    return undefined;
+  });
+}
+
+function addRemove(task: Command, io: Io, outcome: Outcome): void {
+  const command = withConnection(
+    task.command('rm').argument('<name...>').description('forget tasks that have ended'),
+  ).option('--force', 'cancel those that have not ended');
+  examples(command, ['rivera task rm nightly', 'forget it'], ['rivera task rm --force a b', 'whatever they are doing']);
+  perform<{ force?: boolean }>(command, io, outcome, async (session, names, { force = false }) => {
+    for (const name of names) await withSuggestion(session, 'task', name, () => removeTask(session, name, force));
+    return undefined;
+  });
+}
+
+/** Takes the result, which is what allows a Task to be deleted, and deletes it. */
+export async function removeTask(
+  session: { client(): Promise<TaskRemover> },
+  name: string,
+  force: boolean,
+): Promise<void> {
+  const { tasks } = await session.client();
+  const found = await tasks.get(name);
+  if (force && !hasEnded(found)) await tasks.cancel(name).catch(ignoreEnded);
+  if (found.state !== TaskState.RESOLVING) await tasks.resolve(name);
+  await tasks.delete(name);
+}
+
+/** The part of the client that is needed to remove a Task. */
+interface TaskRemover {
+  tasks: {
+    get(name: string): Promise<Task>;
+    cancel(name: string): Promise<Task>;
+    resolve(name: string): Promise<Task>;
+    delete(name: string): Promise<void>;
+  };
+}
+
+/** It has ended by itself meanwhile, which is as good. */
+function ignoreEnded(error: unknown): void {
+  if (!isAnswer(error) || error.codeName !== 'FAILED_PRECONDITION') throw error;
+}

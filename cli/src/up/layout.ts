@@ -1,0 +1,42 @@
+import { mkdirSync } from 'node:fs';
+import { join, resolve } from 'node:path';
+
+/** What lies where in a data folder. */
+export interface Layout {
+  root: string;
+  /** Certificate authority and identities. */
+  tls: string;
+  /** Of MariaDB. */
+  database: string;
+  /** Root filesystems, shared by all cells. */
+  rootFs: string;
+  logs: string;
+  /** Which processes run. */
+  run: string;
+  /** Settings of the roles; written anew at each start. */
+  config: string;
+  /** Addresses and ports, kept from start to start. */
+  places: string;
+  cell(id: string): string;
+}
+
+/** Makes the folders, for their owner alone. */
+export function layoutOf(dataDir: string): Layout {
+  const root = resolve(dataDir);
+  const at = (name: string) => join(root, name);
+  const layout: Layout = {
+    root,
+    tls: at('tls'),
+    database: at('db'),
+    rootFs: at('rootfs'),
+    logs: at('log'),
+    run: at('run'),
+    config: at('config'),
+    places: at('places.json'),
+    cell: (id) => join(root, 'cells', id),
+  };
+  for (const folder of [root, layout.tls, layout.rootFs, layout.logs, layout.run, layout.config]) {
+    mkdirSync(folder, { recursive: true, mode: 0o700 });
+  }
+  return layout;
+}

@@ -1,0 +1,139 @@
+import { getTableColumns, getTableName } from 'drizzle-orm';
+import { getTableConfig, type MySqlTable } from 'drizzle-orm/mysql-core';
+import { describe, expect, it } from 'vitest';
+import { MIGRATIONS, type Migration } from './migration-list.js';
+import { DatabaseTooNewError, migrate } from './migrations.js';
+import { ALL_TABLES } from './schema.js';
+import { useTestDatabase } from './testing.js';
+
+const test = useTestDatabase({ migrated: false });
+
+async function tables(): Promise<string[]> {
+  const rows = await test.database.query<{ name: string }[]>(
+    'SELECT table_name AS name FROM information_schema.tables WHERE table_schema = DATABASE()',
+  );
+  return rows.map((row) => row.name).sort();
+}
+
+async function empty(): Promise<void> {
+  for (const name of await tables()) await test.database.query('DROP TABLE ??', [name]);
+}
+
+/** The columns, keys and indexes that schema.ts promises, in the words of information_schema. */
+function promised(table: MySqlTable) {
+  const config = getTableConfig(table);
+  const ownKey = config.columns.filter((column) => column.primary).map((column) => column.name);
+  const jointKey = config.primaryKeys.flatMap((key) => key.columns.map((column) => column.name));
+  return {
+    columns: Object.values(getTableColumns(table)).map((column) => ({
+      name: column.name,
+      type: column.getSQLType() === 'boolean' ? 'tinyint(1)' : column.getSQLType(),
+      nullable: column.notNull ? 'NO' : 'YES',
+    })),
+    key: [...ownKey, ...jointKey],
+    indexes: config.indexes.map((each) => each.config.name),
+  };
+}
+
+async function found(name: string) {
+  const columns = await test.database.query<{ name: string; type: string; nullable: string }[]>(
+    `SELECT column_name AS name, column_type AS type, is_nullable AS nullable FROM information_schema.columns
+     WHERE table_schema = DATABASE() AND table_name = ? ORDER BY ordinal_position`,
+    [name],
+  );
+  const indexes = await test.database.query<{ name: string; column: string }[]>(
+    `SELECT index_name AS name, column_name AS \`column\` FROM information_schema.statistics
+     WHERE table_schema = DATABASE() AND table_name = ? ORDER BY index_name, seq_in_index`,
+    [name],
+  );
+  return {
+    // MariaDB adds display widths to whole numbers, MySQL 8 doesn't; only tinyint(1) means something.
+    columns: columns.map((row) => ({
+      ...row,
+      type: row.type.replace(/^(bigint|int|smallint|tinyint)\((?!1\))\d+\)/, '$1'),
+    })),
+    key: indexes.filter((row) => row.name === 'PRIMARY').map((row) => row.column),
+    indexes: [...new Set(indexes.map((row) => row.name))].filter((each) => each !== 'PRIMARY'),
+  };
+}
+
+describe('migrations', () => {
+  it('are numbered without gaps', () => {
+    expect(MIGRATIONS.map((migration) => migration.version)).toEqual(MIGRATIONS.map((_, position) => position + 1));
+  });
+
+  it('lead to the schema of schema.ts, and to nothing else', async () => {
+    await empty();
+    expect(await migrate(test.database)).toEqual({ from: 0, to: MIGRATIONS.length });
+    expect(await tables()).toEqual(ALL_TABLES.map((table) => getTableName(table)).sort());
+    for (const table of ALL_TABLES) {
+      expect({ table: getTableName(table), ...(await found(getTableName(table))) }).toEqual({
+        table: getTableName(table),
+        ...promised(table),
+      });
+    }
+  });
+
+  it('have nothing to do the second time', async () => {
+    await migrate(test.database);
+    const steps: number[] = [];
+    await migrate(test.database, { onStep: (step) => steps.push(step.version) });
+    expect(steps).toEqual([]);
+  });
+
+  it('are made once when several start at the same time', async () => {
+    await empty();
+    const steps: number[] = [];
+    const starters = Array.from({ length: 4 }, () => test.connect({ connections: 1 }));
+    const results = await Promise.all(
+      starters.map((database) => migrate(database, { onStep: (step) => steps.push(step.version) })),
+    );
+    expect(steps).toEqual(MIGRATIONS.map((migration) => migration.version));
+    expect(results.filter((result) => result.from === 0)).toHaveLength(1);
+  });
+
+  it('are taken up again where a starter died half-way', async () => {
+    await empty();
+    const broken: Migration[] = MIGRATIONS.map((migration) => ({
+      ...migration,
+      statements: [...migration.statements.slice(0, 3), 'SELECT * FROM no_such_table'],
+    }));
+    await expect(migrate(test.database, { migrations: broken })).rejects.toThrow('no_such_table');
+    expect(await migrate(test.database)).toEqual({ from: 0, to: MIGRATIONS.length });
+    expect(await tables()).toHaveLength(ALL_TABLES.length);
+  });
+
+  it('give up on a starter that never ends, with a clear message', async () => {
+    await empty();
+    let release = () => {};
+    let reached = () => {};
+    const held = new Promise<void>((resolve) => {
+      release = resolve;
+    });
+    const inside = new Promise<void>((resolve) => {
+      reached = resolve;
+    });
+    const slow = test.database.withConnection(async (connection) => {
+      await test.database.run(
+        connection,
+        "SELECT GET_LOCK(CONCAT('rivera.migrate.', LEFT(SHA2(DATABASE(), 256), 32)), 1)",
+      );
+      reached();
+      await held;
+      await test.database.run(connection, 'DO RELEASE_ALL_LOCKS()');
+    });
+    await inside;
+    await expect(migrate(test.connect(), { lockTimeoutMs: 100 })).rejects.toThrow('another program has been migrating');
+    release();
+    await slow;
+  });
+
+  it('refuse a database that a later program has written', async () => {
+    await empty();
+    await migrate(test.database);
+    await test.database.query('INSERT INTO schema_version VALUES (?, 0)', [MIGRATIONS.length + 1]);
+    const failure = migrate(test.database);
+    await expect(failure).rejects.toThrow(DatabaseTooNewError);
+    await expect(failure).rejects.toThrow(`schema version ${MIGRATIONS.length + 1}`);
+  });
+});

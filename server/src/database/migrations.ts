@@ -1,0 +1,110 @@
+import { createHash } from 'node:crypto';
+import type { PoolConnection } from 'mysql2/promise';
+import { MIGRATIONS, type Migration } from './migration-list.js';
+import type { Database } from './pool.js';
+
+export interface MigrateOptions {
+  /** How long to wait for another starter that migrates; default 60 s. */
+  lockTimeoutMs?: number;
+  /** Told of each step before it is made. */
+  onStep?: (migration: Migration) => void;
+  /** For tests. */
+  migrations?: readonly Migration[];
+}
+
+/** The database was written by a later program. */
+export class DatabaseTooNewError extends Error {
+  constructor(
+    readonly found: number,
+    readonly supported: number,
+  ) {
+    super(
+      `the database has schema version ${found}, but this program knows only versions up to ${supported}: ` +
+        'run the newer Rivera, or restore a backup from before its first start',
+    );
+    this.name = 'DatabaseTooNewError';
+  }
+}
+
+/**
+ * Brings the database to the newest schema, step by step, forward only. Two starters at once are held apart by a named lock of the
+ * server; who comes second finds nothing to do.
+ * @throws DatabaseTooNewError when the database is ahead of the program
+ */
+export async function migrate(database: Database, options: MigrateOptions = {}): Promise<{ from: number; to: number }> {
+  const migrations = options.migrations ?? MIGRATIONS;
+  const newest = migrations.at(-1)?.version ?? 0;
+  return database.withConnection(async (connection) => {
+    // The usual start: nothing to do, and no reason to stand in line.
+    const found = await readVersion(database, connection);
+    if (found > newest) throw new DatabaseTooNewError(found, newest);
+    if (found === newest) return { from: found, to: found };
+    return withNamedLock(database, connection, options.lockTimeoutMs ?? 60_000, () =>
+      migrateLocked(database, connection, migrations, newest, options.onStep),
+    );
+  });
+}
+
+async function migrateLocked(
+  database: Database,
+  connection: PoolConnection,
+  migrations: readonly Migration[],
+  newest: number,
+  onStep: MigrateOptions['onStep'],
+): Promise<{ from: number; to: number }> {
+  await database.run(
+    connection,
+    'CREATE TABLE IF NOT EXISTS schema_version (version SMALLINT NOT NULL, migrated_at_ms BIGINT NOT NULL, PRIMARY KEY (version)) ' +
+      'ENGINE=InnoDB DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_bin',
+  );
+  // Looked at again: another starter may have migrated while this one waited for the lock.
+  const found = await readVersion(database, connection);
+  if (found > newest) throw new DatabaseTooNewError(found, newest);
+  for (const migration of migrations) {
+    if (migration.version <= found) continue;
+    onStep?.(migration);
+    for (const statement of migration.statements) await database.run(connection, statement);
+    await database.run(
+      connection,
+      'INSERT IGNORE INTO schema_version (version, migrated_at_ms) VALUES (?, FLOOR(UNIX_TIMESTAMP(NOW(6)) * 1000))',
+      [migration.version],
+    );
+  }
+  return { from: found, to: newest };
+}
+
+/** 0 for a database without a schema. */
+async function readVersion(database: Database, connection: PoolConnection): Promise<number> {
+  const tables = await database.rows(
+    connection,
+    "SELECT 1 FROM information_schema.tables WHERE table_schema = DATABASE() AND table_name = 'schema_version'",
+  );
+  if (tables.length === 0) return 0;
+  const rows = await database.rows(connection, 'SELECT COALESCE(MAX(version), 0) FROM schema_version');
+  return Number(rows[0]?.[0] ?? 0);
+}
+
+async function withNamedLock<T>(
+  database: Database,
+  connection: PoolConnection,
+  timeoutMs: number,
+  body: () => Promise<T>,
+): Promise<T> {
+  // Names of locks belong to the whole server and hold 64 characters.
+  const name = `rivera.migrate.${createHash('sha256').update(database.name).digest('hex').slice(0, 32)}`;
+  const deadline = performance.now() + timeoutMs;
+  for (;;) {
+    // In short waits, each within the time that a statement may take.
+    const rows = await database.rows(connection, 'SELECT GET_LOCK(?, 1)', [name]);
+    if (Number(rows[0]?.[0]) === 1) break;
+    if (performance.now() >= deadline) {
+      throw new Error(`another program has been migrating this database for over ${timeoutMs} ms`);
+    }
+  }
+  try {
+    return await body();
+  } finally {
+    // A lock that can't be given back goes with its connection, which the error destroys.
+    await database.run(connection, 'DO RELEASE_LOCK(?)', [name]);
+  }
+}

@@ -1,0 +1,68 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { PoolConnection } from 'mysql2/promise';
+import { classifyDatabaseError, isDatabaseError } from './errors.js';
+import type { Database } from './pool.js';
+
+export interface TransactionOptions {
+  /** How often to try when other transactions are in the way; default 5. */
+  attempts?: number;
+}
+
+/** First pause before another try; doubles each time. */
+const FIRST_BACKOFF_MS = 10;
+
+/**
+ * Runs `body` between BEGIN and COMMIT, again from its start when the server undid it in favour of another transaction. A connection on
+ * which anything failed is destroyed, which makes the server roll back; it is never lent out again. When this throws a database error
+ * of the class `transient`, the transaction may have been committed.
+ */
+export async function withTransaction<T>(
+  database: Database,
+  body: (connection: PoolConnection) => Promise<T>,
+  options: TransactionOptions = {},
+): Promise<T> {
+  const attempts = options.attempts ?? 5;
+  for (let attempt = 1; ; attempt += 1) {
+    try {
+      return await database.withConnection((connection) => once(database, connection, body));
+    } catch (error) {
+      if (!isDatabaseError(error) || classifyDatabaseError(error) !== 'conflict' || attempt >= attempts) throw error;
+      await sleep(FIRST_BACKOFF_MS * 2 ** (attempt - 1) * (0.5 + Math.random()));
+    }
+  }
+}
+
+async function once<T>(
+  database: Database,
+  connection: PoolConnection,
+  body: (connection: PoolConnection) => Promise<T>,
+): Promise<T> {
+  await database.run(connection, 'START TRANSACTION');
+  let result: T;
+  try {
+    result = await body(connection);
+  } catch (error) {
+    // The body's own verdict: the connection is fine, the transaction must go. A failing rollback destroys the connection.
+    if (!isDatabaseError(error)) await database.run(connection, 'ROLLBACK');
+    throw error;
+  }
+  await database.run(connection, 'COMMIT');
+  return result;
+}
+
+/**
+ * A connection on which everything that is read comes from one moment. For reading only; the caller destroys it.
+ * The reader may pause for up to a minute before the server gives up on it.
+ */
+export async function openSnapshot(database: Database): Promise<PoolConnection> {
+  const connection = await database.connection();
+  try {
+    await database.run(connection, 'SET SESSION wait_timeout = 60');
+    await database.run(connection, 'SET TRANSACTION ISOLATION LEVEL REPEATABLE READ');
+    await database.run(connection, 'START TRANSACTION WITH CONSISTENT SNAPSHOT');
+    return connection;
+  } catch (error) {
+    connection.destroy();
+    throw error;
+  }
+}
