@@ -1,4 +1,4 @@
-import { Command, CommanderError, Option } from 'commander';
+import { Command, CommanderError, Help, Option } from 'commander';
 import { CliError, EXIT, EXIT_CODE_HELP } from './failures.js';
 import type { Io } from './io.js';
 import { parseMilliseconds } from './recipe/quantities.js';
@@ -42,10 +42,24 @@ export function rootCommand(io: Io): Command {
       getOutHasColors: () => false,
       getErrHasColors: () => false,
     })
-    .configureHelp({ showGlobalOptions: false })
+    .configureHelp({ groupItems: ownOptionsFirst })
     .enablePositionalOptions()
     .helpCommand('help [command...]', 'tell about a command');
 }
+
+/** Shows a command's own options before those that all commands have. */
+function ownOptionsFirst<T extends Command | Option>(
+  this: Help,
+  unsorted: T[],
+  visible: T[],
+  groupOf: (item: T) => string,
+): Map<string, T[]> {
+  const isCommon = (item: T) => COMMON_GROUPS.includes(groupOf(item));
+  const sorted = [...unsorted.filter((item) => !isCommon(item)), ...unsorted.filter(isCommon)];
+  return Help.prototype.groupItems.call(this, sorted, visible, groupOf as never) as Map<string, T[]>;
+}
+
+const COMMON_GROUPS = ['Output:', 'Connection:'];
 
 /** Help was shown, or the version: not an error. */
 export function isShown(error: unknown): error is CommanderError {

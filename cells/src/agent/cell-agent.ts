@@ -52,6 +52,8 @@ export class CellAgent {
   readonly #undo: (() => Promise<void> | void)[] = [];
   #running: Running | undefined;
   #evacuating = false;
+  /** Nothing is left that would need the bridge. */
+  #dissolve = false;
   #closed: Promise<void> | undefined;
 
   constructor(config: CellConfig, deps: CellAgentDeps) {
@@ -113,7 +115,10 @@ export class CellAgent {
     if (config.backend === 'oci') await assertMachineReady({ dataDir: config.dataDir });
     const epochs = await EpochFile.open(join(config.dataDir, 'auction-epoch'));
     const { garden, executor } = makeParts(config, { logger, clock, simulated: this.#simulated });
-    this.#undo.push(() => garden.close());
+    this.#undo.push(async () => {
+      if (this.#dissolve) await garden.dissolve();
+      await garden.close();
+    });
     await garden.start();
     this.#undo.push(() => executor.close());
     await executor.start();
@@ -175,7 +180,8 @@ export class CellAgent {
   }
 
   async #close(stopContainers: boolean): Promise<void> {
-    if (stopContainers && this.#running) await this.#stopContainers(this.#running);
+    const emptied = stopContainers && this.#running !== undefined && (await this.#stopContainers(this.#running));
+    if (emptied) this.#dissolve = true;
     let failure: unknown;
     for (let undo = this.#undo.pop(); undo !== undefined; undo = this.#undo.pop()) {
       try {
@@ -189,8 +195,8 @@ export class CellAgent {
     this.#log.info('cell is down');
   }
 
-  /** No new work; every container ends; the BBS acknowledges each end; the containers go. Bounded in time. */
-  async #stopContainers({ reconciler }: Running): Promise<void> {
+  /** No new work; every container ends; the BBS acknowledges each end; the containers go. Bounded in time. @returns whether all went */
+  async #stopContainers({ reconciler }: Running): Promise<boolean> {
     this.evacuate();
     const waiting = new AbortController();
     const late = this.#clock.sleep(this.#config.stopTimeout, waiting.signal).then(
@@ -203,5 +209,6 @@ export class CellAgent {
     if (outcome === 'late') {
       this.#log.warn({ left: reconciler.size }, 'containers are left; the next start of this cell goes on with them');
     }
+    return outcome === 'done';
   }
 }

@@ -18,7 +18,7 @@ describe('the configuration of a cell', () => {
       containers: 'auto',
       stopContainersOnExit: false,
       portRange: { first: 61_001, last: 65_534 },
-      executor: { graceful_shutdown_interval: 10_000, reserved_expiration_time: 60_000 },
+      executor: { gracefulShutdownInterval: 10_000, reservedExpirationTime: 60_000 },
     });
   });
 
@@ -30,7 +30,7 @@ describe('the configuration of a cell', () => {
   it('is refused with the rule that it breaks', () => {
     expect(() => load({ ...least, cellId: 'a b' })).toThrow('must be 1..64 of A-Z a-z 0-9 _ -');
     expect(() => load({ ...least, portRange: { first: 2_000, last: 1_999 } })).toThrow('first must not be above last');
-    expect(() => load({ ...least, executor: { memory_mb: 5 } })).toThrow('unknown key executor.memory_mb');
+    expect(() => load({ ...least, executor: { memoryMb: 5 } })).toThrow('unknown key executor.memoryMb');
     expect(() => load({ ...least, memory: 5 })).toThrow('did you mean memoryMb?');
   });
 

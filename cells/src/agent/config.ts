@@ -4,10 +4,10 @@ import { executorConfig } from '../executor/config.js';
 
 /** What follows from keys of the cell is not said a second time. */
 const {
-  memory_mb: _memory,
-  disk_mb: _disk,
-  max_containers: _containers,
-  allow_privileged: _privileged,
+  memoryMb: _memory,
+  diskMb: _disk,
+  maxContainers: _containers,
+  allowPrivileged: _privileged,
   ...executorShape
 } = executorConfig.shape;
 
@@ -72,9 +72,9 @@ export const cellConfig = z.object({
   executor: z
     .object(executorShape)
     .prefault({})
-    .refine(({ post_setup_hook, post_setup_user }) => post_setup_hook.length === 0 || post_setup_user !== '', {
-      message: 'post_setup_hook needs post_setup_user',
-      path: ['post_setup_user'],
+    .refine(({ postSetupHook, postSetupUser }) => postSetupHook.length === 0 || postSetupUser !== '', {
+      message: 'postSetupHook needs postSetupUser',
+      path: ['postSetupUser'],
     })
     .describe('How containers are run'),
   log: z

@@ -4,18 +4,18 @@ import { defaultExecutorConfig, executorConfig } from './config.js';
 
 it('has the defaults of the reference', () => {
   expect(defaultExecutorConfig()).toMatchObject({
-    memory_mb: 'auto',
-    healthy_monitoring_interval: 30_000,
-    unhealthy_monitoring_interval: 2000,
-    graceful_shutdown_interval: 10_000,
-    reserved_expiration_time: 60_000,
-    container_reap_interval: 60_000,
-    create_work_pool_size: 32,
-    healthcheck_work_pool_size: 64,
-    max_concurrent_downloads: 5,
-    max_cache_size: 10_000_000_000,
-    container_max_cpu_shares: 1024,
-    max_log_lines_per_second: 0,
+    memoryMb: 'auto',
+    healthyMonitoringInterval: 30_000,
+    unhealthyMonitoringInterval: 2000,
+    gracefulShutdownInterval: 10_000,
+    reservedExpirationTime: 60_000,
+    containerReapInterval: 60_000,
+    createWorkPoolSize: 32,
+    healthcheckWorkPoolSize: 64,
+    maxConcurrentDownloads: 5,
+    maxCacheSize: 10_000_000_000,
+    containerMaxCpuShares: 1024,
+    maxLogLinesPerSecond: 0,
   });
 });
 
@@ -25,12 +25,12 @@ it('explains every key', () => {
 
 it('is read with units, and refuses what makes no sense', () => {
   const load = (overrides: object) => loadConfig({ schema: executorConfig, env: {}, overrides });
-  expect(load({ graceful_shutdown_interval: '1m', max_cache_size: '1GiB', memory_mb: 512 })).toMatchObject({
-    graceful_shutdown_interval: 60_000,
-    max_cache_size: 2 ** 30,
-    memory_mb: 512,
+  expect(load({ gracefulShutdownInterval: '1m', maxCacheSize: '1GiB', memoryMb: 512 })).toMatchObject({
+    gracefulShutdownInterval: 60_000,
+    maxCacheSize: 2 ** 30,
+    memoryMb: 512,
   });
-  expect(() => load({ healthy_monitoring_interval: 0 })).toThrow('healthy_monitoring_interval');
-  expect(() => load({ container_max_cpu_shares: 0 })).toThrow('container_max_cpu_shares');
-  expect(() => load({ post_setup_hook: ['/bin/hook'] })).toThrow('post_setup_user');
+  expect(() => load({ healthyMonitoringInterval: 0 })).toThrow('healthyMonitoringInterval');
+  expect(() => load({ containerMaxCpuShares: 0 })).toThrow('containerMaxCpuShares');
+  expect(() => load({ postSetupHook: ['/bin/hook'] })).toThrow('postSetupUser');
 });

@@ -67,7 +67,7 @@ export class ContainerExecutor implements Executor {
     await reap({ garden, known: new Set(this.#containers.keys()), logger: this.options.logger });
     for (const container of [...this.#containers.values()]) container.resume();
     this.#every(EXPIRY_CHECK_MS, () => this.#expire());
-    this.#every(this.options.config.container_reap_interval, () => this.#reap());
+    this.#every(this.options.config.containerReapInterval, () => this.#reap());
   }
 
   resources(): { total: ExecutorResources; available: ExecutorResources; startingContainers: number } {
@@ -205,10 +205,10 @@ export class ContainerExecutor implements Executor {
     const { config, garden } = this.options;
     const machine = await garden.capacity();
     const total = {
-      memoryMb: config.memory_mb === 'auto' ? machine.memoryMb : config.memory_mb,
-      diskMb: config.disk_mb === 'auto' ? machine.diskMb - config.auto_disk_capacity_overhead_mb : config.disk_mb,
+      memoryMb: config.memoryMb === 'auto' ? machine.memoryMb : config.memoryMb,
+      diskMb: config.diskMb === 'auto' ? machine.diskMb - config.autoDiskCapacityOverheadMb : config.diskMb,
       containers:
-        config.max_containers === 'auto' ? machine.containers : Math.min(config.max_containers, machine.containers),
+        config.maxContainers === 'auto' ? machine.containers : Math.min(config.maxContainers, machine.containers),
     };
     for (const [name, value] of Object.entries(total)) {
       if (value <= 0) throw new Error(`this machine has nothing left for containers: ${name} is ${value}`);
@@ -236,7 +236,7 @@ export class ContainerExecutor implements Executor {
   }
 
   async #expire(): Promise<void> {
-    const before = this.options.clock.now() - this.options.config.reserved_expiration_time;
+    const before = this.options.clock.now() - this.options.config.reservedExpirationTime;
     for (const container of this.#containers.values()) container.expireBefore(before);
     await this.#refreshRootFs();
   }

@@ -40,7 +40,7 @@ async function open(): Promise<void> {
   executor = new ContainerExecutor({
     cellId: 'oci',
     garden,
-    config: defaultExecutorConfig({ unhealthy_monitoring_interval: 200, graceful_shutdown_interval: 1000 }),
+    config: defaultExecutorConfig({ unhealthyMonitoringInterval: 200, gracefulShutdownInterval: 1000 }),
     dataDirectory: directory,
     clock: systemClock,
     logger: silentLogger,

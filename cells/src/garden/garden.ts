@@ -30,6 +30,8 @@ export interface Garden {
    * @throws GardenError `not-found`; `destroy-failed` when something could not be taken away: call again
    */
   destroy(handle: string): Promise<void>;
+  /** Takes away what the garden itself put on the machine, such as its bridge; call it when no container is left. */
+  dissolve(): Promise<void>;
   /** Lets go of everything without touching containers; nothing runs in this process afterwards. */
   close(): Promise<void>;
 }

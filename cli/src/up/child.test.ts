@@ -173,6 +173,8 @@ describe('a log file', () => {
     const file = join(folder, 'x.log');
     writeFileSync(file, 'one\ntwo\nthree\n');
     expect(tailOf(file, 2)).toEqual(['two', 'three']);
+    expect(tailOf(file, 5, 'one\n'.length)).toEqual(['two', 'three']);
+    expect(tailOf(file, 5, 1_000)).toEqual([]);
     expect(tailOf(join(folder, 'none'), 2)).toEqual([]);
   });
 });

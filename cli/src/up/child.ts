@@ -1,7 +1,7 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { closeSync, openSync, rmSync, writeFileSync } from 'node:fs';
 import { afterDeath, BACKOFF, type BackoffPolicy } from './backoff.js';
-import { boundLog } from './log-file.js';
+import { boundLog, sizeOf } from './log-file.js';
 import { identify } from './process-identity.js';
 
 /** A program that is to be kept running. */
@@ -37,6 +37,7 @@ export class Child {
   #restarts = -1;
   #stopping = false;
   #restartTimer: NodeJS.Timeout | undefined;
+  #logStart: number | undefined;
 
   constructor(
     readonly spec: ChildSpec,
@@ -54,10 +55,16 @@ export class Child {
     return this.#deaths;
   }
 
+  /** Where in its log this supervisor's time begins. */
+  get logStart(): number {
+    return this.#logStart ?? 0;
+  }
+
   start(): void {
     this.#restartTimer = undefined;
     const { spec } = this;
     boundLog(spec.logFile);
+    this.#logStart ??= sizeOf(spec.logFile);
     const log = openSync(spec.logFile, 'a', 0o600);
     const child = spawn(spec.command, [...spec.args], {
       detached: true,

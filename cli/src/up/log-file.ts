@@ -1,4 +1,5 @@
 import { closeSync, copyFileSync, fstatSync, openSync, readSync, statSync, truncateSync } from 'node:fs';
+import { cut } from '../terminal/text.js';
 
 /** A log larger than this moves aside; one older part is kept, so a log takes at most about twice this. */
 const MOST_BYTES = 32 * 1024 * 1024;
@@ -8,14 +9,21 @@ const MOST_BYTES = 32 * 1024 * 1024;
  * writers append, so they go on at the new end.
  */
 export function boundLog(file: string, mostBytes = MOST_BYTES): void {
-  const size = statSync(file, { throwIfNoEntry: false })?.size ?? 0;
-  if (size <= mostBytes) return;
+  if (sizeOf(file) <= mostBytes) return;
   copyFileSync(file, `${file}.1`);
   truncateSync(file);
 }
 
-/** The last lines of a log, for a message about what went wrong; empty when there is none. */
-export function tailOf(file: string, lines: number): string[] {
+/** Longest line of a log that is quoted. */
+const QUOTED_CHARACTERS = 400;
+
+/** Size of a file in bytes; 0 when there is none. */
+export function sizeOf(file: string): number {
+  return statSync(file, { throwIfNoEntry: false })?.size ?? 0;
+}
+
+/** The last lines of a log behind a position, for a message about what went wrong; empty when there is none. */
+export function tailOf(file: string, lines: number, fromByte = 0): string[] {
   let fd: number;
   try {
     fd = openSync(file, 'r');
@@ -24,13 +32,14 @@ export function tailOf(file: string, lines: number): string[] {
   }
   try {
     const size = fstatSync(fd).size;
-    const buffer = Buffer.alloc(Math.min(size, 16 * 1024));
+    const buffer = Buffer.alloc(Math.min(Math.max(0, size - fromByte), 16 * 1024));
     readSync(fd, buffer, 0, buffer.length, size - buffer.length);
     return buffer
       .toString('utf8')
       .split('\n')
       .filter((line) => line !== '')
-      .slice(-lines);
+      .slice(-lines)
+      .map((line) => cut(line, QUOTED_CHARACTERS));
   } finally {
     closeSync(fd);
   }

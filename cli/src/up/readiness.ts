@@ -44,9 +44,7 @@ export async function untilReady(child: Child, ready: () => Promise<boolean>, si
   }
 }
 
-function startFailed({ spec }: Child, what: string): Error {
-  return localError(`${spec.name} ${what}`, [
-    `The end of ${spec.logFile}:`,
-    ...tailOf(spec.logFile, 8).map((line) => `  ${line}`),
-  ]);
+function startFailed({ spec, logStart }: Child, what: string): Error {
+  const said = [...new Set(tailOf(spec.logFile, 8, logStart))];
+  return localError(`${spec.name} ${what}`, [`The end of ${spec.logFile}:`, ...said.map((line) => `  ${line}`)]);
 }

@@ -11,9 +11,6 @@ import { bidHandlers } from './bid-service.js';
 import type { AuctionConfig } from './config.js';
 import { ledgerHandlers } from './ledger-service.js';
 
-/** Of the lease that elects the auctioneer. */
-export { AUCTIONEER_LEASE_KEY } from '../locket/keys.js';
-
 /** What the role needs of whoever stands for it in the election of the one auctioneer. It is started after the role, and closed after it. */
 export interface AuctioneerLease {
   /** Calls the listener each time that this process becomes the holder. */

@@ -68,9 +68,9 @@ const SCENARIOS: Scenario[] = [
   { name: '50 each', cells: 1_250, work: 250_000, make: fifties(250_000) },
 ];
 
-export function measure(scenario: Scenario): Figure {
-  const ledger = new Ledger(settings);
+function measure(scenario: Scenario): Figure {
   const settings = scenario.settings ?? BURST;
+  const ledger = new Ledger(settings);
   const total = { memoryMb: MEMORY_MB, diskMb: MEMORY_MB, containers: 10_000 };
   for (let n = 0; n < scenario.cells; n++) {
     const free = scenario.free?.(n) ?? 1;

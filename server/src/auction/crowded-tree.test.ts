@@ -108,4 +108,13 @@ describe('the search for a process that crowds the cells', () => {
       { numRuns: 60 },
     );
   });
+
+  it('makes everything anew when more changed than is written down, however large the tree', () => {
+    const crowd = new Crowd(Array.from({ length: 20_000 }, (_, n) => (n % 89) / 100));
+    crowd.check('p');
+    // This change is forgotten by the time of the next look, and the cell is too busy to be met early.
+    crowd.change('p', crowd.cells[88] as Cell, -1);
+    for (const cell of crowd.cells.slice(100, 1_200)) crowd.change('p', cell, 1);
+    crowd.check('p');
+  });
 });

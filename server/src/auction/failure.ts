@@ -21,10 +21,10 @@ export interface JudgedCell {
   readonly free: Amounts;
 }
 
-export const NO_CELL_REACHABLE = 'unable to communicate to compatible cells';
+const NO_CELL_REACHABLE = 'unable to communicate to compatible cells';
 export const IN_FLIGHT_LIMIT = 'waiting to start instance: reached in-flight start limit';
-export const NO_ROOT_FS = 'found no compatible cell for required rootfs';
-export const NO_VOLUME_DRIVERS = 'found no compatible cell with required volume drivers';
+const NO_ROOT_FS = 'found no compatible cell for required rootfs';
+const NO_VOLUME_DRIVERS = 'found no compatible cell with required volume drivers';
 const INSUFFICIENT = 'insufficient resources';
 
 const KINDS = [...MISMATCHES, 'MEMORY', 'DISK', 'CONTAINERS', 'EVACUATING', 'AVOIDED', 'REFUSED'] as const;
@@ -84,14 +84,14 @@ export function memoryOn(work: PlaceableWork, proxyMemoryMb: number): number {
 }
 
 /** `found no compatible cell with placement tags "a", "b" and "c"`, and its forms for one and none. */
-export function tagMismatchText(tags: readonly string[]): string {
+function tagMismatchText(tags: readonly string[]): string {
   const quoted = tags.map((tag) => `"${tag}"`);
   if (quoted.length === 0) return 'found no compatible cell with no placement tags';
   if (quoted.length === 1) return `found no compatible cell with placement tag ${quoted[0]}`;
   return `found no compatible cell with placement tags ${quoted.slice(0, -1).join(', ')} and ${quoted.at(-1)}`;
 }
 
-export function insufficientText(common: readonly Resource[]): string {
+function insufficientText(common: readonly Resource[]): string {
   return common.length === 0 ? INSUFFICIENT : `${INSUFFICIENT}: ${common.join(', ')}`;
 }
 

@@ -89,6 +89,9 @@ describe('the score (spec auction §5.12)', () => {
 
   it('goes to the lowest id among equals', () => {
     expect(new Cluster([bid('b'), bid('a'), bid('c')]).place(lrp('p'))).toBe('a');
+    expect(
+      new Cluster([bid('b', { zone: 'z1' }), bid('a', { zone: 'z2' }), bid('c', { zone: 'z3' })]).place(lrp('p')),
+    ).toBe('a');
   });
 });
 

@@ -2,7 +2,7 @@
  * How well a cell suits a piece of work that it may take: fit and score (spec auction §5.4, §5.5). Lower scores win.
  *
  * A score is a sum of what the cell brings ({@link loadOf} and the terms that go with it) and what the request adds
- * ({@link shareOf}). The split is what lets `cell-tree.ts` keep cells in order whatever the request is.
+ * (its share of each total, see `CellTree.bound`). The split is what lets `cell-tree.ts` keep cells in order whatever the request is.
  */
 
 /** An instance of the same process, or a task for a task, outweighs every difference in load. */
@@ -44,22 +44,14 @@ export function lacking(available: Amounts, memoryMb: number, diskMb: number): R
 }
 
 /** The mean used fraction of a cell before the request. A resource of which it has none counts as used up. */
-export function loadOf(total: Amounts, available: Amounts): number {
+function loadOf(total: Amounts, available: Amounts): number {
   const memory = total.memoryMb > 0 ? 1 - available.memoryMb / total.memoryMb : 1;
   const disk = total.diskMb > 0 ? 1 - available.diskMb / total.diskMb : 1;
   const containers = total.containers > 0 ? 1 - available.containers / total.containers : 1;
   return (memory + disk + containers) / 3;
 }
 
-/** What the request adds to the mean used fraction. Takes inverses of totals, 0 for a total of 0. */
-export function shareOf(
-  inverse: { memory: number; disk: number; containers: number },
-  memoryMb: number,
-  diskMb: number,
-): number {
-  return (memoryMb * inverse.memory + diskMb * inverse.disk + inverse.containers) / 3;
-}
-
+/** What a total contributes to {@link loadOf} per unit that a request adds; 0 for a total of 0. */
 export function inverseOf(total: number): number {
   return total > 0 ? 1 / total : 0;
 }

@@ -48,10 +48,10 @@ export function makeCellContext(
 ): CellContext {
   const { cellId, garden, config, dataDirectory, clock, logger } = options;
   const transfers = {
-    connectTimeoutMs: config.transfer_connect_timeout,
-    idleTimeoutMs: config.transfer_idle_timeout,
-    totalTimeoutMs: config.transfer_timeout,
-    maxConcurrent: config.max_concurrent_downloads,
+    connectTimeoutMs: config.transferConnectTimeout,
+    idleTimeoutMs: config.transferIdleTimeout,
+    totalTimeoutMs: config.transferTimeout,
+    maxConcurrent: config.maxConcurrentDownloads,
   };
   const downloads = {
     ...transfers,
@@ -59,9 +59,9 @@ export function makeCellContext(
     attempts: DOWNLOAD_ATTEMPTS,
     retryBaseMs: RETRY_BASE_MS,
     retryMaxMs: RETRY_MAX_MS,
-    maxBytes: config.max_download_size,
-    maxCacheBytes: config.max_cache_size,
-    maxUnpackedBytes: config.max_unpacked_size,
+    maxBytes: config.maxDownloadSize,
+    maxCacheBytes: config.maxCacheSize,
+    maxUnpackedBytes: config.maxUnpackedSize,
   };
   const uploads = { ...transfers, directory: join(dataDirectory, 'uploads'), attempts: UPLOAD_ATTEMPTS };
   return {
@@ -74,9 +74,9 @@ export function makeCellContext(
     prober: options.prober ?? (garden.backend === 'sim' ? simProber : new NetworkProber()),
     downloader: new Downloader(downloads, hooks.lifetime),
     uploader: new Uploader(uploads, hooks.lifetime),
-    healthSlots: new Slots(config.healthcheck_work_pool_size),
-    createSlots: new Slots(config.create_work_pool_size),
-    deleteSlots: new Slots(config.delete_work_pool_size),
+    healthSlots: new Slots(config.healthcheckWorkPoolSize),
+    createSlots: new Slots(config.createWorkPoolSize),
+    deleteSlots: new Slots(config.deleteWorkPoolSize),
     filesDirectory: join(dataDirectory, 'files'),
   };
 }

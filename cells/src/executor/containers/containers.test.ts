@@ -95,7 +95,7 @@ it('limits, ports, properties and environment as the garden wants them', () => {
     mounts: [],
     privileged: false,
   });
-  expect(gardenSpec('c', request, [], defaultExecutorConfig({ set_cpu_weight: true })).limits.cpuShares).toBe(256);
+  expect(gardenSpec('c', request, [], defaultExecutorConfig({ setCpuWeight: true })).limits.cpuShares).toBe(256);
 });
 
 it('knows what it can not do', () => {
@@ -105,7 +105,7 @@ it('knows what it can not do', () => {
         action: run('/app'),
         container: ContainerSpec.fromPartial({ rootFs: 'preloaded:busybox', ...spec }),
       }),
-      defaultExecutorConfig({ allow_privileged: privileged }),
+      defaultExecutorConfig({ allowPrivileged: privileged }),
     );
   expect(asked({})).toBeUndefined();
   expect(asked({ rootFs: 'docker:///busybox' })).toBe(

@@ -17,7 +17,7 @@ export function unsupported({ container }: RunRequest, config: ExecutorConfig): 
   }
   if (container.volumeMounts.length > 0) return 'volume mounts are not supported by this cell';
   if (container.imageLayers.length > 0) return 'image layers are not supported by this cell';
-  if (container.privileged && !config.allow_privileged) return 'privileged container creation is disabled';
+  if (container.privileged && !config.allowPrivileged) return 'privileged container creation is disabled';
   return undefined;
 }
 
@@ -37,9 +37,9 @@ export function gardenSpec(guid: string, request: RunRequest, mounts: BindMount[
       memoryBytes: Math.max(0, container.memoryMb) * MIB,
       diskBytes: Math.max(0, container.diskMb) * MIB,
       pids: Math.max(0, container.maxPids),
-      cpuShares: config.set_cpu_weight
+      cpuShares: config.setCpuWeight
         ? Math.max(0, container.memoryMb)
-        : Math.floor((config.container_max_cpu_shares * container.cpuWeight) / 100),
+        : Math.floor((config.containerMaxCpuShares * container.cpuWeight) / 100),
     },
     ports: [...new Set(request.ports)],
     mounts,

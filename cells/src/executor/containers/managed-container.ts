@@ -165,7 +165,7 @@ export class ManagedContainer {
       defaultSource: request.container.logSource,
       limits: {
         bytesPerSecond: request.container.logRateLimit?.bytesPerSecond ?? -1,
-        linesPerSecond: config.max_log_lines_per_second,
+        linesPerSecond: config.maxLogLinesPerSecond,
       },
       tags: this.#record.state === 'reserved' ? request.metricTags : this.#record.metricTags,
       store: logs,
@@ -295,7 +295,7 @@ export class ManagedContainer {
       const patience = new AbortController();
       await Promise.race([
         this.#pipeline,
-        lifetime.pause(config.graceful_shutdown_interval + DELETE_PATIENCE_MS, patience.signal),
+        lifetime.pause(config.gracefulShutdownInterval + DELETE_PATIENCE_MS, patience.signal),
       ]);
       patience.abort();
     }

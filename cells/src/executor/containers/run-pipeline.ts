@@ -42,12 +42,12 @@ export async function runRecipe(
       prober,
       healthSlots,
       healthSettings: {
-        healthyIntervalMs: config.healthy_monitoring_interval,
-        unhealthyIntervalMs: config.unhealthy_monitoring_interval,
-        defaultTimeoutMs: config.declarative_healthcheck_default_timeout,
+        healthyIntervalMs: config.healthyMonitoringInterval,
+        unhealthyIntervalMs: config.unhealthyMonitoringInterval,
+        defaultTimeoutMs: config.declarativeHealthcheckDefaultTimeout,
       },
-      gracefulShutdownMs: config.graceful_shutdown_interval,
-      postSetup: { command: config.post_setup_hook, user: config.post_setup_user },
+      gracefulShutdownMs: config.gracefulShutdownInterval,
+      postSetup: { command: config.postSetupHook, user: config.postSetupUser },
       routable,
       routableChanged,
       environment: ({ env, user }) =>

@@ -59,6 +59,9 @@ export class SimGarden implements Garden {
     this.machine.destroy(handle);
   }
 
+  /** A pretended machine keeps nothing for the garden itself. */
+  async dissolve(): Promise<void> {}
+
   async close(): Promise<void> {
     this.closed = true;
     for (const container of this.containers.values()) container.close();
