@@ -1,4 +1,4 @@
-import './metadata-reflection.js';
+import 'reflect-metadata';
 import { createPrivateKey, X509Certificate as NodeCertificate, webcrypto } from 'node:crypto';
 import { mkdir } from 'node:fs/promises';
 import { isIP } from 'node:net';
