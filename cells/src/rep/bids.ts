@@ -7,6 +7,7 @@ import {
 } from '@rivera/gen/rivera/auction/v1/bid_service';
 import type { Clock } from '@rivera/kit/clock';
 import { RiveraError } from '@rivera/kit/errors';
+import { failpoint } from '@rivera/kit/failpoint';
 import { type BidiStream, bidi, dial } from '@rivera/kit/grpc/dial';
 import type { Logger } from '@rivera/kit/log';
 import type { Identity } from '@rivera/kit/tls/identity';
@@ -141,7 +142,10 @@ export class Bids {
   async #write(stream: Stream, signal: AbortSignal): Promise<void> {
     while (!signal.aborted) {
       const messages = await this.#next();
-      for (const message of messages) await stream.write({ message });
+      for (const message of messages) {
+        await stream.write({ message });
+        if (message.$case === 'answers') failpoint('cell.work-answered');
+      }
       if (messages.length === 0) await this.#bell.heard();
     }
   }
@@ -159,6 +163,7 @@ export class Bids {
       for (const taken of received.taken) this.#ledger.take(taken);
       answers.push(...received.answers);
     }
+    if (answers.length > 0) failpoint('cell.work-reserved');
     const messages: Message[] = [];
     // What was set aside is told before the answers: an auctioneer that drops its own charge finds it here already.
     if ((this.#deltaDue || answers.length > 0) && this.#ledger.changed) {

@@ -1,6 +1,7 @@
 import { ActualLrpState } from '@rivera/gen/rivera/bbs/v1/actual_lrp';
 import type { TransitionAck } from '@rivera/gen/rivera/bbs/v1/session_service';
 import type { Clock } from '@rivera/kit/clock';
+import { failpoint } from '@rivera/kit/failpoint';
 import type { Logger } from '@rivera/kit/log';
 import type { ContainerRecord, Executor } from '../executor/executor.js';
 import { ExecutorError } from '../executor/executor.js';
@@ -317,6 +318,7 @@ export class Reconciler {
 
   #taskAnswered(item: TaskItem, subject: ReportSubject, ack: TransitionAck): void {
     if (subject.step !== 'start' && subject.step !== 'reject' && subject.step !== 'complete') return;
+    failpoint(`cell.task-${subject.step}-acknowledged`);
     const answer = { verdict: judge(ack.code), shouldStart: ack.shouldStart };
     item.known.standing = taskStandingAfter(subject.step, answer, item.known.standing);
     if (item.known.standing === 'released') {

@@ -9,6 +9,7 @@ import {
 } from '@rivera/gen/rivera/bbs/v1/session_service';
 import type { Clock } from '@rivera/kit/clock';
 import { RiveraError } from '@rivera/kit/errors';
+import { failpoint, failpointsArmed } from '@rivera/kit/failpoint';
 import { type BidiStream, bidi, dial } from '@rivera/kit/grpc/dial';
 import type { Logger } from '@rivera/kit/log';
 import type { Identity } from '@rivera/kit/tls/identity';
@@ -138,8 +139,10 @@ export class CellSession {
     this.#due = { update: this.#evacuating, heartbeat: false, inventories: [0], parts: [] };
     while (!signal.aborted) {
       const message = this.#next();
-      if (message !== undefined) await stream.write({ message });
-      else await this.#bell.heard();
+      if (message !== undefined) {
+        await stream.write({ message });
+        passReportPoints(message);
+      } else await this.#bell.heard();
     }
   }
 
@@ -199,6 +202,12 @@ export class CellSession {
         this.#options.onEvacuate();
     }
   }
+}
+
+/** Fail points after a report about a Task has left, e.g. `cell.taskStarted-sent`. */
+function passReportPoints(message: Message): void {
+  if (!failpointsArmed || message.$case !== 'transitions') return;
+  for (const { transition } of message.value.transitions) failpoint(`cell.${transition?.$case}-sent`);
 }
 
 function heartbeatMs(welcome: SessionWelcome): number {

@@ -1,4 +1,5 @@
 import type { Work, WorkAnswer, WorkItem } from '@rivera/gen/rivera/auction/v1/bid_service';
+import { failpoint } from '@rivera/kit/failpoint';
 import type { Logger } from '@rivera/kit/log';
 import type { ContainerRecord, Executor } from '../executor/executor.js';
 import { ExecutorError } from '../executor/executor.js';
@@ -44,6 +45,7 @@ export class WorkDesk {
     if (!(await epochs.admit(work.epoch))) {
       return refuseAll(work, `STALE_EPOCH: epoch ${work.epoch} is over, ${epochs.highest} was seen`);
     }
+    failpoint('cell.work-received');
     const answers = new Map<string, WorkAnswer>();
     const taken: TakenWork[] = [];
     for (const item of inOrder(work.items)) {

@@ -33,14 +33,11 @@ const ROLES = {
     schema: async () => (await import('@rivera/cells/agent/config')).cellConfig,
     start: async (file, env) => {
       const { cellConfig } = await import('@rivera/cells/agent/config');
-      const { CellAgent } = await import('@rivera/cells/agent/cell-agent');
+      const { runCell } = await import('@rivera/cells/agent/program');
       const { loadConfig } = await import('@rivera/kit/config');
       const { createLogger } = await import('@rivera/kit/log');
       const config = loadConfig({ schema: cellConfig, file, env });
-      const logger = createLogger({ name: 'cell', level: config.log.level, pretty: config.log.pretty });
-      const agent = new CellAgent(config, { logger });
-      await agent.start();
-      return { close: () => agent.close() };
+      return runCell(config, createLogger({ name: 'cell', level: config.log.level, pretty: config.log.pretty }));
     },
   },
 } as const satisfies Record<string, Role>;

@@ -11,7 +11,7 @@ import { type TaskFlags, taskRequest } from '../recipe/task-spec.js';
 import type { Session } from '../session.js';
 import { SeenLines } from '../terminal/log-line.js';
 import { oneLine } from '../terminal/text.js';
-import { removeTask } from './task.js';
+import { removeTask } from './task-remove.js';
 import { withWork } from './work-options.js';
 
 interface Options extends TaskFlags {

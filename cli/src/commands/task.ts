@@ -1,7 +1,6 @@
 import { Task, TaskState } from '@rivera/gen/rivera/bbs/v1/task';
 import type { Command } from 'commander';
 import { examples, type Outcome, perform, withConnection } from '../command-line.js';
-import { isAnswer } from '../describe.js';
 import { usageError } from '../failures.js';
 import type { Io } from '../io.js';
 import { renderPairs, renderTable } from '../terminal/table.js';
@@ -9,6 +8,7 @@ import { cut, nearest, oneLine } from '../terminal/text.js';
 import { ageOf, formatTimestamp } from '../terminal/time.js';
 import { withSuggestion } from './names.js';
 import { coloured, hasEnded, taskState } from './states.js';
+import { removeTask } from './task-remove.js';
 import { addTaskRun } from './task-run.js';
 
 /** `rivera task …`: work that runs once. */
@@ -132,32 +132,4 @@ function addRemove(task: Command, io: Io, outcome: Outcome): void {
     for (const name of names) await withSuggestion(session, 'task', name, () => removeTask(session, name, force));
     return undefined;
   });
-}
-
-/** Takes the result, which is what allows a Task to be deleted, and deletes it. */
-export async function removeTask(
-  session: { client(): Promise<TaskRemover> },
-  name: string,
-  force: boolean,
-): Promise<void> {
-  const { tasks } = await session.client();
-  const found = await tasks.get(name);
-  if (force && !hasEnded(found)) await tasks.cancel(name).catch(ignoreEnded);
-  if (found.state !== TaskState.RESOLVING) await tasks.resolve(name);
-  await tasks.delete(name);
-}
-
-/** The part of the client that is needed to remove a Task. */
-interface TaskRemover {
-  tasks: {
-    get(name: string): Promise<Task>;
-    cancel(name: string): Promise<Task>;
-    resolve(name: string): Promise<Task>;
-    delete(name: string): Promise<void>;
-  };
-}
-
-/** It has ended by itself meanwhile, which is as good. */
-function ignoreEnded(error: unknown): void {
-  if (!isAnswer(error) || error.codeName !== 'FAILED_PRECONDITION') throw error;
 }

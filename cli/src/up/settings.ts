@@ -19,6 +19,8 @@ export function serverSettings({ port, databaseUrl, identity }: ServerFacts): ob
     listen: `127.0.0.1:${port}`,
     database: { url: databaseUrl },
     tls: tlsSettings(identity),
+    // One server beside its database: what it waits for after a crash is its own old lease.
+    bbs: { leaseTtl: '4s' },
   };
 }
 

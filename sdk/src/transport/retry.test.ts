@@ -43,6 +43,12 @@ describe('what to do next', () => {
     expect(decide(situation({ safety: 'once', fate: 'unknown' }))).toEqual({ do: 'give up' });
     expect(decide(situation({ safety: 'once', fate: 'refused' }))).toEqual({ do: 'retry', afterMs: 100 });
   });
+  it('waits longer for an election than for a server that does not answer', () => {
+    const late = { attempt: 5, maxAttempts: 4, fate: 'refused' } as const;
+    expect(decide(situation({ ...late, error: error(status.UNAVAILABLE, 'NOT_LEADER') })).do).toBe('retry');
+    expect(decide(situation({ ...late, error: error(status.UNAVAILABLE, '') })).do).toBe('give up');
+    expect(decide(situation({ ...late, attempt: 12, error: error(status.UNAVAILABLE, 'NOT_LEADER') })).do).toBe('give up');
+  });
   it('follows a leader at once, but not for ever', () => {
     expect(decide(situation({ fate: 'refused', leaderKnown: true, attempt: 4 }))).toEqual({ do: 'redirect' });
     const inCircles = situation({ fate: 'refused', leaderKnown: true, redirects: MAX_REDIRECTS });
@@ -56,8 +62,8 @@ describe('what to do next', () => {
 });
 
 describe('the wait', () => {
-  it('doubles up to five seconds', () => {
-    expect([1, 2, 3, 4, 7, 100].map((attempt) => backoffMs(attempt, 1))).toEqual([100, 200, 400, 800, 5000, 5000]);
+  it('doubles up to two seconds', () => {
+    expect([1, 2, 3, 4, 7, 100].map((attempt) => backoffMs(attempt, 1))).toEqual([100, 200, 400, 800, 2000, 2000]);
   });
   it('is half chance, so that many clients do not come back together', () => {
     expect(backoffMs(3, 0)).toBe(200);

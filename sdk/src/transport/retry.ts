@@ -44,8 +44,12 @@ export function fateOf(error: RiveraError): Fate {
   }
 }
 
+/** A living server says that somebody will serve soon: worth more attempts, which outlast the default deadline and most elections. */
+const PASSING: ReadonlySet<string> = new Set(['NOT_LEADER', 'DATABASE_UNAVAILABLE']);
+const PASSING_ATTEMPTS = 12;
+
 const FIRST_BACKOFF_MS = 100;
-const LONGEST_BACKOFF_MS = 5_000;
+const LONGEST_BACKOFF_MS = 2_000;
 
 /** The wait before attempt `attempt + 1`: doubles, half of it by chance, and never shorter than the server asks for. */
 export function backoffMs(attempt: number, random: number, error?: RiveraError): number {
@@ -80,7 +84,8 @@ export type Decision = { do: 'give up' } | { do: 'redirect' } | { do: 'retry'; a
 export function decide(s: Situation): Decision {
   if (s.fate === 'final' || (s.fate === 'unknown' && s.safety === 'once')) return { do: 'give up' };
   if (s.leaderKnown && s.redirects < MAX_REDIRECTS) return { do: 'redirect' };
-  if (s.attempt >= s.maxAttempts) return { do: 'give up' };
+  const maxAttempts = s.maxAttempts > 1 && PASSING.has(s.error.reason) ? Math.max(s.maxAttempts, PASSING_ATTEMPTS) : s.maxAttempts;
+  if (s.attempt >= maxAttempts) return { do: 'give up' };
   const afterMs = backoffMs(s.attempt, s.random, s.error);
   return afterMs < s.remainingMs ? { do: 'retry', afterMs } : { do: 'give up' };
 }

@@ -2,6 +2,7 @@ import type { BidDelta, CellBid, WorkAnswer, WorkItem } from '@rivera/gen/rivera
 import type { PlacementResult, WorkBatch } from '@rivera/gen/rivera/bbs/v1/placement_service';
 import type { Clock } from '@rivera/kit/clock';
 import { RiveraError } from '@rivera/kit/errors';
+import { failpoint } from '@rivera/kit/failpoint';
 import type { Logger } from '@rivera/kit/log';
 import { Avoidance } from './avoidance.js';
 import type { AuctionConfig } from './config.js';
@@ -155,6 +156,7 @@ export class Auctioneer {
 
   answer(port: CellPort, answers: readonly WorkAnswer[]): void {
     if (!this.isCurrent(port)) return;
+    failpoint('auction.work-answered');
     const { cellId } = port;
     let took = 0;
     let refused = 0;
@@ -313,6 +315,7 @@ export class Auctioneer {
     const workId = newWorkId();
     const assignment = this.ledger.reserve(decision.cell, work, workId, clock.now());
     this.outstanding.add(assignment);
+    failpoint('auction.work-placed');
     this.ports.get(decision.cell.id)?.work(toWorkItem(work, workId));
   }
 

@@ -1,5 +1,6 @@
 import { type BidResponse, BidResponse as Response, type WorkItem } from '@rivera/gen/rivera/auction/v1/bid_service';
 import { RiveraError } from '@rivera/kit/errors';
+import { failpoint } from '@rivera/kit/failpoint';
 import type { CellPort } from './auctioneer.js';
 
 /** Pieces of work in one message. */
@@ -60,6 +61,7 @@ export class CellOutbox implements AsyncIterable<BidResponse>, CellPort {
       } else if (this.items.length > 0) {
         const items = this.items.splice(0, ITEMS_PER_MESSAGE);
         yield { message: { $case: 'work', value: { epoch, cellId, items } } };
+        failpoint('auction.work-sent');
       } else if (this.ended) {
         return;
       } else {

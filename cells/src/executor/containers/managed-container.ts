@@ -1,4 +1,5 @@
 import { join } from 'node:path';
+import { failpoint } from '@rivera/kit/failpoint';
 import { type GardenContainer, GardenError } from '../../garden/garden.js';
 import { type ContainerRecord, ExecutorError, type RunRequest, type RunResult } from '../executor.js';
 import { ContainerLog } from '../logs/container-log.js';
@@ -267,7 +268,9 @@ export class ManagedContainer {
   /** Appends to the journal, then shows and tells. Appends of one journal end in the order in which they were made. */
   async #keep(entries: JournalEntry[], next: ContainerRecord, kind: 'reserved' | 'changed' = 'changed'): Promise<void> {
     this.#record = next;
+    failpoint(`cell.before-${next.state}`);
     await this.cell.lifetime.alive(this.journal.append(entries));
+    failpoint(`cell.after-${next.state}`);
     this.#kept = next;
     this.cell.emit({ kind, container: next });
   }
@@ -289,6 +292,7 @@ export class ManagedContainer {
     if (!this.#toldToGo) {
       this.#toldToGo = true;
       await lifetime.alive(this.journal.append([{ kind: 'deleting' }]));
+      failpoint('cell.deletion-recorded');
     }
     if (this.#record.state !== 'reserved') {
       await this.stop();
@@ -300,6 +304,7 @@ export class ManagedContainer {
       patience.abort();
     }
     await lifetime.alive(deleteSlots.run(lifetime.signal, () => this.#destroy()));
+    failpoint('cell.container-destroyed');
     this.#releaseDependencies();
     this.#releaseLog();
     await lifetime.alive(lifetime.track(removeMountedFiles(join(this.cell.filesDirectory, this.#record.guid))));

@@ -1,5 +1,6 @@
 import { mkdir, readFile, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { failpoint } from '@rivera/kit/failpoint';
 import { GardenError, type GardenSpec } from '../garden.js';
 import { runtimeConfig } from './bundle.js';
 import type { Cell } from './cell.js';
@@ -72,6 +73,7 @@ export async function makeContainer(
     cell.network.makeNamespace(places),
     writeConfig(cell, o),
   ]);
+  failpoint('cell.container-half-made');
   const [init, address] = await all([startInit(cell, places), joinNetwork(cell, places, ports)]);
   const info = { hostAddress: cell.settings.hostAddress, containerAddress: address, ports, imageEnv: {} };
   const record: ContainerRecord = {
@@ -84,7 +86,9 @@ export async function makeContainer(
   };
   // In place: the file is mounted in the container already.
   await writeFile(places.hosts, hostsFile({ hostname: spec.handle, address }));
+  failpoint('cell.container-made');
   await writeRecord(places, record);
+  failpoint('cell.container-recorded');
   return record;
 }
 

@@ -1,6 +1,7 @@
 import { readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Readable } from 'node:stream';
+import { failpoint } from '@rivera/kit/failpoint';
 import {
   type ContainerInfo,
   type ExecSpec,
@@ -103,6 +104,7 @@ export class OciContainer implements GardenContainer {
     const process = await launching.finally(() => this.launches.delete(launching));
     const { failure } = await process.started(START_TIMEOUT_MS);
     if (failure) throw new GardenError('process-failed', failure);
+    failpoint('cell.process-started');
     return process;
   }
 
@@ -209,6 +211,7 @@ export class OciContainer implements GardenContainer {
     const places = processPlaces(this.places, record.id);
     try {
       await recordLaunch(places, record, spec);
+      failpoint('cell.process-recorded');
       await launch({
         places,
         uuid: record.uuid,

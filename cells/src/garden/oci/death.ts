@@ -1,4 +1,5 @@
 import { readFile, rm } from 'node:fs/promises';
+import { failpoint } from '@rivera/kit/failpoint';
 import type { Cell } from './cell.js';
 import { ContainerCgroup } from './cgroup.js';
 import { unmountBelow } from './mounts.js';
@@ -31,6 +32,7 @@ export async function dismantle(
   await cgroup.killAll(clock, { init, timeoutMs: KILL_TIMEOUT_MS });
   await endSupervisors(cell, o.supervisors);
   await o.settleProcesses?.();
+  failpoint('cell.container-killed');
   const results = await Promise.allSettled([
     cell.network.remove(places, { hadPorts: record === undefined || record.info.ports.length > 0 }),
     unmountBelow(places.dir),
@@ -44,6 +46,7 @@ export async function dismantle(
       failures.map((failure) => (failure instanceof Error ? failure.message : String(failure))).join('; '),
     );
   }
+  failpoint('cell.container-half-destroyed');
   // Ports only now, as the rules that lead to them are gone; the files last, as they say what there is to be done.
   await cell.ports.release(places.handle, record?.info.ports);
   // A supervisor may still be writing its last file.

@@ -1,5 +1,6 @@
 import { mkdir, readdir, statfs } from 'node:fs/promises';
 import { totalmem } from 'node:os';
+import { failpoint } from '@rivera/kit/failpoint';
 import pLimit from 'p-limit';
 import { type Garden, type GardenCapacity, type GardenContainer, GardenError, type GardenSpec } from '../garden.js';
 import { checkSpec, makeContainer } from './birth.js';
@@ -153,6 +154,7 @@ export class OciGarden implements Garden {
     const supervisors = await container.supervisors();
     // From here on it isn't whole: an agent that starts after a crash goes on with the destruction.
     await renameDurably(places.record, places.dyingRecord);
+    failpoint('cell.container-dying');
     this.containers.delete(handle);
     await this.finish(handle, () =>
       dismantle(this.cell, { places, record, supervisors, settleProcesses: () => container.settle() }),

@@ -1,6 +1,7 @@
 import { type FSWatcher, watch } from 'node:fs';
 import { basename } from 'node:path';
 import type { Clock } from '@rivera/kit/clock';
+import { failpoint } from '@rivera/kit/failpoint';
 import type { Logger } from '@rivera/kit/log';
 import { type ExitStatus, GardenError, type GardenProcess, type ProcessOutput } from '../garden.js';
 import { Gate } from '../gate.js';
@@ -149,6 +150,7 @@ export class OciProcess implements GardenProcess {
   }
 
   private async remember(status: ExitStatus): Promise<ExitStatus> {
+    failpoint('cell.process-exit-seen');
     await writeDurably(this.context.places.ended, JSON.stringify(status)).catch((error: unknown) => {
       // Destroyed meanwhile, or the disk is full: the supervisor's file still tells the same.
       this.context.log.debug({ error, process: this.id }, 'the end of a process could not be noted');

@@ -2,6 +2,7 @@ import { spawn } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { mkdir, open, readdir, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { failpoint } from '@rivera/kit/failpoint';
 import { GardenError } from '../garden.js';
 import { hasCode, readIfPresent, syncDirectory, writeDurably } from './durable.js';
 import type { ContainerPlaces } from './places.js';
@@ -110,11 +111,13 @@ export async function launch(o: {
       stdio: ['ignore', 'ignore', 'ignore', report.fd],
       env: { PATH: process.env.PATH, LC_ALL: 'C', _OCI_SYNCPIPE: '3' },
     });
+    failpoint('cell.supervisor-spawned');
     const code = await new Promise<number | null>((resolve, reject) => {
       child.on('error', reject);
       child.on('exit', resolve);
     });
     if (code !== 0) throw new Error(`conmon ended with ${code}`);
+    failpoint('cell.supervisor-detached');
   } finally {
     await report.close();
   }
