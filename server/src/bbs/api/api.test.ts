@@ -184,6 +184,25 @@ describe('sessions', () => {
     ]);
   });
 
+  it('sends large recipes in several messages', async () => {
+    const guids = Array.from({ length: 12 }, () => newGuid());
+    const annotated = { ...container, environmentVariables: [{ name: 'LONG', value: 'x'.repeat(400_000) }] };
+    for (const guid of guids) await client.desiredLrps.desire(lrp(guid, { container: annotated }));
+    const cell = await bbs.cell('cell-large');
+    await cell.hears();
+    const acks = await cell.reports(
+      ...guids.map((guid) => ({
+        $case: 'lrpClaimed' as const,
+        value: { key: { processGuid: guid, index: 0, domain: 'd' }, instanceGuid: `i-${guid}`, includeDefinition: true },
+      })),
+    );
+    while (acks.length < guids.length) {
+      const message = await cell.hears();
+      if (message?.$case === 'acks') acks.push(...message.value.acks);
+    }
+    expect(acks.map((ack) => ack.desiredLrp?.processGuid)).toEqual(guids);
+  });
+
   it('lets nobody speak for another cell', async () => {
     const identity = await bbs.identity('cell', 'cell-x');
     const raw = dial(CellSessionServiceClient, bbs.address, identity);

@@ -24,6 +24,7 @@ const MAX_OPEN_BATCHES = 32;
 /** Digests are compared at every so many heartbeats: comparing costs as much as the cell holds. */
 const HEARTBEATS_PER_COMPARISON = 6;
 const MAX_INVENTORY_ITEMS = 100_000;
+const ACK_MESSAGE_BYTES = 1024 * 1024;
 
 /** What sessions need of the BBS. */
 export interface SessionContext {
@@ -96,7 +97,9 @@ export class Session {
     this.acks = this.acks
       .then(() => durable)
       .then(() => this.addPayloads(transitions, acks))
-      .then(() => this.send({ message: { $case: 'acks', value: { acks } } }))
+      .then((payloadBytes) => {
+        for (const part of inParts(acks, payloadBytes)) this.send({ message: { $case: 'acks', value: { acks: part } } });
+      })
       .catch((error: unknown) => this.outgoing.end(error instanceof Error ? error : new Error(String(error))))
       .finally(() => {
         this.openBatches--;
@@ -119,12 +122,17 @@ export class Session {
     }
   }
 
-  private async addPayloads(transitions: readonly Transition[], acks: readonly TransitionAck[]): Promise<void> {
+  /** @returns the size of what was added, by acknowledgement */
+  private async addPayloads(
+    transitions: readonly Transition[],
+    acks: readonly TransitionAck[],
+  ): Promise<ReadonlyMap<TransitionAck, number>> {
+    const bytes = new Map<TransitionAck, number>();
     const wanted = acks.flatMap((ack, i) => {
       const payload = ack.code === 0 ? wantedPayload(transitions[i]?.transition) : undefined;
       return payload === undefined ? [] : [{ ack, ...payload }];
     });
-    if (wanted.length === 0) return;
+    if (wanted.length === 0) return bytes;
     const guids = (kind: string) => [...new Set(wanted.filter((item) => item.kind === kind).map((item) => item.guid))];
     const [runInfos, definitions] = await Promise.all([
       this.context.runInfos.get(guids('run-info')),
@@ -134,14 +142,19 @@ export class Session {
       if (kind === 'run-info') {
         const row = this.context.engine.state.desiredLrps.get(guid);
         const runInfo = runInfos.get(guid);
-        if (row && runInfo) ack.desiredLrp = fullDesiredLrpToProto(row, runInfo);
-        else refuse(ack, 'DESIRED_LRP_NOT_FOUND', `there is no LRP "${guid}" any more`);
+        if (row && runInfo) {
+          ack.desiredLrp = fullDesiredLrpToProto(row, runInfo);
+          bytes.set(ack, runInfo.length);
+        } else refuse(ack, 'DESIRED_LRP_NOT_FOUND', `there is no LRP "${guid}" any more`);
       } else {
         const definition = definitions.get(guid);
-        if (definition) ack.taskDefinition = TaskDefinition.decode(definition);
-        else refuse(ack, 'TASK_NOT_FOUND', `there is no task "${guid}" any more`);
+        if (definition) {
+          ack.taskDefinition = TaskDefinition.decode(definition);
+          bytes.set(ack, definition.length);
+        } else refuse(ack, 'TASK_NOT_FOUND', `there is no task "${guid}" any more`);
       }
     }
+    return bytes;
   }
 
   private heartbeat(heartbeat: CellHeartbeat): void {
@@ -172,6 +185,21 @@ export class Session {
     );
     if (lost + stopped > 0) this.context.log.info({ cell: this.speaker.cellId, lost, stopped }, 'inventory reconciled');
   }
+}
+
+/** Recipes can be large: acknowledgements go in messages of about a mebibyte. */
+function* inParts(acks: readonly TransitionAck[], bytes: ReadonlyMap<TransitionAck, number>): Generator<TransitionAck[]> {
+  let part: TransitionAck[] = [];
+  let size = 0;
+  for (const ack of acks) {
+    part.push(ack);
+    size += bytes.get(ack) ?? 0;
+    if (size < ACK_MESSAGE_BYTES) continue;
+    yield part;
+    part = [];
+    size = 0;
+  }
+  if (part.length > 0) yield part;
 }
 
 function emptyAck(sequence: number): TransitionAck {

@@ -1,0 +1,128 @@
+import { type ChildProcess, execFile, spawn } from 'node:child_process';
+import { mkdtempSync, readdirSync, readFileSync } from 'node:fs';
+import { rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { ROOT } from '../stack/program.js';
+import { until } from '../stack/until.js';
+import { get } from '../stack/work.js';
+
+const run = promisify(execFile);
+const folder = mkdtempSync(join(tmpdir(), 'rivera-clone-'));
+const clone = join(folder, 'rivera');
+/** As at a user's shell: neither the test runner's nor another stack's settings. */
+const env = Object.fromEntries(
+  Object.entries(process.env).filter(([name]) => !/^(RIVERA_|VITEST|NODE_|npm_)/.test(name)),
+) as NodeJS.ProcessEnv;
+
+/** `npm start` in the clone, with what it has said so far. */
+class Started {
+  output = '';
+  private readonly child: ChildProcess;
+  private readonly exited: Promise<number | null>;
+
+  constructor() {
+    this.child = spawn('npm', ['start'], { cwd: clone, env, detached: true, stdio: ['ignore', 'pipe', 'pipe'] });
+    for (const stream of [this.child.stdout, this.child.stderr]) {
+      stream?.on('data', (data: Buffer) => {
+        this.output += data.toString();
+      });
+    }
+    this.exited = new Promise((resolve) => this.child.once('exit', (code) => resolve(code)));
+  }
+
+  /** The example's URL, once the start says that it answers. */
+  async url(): Promise<string> {
+    return until(
+      'npm start shows the URL',
+      () => {
+        if (this.child.exitCode !== null) throw new Error(`npm start ended early:\n${this.output}`);
+        return /Rivera runs, and (http:\S+) answers/.exec(this.output)?.[1];
+      },
+      400_000,
+    );
+  }
+
+  /** Ctrl-C, as a terminal sends it: to the whole group. */
+  async interrupt(): Promise<void> {
+    if (this.child.pid !== undefined && this.child.exitCode === null) process.kill(-this.child.pid, 'SIGINT');
+    await this.exited;
+  }
+}
+
+let started: Started | undefined;
+
+beforeAll(async () => {
+  await run('git', ['clone', '--quiet', ROOT, clone]);
+}, 60_000);
+afterAll(async () => {
+  await started?.interrupt();
+  await rm(folder, { recursive: true, force: true });
+}, 120_000);
+
+const rivera = async (...args: string[]) => {
+  const { stdout } = await run('node', ['cli/dist/main.js', ...args], { cwd: clone, env });
+  return stdout;
+};
+
+describe('npm start in a clean clone', () => {
+  it('ends with an application that answers, and the next commands', async () => {
+    started = new Started();
+    const url = await started.url();
+    expect(await get(url)).toMatch(/hello/i);
+    expect(started.output).toContain('rivera lrp scale hello 3');
+  }, 420_000);
+
+  it('obeys the commands that it shows', async () => {
+    await rivera('lrp', 'scale', 'hello', '3');
+    const instances = (await rivera('lrp', 'show', 'hello', '--json')).trim();
+    const running = instances.match(/"hostPort":\s*\d+/g) ?? [];
+    expect(new Set(running).size).toBe(3);
+    expect(await rivera('task', 'run', '--', 'echo', 'once')).toContain('once');
+  }, 120_000);
+
+  it('starts what dies again, and nothing of the application notices', async () => {
+    const url = await started?.url();
+    const before = await guids();
+    for (const name of ['server', 'cell-1']) {
+      const [pid] = readFileSync(join(clone, '.rivera/run', `${name}.pid`), 'utf8').split(/\s/);
+      process.kill(Number(JSON.parse(pid ?? '0').pid ?? pid), 'SIGKILL');
+      expect(await get(url ?? '')).toMatch(/hello/i);
+    }
+    await until('both are back', async () => (await rivera('task', 'run', '--', 'echo', 'again')).includes('again'));
+    expect(await guids()).toEqual(before);
+  }, 120_000);
+
+  it('leaves nothing running after Ctrl-C, and finds everything as it was at the next start', async () => {
+    await started?.interrupt();
+    expect(started?.output).toContain('Stopped.');
+    expect(processesIn(clone)).toEqual([]);
+    started = new Started();
+    const url = await started.url();
+    expect(await get(url)).toMatch(/hello/i);
+    await until('all three run again', async () => (await guids()).length === 3);
+    await started.interrupt();
+    expect(processesIn(clone)).toEqual([]);
+  }, 240_000);
+});
+
+async function guids(): Promise<string[]> {
+  const shown = await rivera('lrp', 'show', 'hello', '--json');
+  return [...shown.matchAll(/"instanceGuid":\s*"([^"]+)"/g)].map((match) => match[1] as string).sort();
+}
+
+/** Processes that were started from the folder, or work in it. */
+function processesIn(path: string): string[] {
+  return readdirSync('/proc')
+    .filter((entry) => /^\d+$/.test(entry))
+    .flatMap((pid) => {
+      try {
+        const command = readFileSync(`/proc/${pid}/cmdline`, 'utf8').replaceAll('\0', ' ');
+        return command.includes(path) ? [`${pid} ${command}`] : [];
+      } catch {
+        return [];
+      }
+    });
+}
