@@ -17,7 +17,7 @@ export async function containerStart(report: Report, { containers }: { container
     cellId: `bench-${process.pid}`,
     dataDir: join(folder, 'cell'),
     rootFsDir: join(folder, 'rootfs'),
-    subnet: `10.245.${network}.0/24`,
+    subnet: `10.250.${network}.0/24`,
     bridge: `rvb${process.pid}`,
     portRange: { first: 40_000 + network * 100, last: 40_000 + network * 100 + 99 },
     log: createLogger({ name: 'bench', level: 'error' }),
@@ -50,6 +50,7 @@ export async function containerStart(report: Report, { containers }: { container
     }
   } finally {
     for (const container of garden.list()) await garden.destroy(container.handle);
+    await garden.dissolve();
     await garden.close();
     await rm(folder, { recursive: true, force: true });
   }

@@ -21,7 +21,8 @@ const env = Object.fromEntries(
 class Started {
   output = '';
   private readonly child: ChildProcess;
-  private readonly exited: Promise<number | null>;
+  private readonly exited: Promise<void>;
+  private ended = false;
 
   constructor() {
     this.child = spawn('npm', ['start'], { cwd: clone, env, detached: true, stdio: ['ignore', 'pipe', 'pipe'] });
@@ -30,7 +31,12 @@ class Started {
         this.output += data.toString();
       });
     }
-    this.exited = new Promise((resolve) => this.child.once('exit', (code) => resolve(code)));
+    this.exited = new Promise((resolve) =>
+      this.child.once('exit', () => {
+        this.ended = true;
+        resolve();
+      }),
+    );
   }
 
   /** The example's URL, once the start says that it answers. */
@@ -38,7 +44,7 @@ class Started {
     return until(
       'npm start shows the URL',
       () => {
-        if (this.child.exitCode !== null) throw new Error(`npm start ended early:\n${this.output}`);
+        if (this.ended) throw new Error(`npm start ended early:\n${this.output}`);
         return /Rivera runs, and (http:\S+) answers/.exec(this.output)?.[1];
       },
       400_000,
@@ -47,7 +53,7 @@ class Started {
 
   /** Ctrl-C, as a terminal sends it: to the whole group. */
   async interrupt(): Promise<void> {
-    if (this.child.pid !== undefined && this.child.exitCode === null) process.kill(-this.child.pid, 'SIGINT');
+    if (this.child.pid !== undefined && !this.ended) process.kill(-this.child.pid, 'SIGINT');
     await this.exited;
   }
 }
@@ -87,8 +93,8 @@ describe('npm start in a clean clone', () => {
     const url = await started?.url();
     const before = await guids();
     for (const name of ['server', 'cell-1']) {
-      const [pid] = readFileSync(join(clone, '.rivera/run', `${name}.pid`), 'utf8').split(/\s/);
-      process.kill(Number(JSON.parse(pid ?? '0').pid ?? pid), 'SIGKILL');
+      const [program] = processesIn(join(clone, '.rivera/config', `${name}.yaml`));
+      process.kill(Number(program?.split(' ')[0]), 'SIGKILL');
       expect(await get(url ?? '')).toMatch(/hello/i);
     }
     await until('both are back', async () => (await rivera('task', 'run', '--', 'echo', 'again')).includes('again'));

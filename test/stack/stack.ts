@@ -1,13 +1,13 @@
-import { mkdtempSync, mkdirSync } from 'node:fs';
+import { mkdirSync } from 'node:fs';
 import { rm } from 'node:fs/promises';
 import { createServer } from 'node:net';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { buildBusyboxRootFs } from '@rivera/cells/garden/rootfs/busybox';
 import { Authority } from '@rivera/kit/tls/authority';
 import { type Identity, loadIdentity } from '@rivera/kit/tls/identity';
 import { connect, type RiveraClient } from '@rivera/sdk/client';
 import { PrivateMariaDb } from '@rivera/server/database/private-mariadb';
+import { newStackFolder, sweepLeftovers } from './leftovers.js';
 import { Program } from './program.js';
 import { until } from './until.js';
 
@@ -43,13 +43,15 @@ export class Stack {
   ) {}
 
   static async start(options: StackOptions = {}): Promise<Stack> {
-    const folder = mkdtempSync(join(tmpdir(), 'rivera-stack-'));
+    await sweepLeftovers();
+    const folder = newStackFolder();
     const authority = await Authority.open(join(folder, 'ca'));
     const mariadb = await PrivateMariaDb.start({ folder: join(folder, 'db'), durable: options.durable ?? false });
     const stack = new Stack(folder, options, authority, mariadb);
     try {
       for (let i = 0; i < (options.servers ?? 1); i++) stack.addresses.push(`127.0.0.1:${await freePort()}`);
       for (let i = 0; i < stack.addresses.length; i++) await stack.addServer(i);
+      await stack.untilLed();
       if ((options.cells ?? 1) > 0) await buildBusyboxRootFs(join(folder, 'rootfs', 'busybox'));
       for (let i = 0; i < (options.cells ?? 1); i++) await stack.addCell();
       return stack;
@@ -89,7 +91,7 @@ export class Stack {
       listen: `127.0.0.1:${await freePort()}`,
       dataDir: join(this.folder, cellId),
       rootFsDir: join(this.folder, 'rootfs'),
-      subnet: `10.${220 + (network % 20)}.${network}.0/24`,
+      subnet: `10.${240 + (network % 8)}.${network}.0/24`,
       bridge: `rvt${process.pid % 100_000}x${number}`.slice(0, 15),
       portRange: { first, last: first + 199 },
       memoryMb: 4_096,
@@ -126,6 +128,15 @@ export class Stack {
       RIVERA_KEY: key,
       NO_COLOR: '1',
     };
+  }
+
+  /** Resolves when a server leads. */
+  async untilLed(): Promise<void> {
+    const client = await this.client();
+    await until('a server leads', async () => {
+      for await (const _ of client.domains.list()) break;
+      return true;
+    });
   }
 
   /** What the processes wrote, for a failing test. */

@@ -1,6 +1,7 @@
-import { join } from 'node:path';
+import { createHash } from 'node:crypto';
+import { join, resolve } from 'node:path';
 
-/** Where a container's things are. Every name follows from cell and handle, so that a crash leaves nothing unfindable. */
+/** Where a container's things are. Every name follows from cell, its folder and handle, so that a crash leaves nothing unfindable. */
 export interface ContainerPlaces {
   handle: string;
   dir: string;
@@ -49,12 +50,17 @@ export interface CellPlaces {
 /** Network namespaces made by `ip netns`. */
 export const NETNS_DIR = '/run/netns';
 
-/** Places of a cell. */
+/**
+ * Places of a cell. What all of the machine shares, such as names of networks and control groups, is marked with the folder as well:
+ * two installations on one machine may both have a "cell-1", and each takes for leftovers whatever has its names.
+ */
 export function cellPlaces(dataDir: string, cellId: string): CellPlaces {
+  const mark = createHash('sha256').update(resolve(dataDir)).digest('hex').slice(0, 8);
+  const scope = `${cellId}-${mark}`;
   const containers = join(dataDir, 'containers');
   const runtimeRoot = join(dataDir, 'runtime');
-  const networkPrefix = `rivera.${cellId}.`;
-  const cgroup = `/rivera/${cellId}`;
+  const networkPrefix = `rivera.${scope}.`;
+  const cgroup = `/rivera/${scope}`;
   return {
     cellId,
     dataDir,

@@ -82,7 +82,7 @@ export class PortPool {
     const own = [];
     for (const name of (await readdir(this.dir).catch(() => [])).filter((entry) => /^\d+$/.test(entry))) {
       const claim = await this.read(name);
-      if (claim?.cellId === this.owner.cellId) own.push({ port: Number(name), handle: claim.handle });
+      if (claim !== undefined && this.isMine(claim)) own.push({ port: Number(name), handle: claim.handle });
     }
     return own;
   }
@@ -112,7 +112,12 @@ export class PortPool {
   }
 
   private isOwn(claim: Claim | undefined, handle: string): boolean {
-    return claim?.cellId === this.owner.cellId && claim.handle === handle;
+    return claim !== undefined && this.isMine(claim) && claim.handle === handle;
+  }
+
+  /** Another installation on this machine may have a cell of the same name. */
+  private isMine(claim: Claim): boolean {
+    return claim.cellId === this.owner.cellId && claim.dataDir === this.owner.dataDir;
   }
 
   private async unclaim(port: number): Promise<void> {

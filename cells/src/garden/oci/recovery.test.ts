@@ -94,6 +94,17 @@ describe('what an earlier agent left', () => {
     });
   });
 
+  it('is told from what a cell of the same name has that belongs to another installation', async () => {
+    garden = await cell.open();
+    const container = await garden.create(plainSpec('mine', cell.rootFs));
+    const another = await scratchCell();
+    const neighbour = await another.open({ cellId: cell.options.cellId });
+    expect(await works(container, 'p')).toBe(true);
+    await neighbour.dissolve();
+    await neighbour.close();
+    await another.remove();
+  });
+
   it('belonging to its people is ended', async () => {
     garden = await cell.open();
     const container = await garden.create(plainSpec('c', cell.rootFs));

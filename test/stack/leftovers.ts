@@ -1,0 +1,76 @@
+import { existsSync, mkdtempSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { OciGarden } from '@rivera/cells/garden/oci/oci-garden';
+import { systemClock } from '@rivera/kit/clock';
+import { silentLogger } from '@rivera/kit/log';
+import { parse } from 'yaml';
+import { until } from './until.js';
+
+const PREFIX = 'rivera-stack-';
+const OWNER = 'owner';
+
+/** A folder for a stack, marked with who made it, so that a later run can tell whether its maker is dead. */
+export function newStackFolder(): string {
+  const folder = mkdtempSync(join(tmpdir(), PREFIX));
+  writeFileSync(join(folder, OWNER), `${process.pid} ${startTime(process.pid)}`);
+  return folder;
+}
+
+/** Ends and clears away what stacks of crashed tests left: programs, containers, bridges, folders. */
+export async function sweepLeftovers(): Promise<void> {
+  for (const name of readdirSync(tmpdir()).filter((entry) => entry.startsWith(PREFIX))) {
+    const folder = join(tmpdir(), name);
+    if (isOwned(folder)) continue;
+    await endPrograms(folder);
+    for (const file of readdirSync(folder).filter((entry) => /^cell-.*\.yaml$/.test(entry))) {
+      await emptyCell(parse(readFileSync(join(folder, file), 'utf8')));
+    }
+    await rm(folder, { recursive: true, force: true });
+  }
+}
+
+function isOwned(folder: string): boolean {
+  const owner = join(folder, OWNER);
+  if (!existsSync(owner)) return false;
+  const [pid, started] = readFileSync(owner, 'utf8').split(' ');
+  return started !== undefined && startTime(Number(pid)) === started;
+}
+
+/** The programs that were started with a path in the folder; containers' processes are left to their cell. */
+async function endPrograms(folder: string): Promise<void> {
+  const programs = () =>
+    readdirSync('/proc')
+      .filter((entry) => /^\d+$/.test(entry))
+      .filter((pid) => /^\S*(node|mariadbd)\0/.test(commandOf(pid)) && commandOf(pid).includes(folder));
+  for (const pid of programs()) process.kill(Number(pid), 'SIGKILL');
+  await until('the programs of a crashed test are gone', () => programs().length === 0);
+}
+
+async function emptyCell(config: Record<'cellId' | 'dataDir' | 'rootFsDir' | 'subnet' | 'bridge', string>): Promise<void> {
+  const { cellId, dataDir, rootFsDir, subnet, bridge } = config;
+  if (!existsSync(dataDir)) return;
+  const garden = new OciGarden({ cellId, dataDir, rootFsDir, subnet, bridge, log: silentLogger, clock: systemClock });
+  await garden.start();
+  for (const container of garden.list()) await garden.destroy(container.handle);
+  await garden.dissolve();
+  await garden.close();
+}
+
+function commandOf(pid: string): string {
+  try {
+    return readFileSync(`/proc/${pid}/cmdline`, 'utf8');
+  } catch {
+    return '';
+  }
+}
+
+/** Tells a process from a later one with its number. */
+function startTime(pid: number): string | undefined {
+  try {
+    return readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ')[1]?.split(' ')[19];
+  } catch {
+    return undefined;
+  }
+}
