@@ -9,6 +9,7 @@ import { addExec } from './commands/exec.js';
 import { addLogs } from './commands/logs.js';
 import { addLrp } from './commands/lrp.js';
 import { addRoles } from './commands/roles.js';
+import { addRootFs } from './commands/rootfs.js';
 import { addTask } from './commands/task.js';
 import { addUp } from './commands/up.js';
 import { addVersion } from './commands/version.js';
@@ -32,6 +33,7 @@ export function buildProgram(io: Io, outcome: Outcome): Command {
   program.commandsGroup('Run it:');
   addUp(program, io, outcome);
   addRoles(program, io, outcome);
+  addRootFs(program, io, outcome);
   addDoctor(program, io, outcome);
   program.commandsGroup('This program:');
   addVersion(program, io, outcome);

@@ -37,7 +37,6 @@ export interface RunningServer {
 
 const MAX_MESSAGE_BYTES = 16 * 1024 * 1024;
 
-
 /** What is to be closed, last opened first. */
 type Closers = (() => Promise<void> | void)[];
 

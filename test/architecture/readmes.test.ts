@@ -15,7 +15,9 @@ describe('every folder with more than three modules', () => {
 
   it('has a README, there or one above where the folder is a package’s src', () => {
     const places = (folder: string) => (folder.endsWith('/src') ? [folder, dirname(folder)] : [folder]);
-    const missing = folders.filter((folder) => !places(folder).some((place) => existsSync(join(ROOT, place, 'README.md'))));
+    const missing = folders.filter(
+      (folder) => !places(folder).some((place) => existsSync(join(ROOT, place, 'README.md'))),
+    );
     expect(missing).toEqual([]);
   });
 

@@ -23,7 +23,9 @@ describe.each(PACKAGES)('%s', (name) => {
   const dependencies = Object.keys(manifest(name).dependencies ?? {});
 
   it('depends on the packages it may import, and on no others of ours', () => {
-    const ours = dependencies.filter((each) => each.startsWith('@rivera/')).map((each) => each.slice('@rivera/'.length));
+    const ours = dependencies
+      .filter((each) => each.startsWith('@rivera/'))
+      .map((each) => each.slice('@rivera/'.length));
     expect(ours.filter((each) => !MAY_IMPORT[name].includes(each))).toEqual([]);
   });
 
@@ -31,7 +33,12 @@ describe.each(PACKAGES)('%s', (name) => {
     const offences = modules.flatMap(({ file, imports }) =>
       imports
         .filter((each) => !each.startsWith('.') && !each.startsWith('node:') && !builtinModules.includes(each))
-        .map((each) => each.split('/').slice(0, each.startsWith('@') ? 2 : 1).join('/'))
+        .map((each) =>
+          each
+            .split('/')
+            .slice(0, each.startsWith('@') ? 2 : 1)
+            .join('/'),
+        )
         .filter((each) => !dependencies.includes(each) && !isToolOfTests(file, each))
         .map((each) => `${file} imports ${each}`),
     );
@@ -71,7 +78,8 @@ describe('the core of the BBS', () => {
   });
 
   it('asks neither a clock nor chance, and does nothing outside', () => {
-    const impure = /\bDate\.now\b|new Date\(\)|\bMath\.random\b|\bsetTimeout\b|\bsetInterval\b|\bprocess\.|\bawait\b|\basync\b/;
+    const impure =
+      /\bDate\.now\b|new Date\(\)|\bMath\.random\b|\bsetTimeout\b|\bsetInterval\b|\bprocess\.|\bawait\b|\basync\b/;
     expect(decisions.filter(({ text }) => impure.test(text)).map(({ file }) => file)).toEqual([]);
   });
 });

@@ -1,11 +1,11 @@
 import { readFileSync } from 'node:fs';
-import { CellSessionServiceClient } from '@rivera/gen/rivera/bbs/v1/session_service';
-import type { SessionRequest, SessionResponse, Transition } from '@rivera/gen/rivera/bbs/v1/session_service';
-import { type BidiStream, bidi, dial } from '@rivera/kit/grpc/dial';
-import type { Identity } from '@rivera/kit/tls/identity';
 import { DesiredLrp } from '@rivera/gen/rivera/bbs/v1/desired_lrp';
+import type { SessionRequest, SessionResponse, Transition } from '@rivera/gen/rivera/bbs/v1/session_service';
+import { CellSessionServiceClient } from '@rivera/gen/rivera/bbs/v1/session_service';
 import { Action } from '@rivera/gen/rivera/recipe/v1/action';
 import { ContainerSpec } from '@rivera/gen/rivera/recipe/v1/container';
+import { type BidiStream, bidi, dial } from '@rivera/kit/grpc/dial';
+import type { Identity } from '@rivera/kit/tls/identity';
 
 /** The smallest LRP that a real client would desire. */
 export function smallLrp(processGuid: string, instances = 1): DesiredLrp {
@@ -59,7 +59,10 @@ export class LoadCell {
     // Closing cancels the stream; anything else that ends it shows as acknowledgements that never come.
     this.listen(responses).catch(() => undefined);
     const heartbeat = { digest: '', count: 0 };
-    this.beating = setInterval(() => void this.stream.write({ message: { $case: 'heartbeat', value: heartbeat } }), 3_000);
+    this.beating = setInterval(
+      () => void this.stream.write({ message: { $case: 'heartbeat', value: heartbeat } }),
+      3_000,
+    );
   }
 
   /** Reports, and resolves when all is durable. @returns how many were refused */
@@ -96,7 +99,10 @@ export class LoadCell {
 }
 
 export function claimed(processGuid: string): Transition['transition'] {
-  return { $case: 'lrpClaimed', value: { key: keyOf(processGuid), instanceGuid: `i-${processGuid}`, includeDefinition: false } };
+  return {
+    $case: 'lrpClaimed',
+    value: { key: keyOf(processGuid), instanceGuid: `i-${processGuid}`, includeDefinition: false },
+  };
 }
 
 export function running(processGuid: string): Transition['transition'] {

@@ -14,7 +14,10 @@ export type Report = (figure: Figure) => void;
 export function printer(json: boolean): Report {
   return (figure) => {
     if (json) process.stdout.write(`${JSON.stringify(figure)}\n`);
-    else process.stdout.write(`${figure.name.padEnd(44)} ${format(figure.value).padStart(12)} ${figure.unit.padEnd(16)} ${figure.conditions}\n`);
+    else
+      process.stdout.write(
+        `${figure.name.padEnd(44)} ${format(figure.value).padStart(12)} ${figure.unit.padEnd(16)} ${figure.conditions}\n`,
+      );
   };
 }
 

@@ -27,7 +27,9 @@ const names = positionals.length > 0 ? positionals : [''];
 for (const name of names) {
   const benchmark = BENCHMARKS[name];
   if (benchmark === undefined) {
-    process.stderr.write(`usage: npm run bench -- NAME… [--json] [--lrps N] [--count N]\nnames: ${Object.keys(BENCHMARKS).join(', ')}\n`);
+    process.stderr.write(
+      `usage: npm run bench -- NAME… [--json] [--lrps N] [--count N]\nnames: ${Object.keys(BENCHMARKS).join(', ')}\n`,
+    );
     process.exit(3);
   }
   const number = (text: string | undefined) => (text === undefined ? undefined : Number(text));

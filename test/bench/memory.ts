@@ -27,12 +27,16 @@ export async function memory(report: Report, { lrps }: { lrps: number }): Promis
     )) {
       if ('error' in result && result.error !== undefined) throw result.error;
     }
-    await until('all run', async () => {
-      for await (const _ of client.actualLrps.list({ states: [ActualLrpState.UNCLAIMED, ActualLrpState.CLAIMED] })) {
-        return false;
-      }
-      return true;
-    }, 300_000);
+    await until(
+      'all run',
+      async () => {
+        for await (const _ of client.actualLrps.list({ states: [ActualLrpState.UNCLAIMED, ActualLrpState.CLAIMED] })) {
+          return false;
+        }
+        return true;
+      },
+      300_000,
+    );
     const seconds = (performance.now() - from) / 1000;
     const conditions = `${lrps} LRPs RUNNING on ${CELLS} simulated cells in one process`;
     report({ name: 'desire to RUNNING', value: lrps / seconds, unit: 'instances/s', conditions });

@@ -4,7 +4,11 @@ import { createLogger } from '@rivera/kit/log';
 import { Authority } from '@rivera/kit/tls/authority';
 
 /** Many simulated cells as a process of their own, so that their memory and CPU can be told from the server's. */
-const { servers, folder, cells } = JSON.parse(process.env.SIM ?? '{}') as { servers: string[]; folder: string; cells: number };
+const { servers, folder, cells } = JSON.parse(process.env.SIM ?? '{}') as {
+  servers: string[];
+  folder: string;
+  cells: number;
+};
 const simulated = new SimCells({
   servers,
   authority: await Authority.open(join(folder, 'ca')),

@@ -28,13 +28,22 @@ afterAll(async () => {
 }, 60_000);
 
 it('a client generated for Python from the same protos talks to the server', async () => {
-  const protos = readdirSync(join(ROOT, 'proto'), { recursive: true, encoding: 'utf8' }).filter((file) => /^rivera\/.*\.proto$/.test(file));
+  const protos = readdirSync(join(ROOT, 'proto'), { recursive: true, encoding: 'utf8' }).filter((file) =>
+    /^rivera\/.*\.proto$/.test(file),
+  );
   const plugin = '--plugin=protoc-gen-grpc_python=/usr/bin/grpc_python_plugin';
-  await run('protoc', ['-I', 'proto', plugin, `--python_out=${generated}`, `--grpc_python_out=${generated}`, ...protos], { cwd: ROOT });
+  await run(
+    'protoc',
+    ['-I', 'proto', plugin, `--python_out=${generated}`, `--grpc_python_out=${generated}`, ...protos],
+    { cwd: ROOT },
+  );
   const env = await stack.cliEnvironment();
   const script = join(ROOT, 'test/clients/python/client.py');
   const args = [script, stack.addresses[0] ?? '', env.RIVERA_CA ?? '', env.RIVERA_CERT ?? '', env.RIVERA_KEY ?? ''];
-  const { stdout } = await run(PYTHON, args, { env: { PATH: '/usr/bin:/bin', PYTHONPATH: generated }, timeout: 60_000 });
+  const { stdout } = await run(PYTHON, args, {
+    env: { PATH: '/usr/bin:/bin', PYTHONPATH: generated },
+    timeout: 60_000,
+  });
   expect(JSON.parse(stdout)).toEqual({
     state: 'TASK_STATE_PENDING',
     lrps: ['from-python'],

@@ -45,5 +45,7 @@ it('loses nothing that was acknowledged when mariadbd is killed, and works again
   for await (const { domain } of client.domains.list()) stored.add(domain);
   expect(acknowledged.filter((domain) => !stored.has(domain))).toEqual([]);
   // What could not be written was refused as such, or its outcome was declared unknown.
-  expect([...new Set(refusals)].filter((code) => !['UNAVAILABLE', 'DEADLINE_EXCEEDED', 'UNKNOWN'].includes(code))).toEqual([]);
+  expect(
+    [...new Set(refusals)].filter((code) => !['UNAVAILABLE', 'DEADLINE_EXCEEDED', 'UNKNOWN'].includes(code)),
+  ).toEqual([]);
 }, 180_000);

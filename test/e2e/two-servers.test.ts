@@ -62,11 +62,17 @@ describe('two servers on one database', () => {
     const sleeper = await leader();
     const address = stack.addresses[sleeper] ?? '';
     await direct(address, async (connected) => {
-      const write = (domain: string) => unary(connected, connected.upsertDomain, { domain, ttl: undefined }, { deadlineMs: 30_000 });
+      const write = (domain: string) =>
+        unary(connected, connected.upsertDomain, { domain, ttl: undefined }, { deadlineMs: 30_000 });
       // A connection that stands before the sleep, with writes on their way while the leader sleeps.
       await write('before');
       stack.servers[sleeper]?.signal('SIGSTOP');
-      const late = Array.from({ length: 20 }, (_, i) => write(`late-${i}`).then(() => i, () => undefined));
+      const late = Array.from({ length: 20 }, (_, i) =>
+        write(`late-${i}`).then(
+          () => i,
+          () => undefined,
+        ),
+      );
       await until('the other one leads', () => leads(stack.addresses[1 - sleeper] ?? ''), 6 * LEASE_TTL_MS);
       await client.domains.upsert('meanwhile');
       stack.servers[sleeper]?.signal('SIGCONT');

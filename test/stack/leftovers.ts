@@ -48,7 +48,9 @@ async function endPrograms(folder: string): Promise<void> {
   await until('the programs of a crashed test are gone', () => programs().length === 0);
 }
 
-async function emptyCell(config: Record<'cellId' | 'dataDir' | 'rootFsDir' | 'subnet' | 'bridge', string>): Promise<void> {
+async function emptyCell(
+  config: Record<'cellId' | 'dataDir' | 'rootFsDir' | 'subnet' | 'bridge', string>,
+): Promise<void> {
   const { cellId, dataDir, rootFsDir, subnet, bridge } = config;
   if (!existsSync(dataDir)) return;
   const garden = new OciGarden({ cellId, dataDir, rootFsDir, subnet, bridge, log: silentLogger, clock: systemClock });

@@ -13,16 +13,31 @@ export function shell(script: string, user = 'root'): Action {
 }
 
 export function container(extra: Partial<ContainerSpec> = {}): ContainerSpec {
-  return ContainerSpec.fromPartial({ rootFs: 'preloaded:busybox', memoryMb: 64, diskMb: 32, logSource: 'APP', ...extra } as never);
+  return ContainerSpec.fromPartial({
+    rootFs: 'preloaded:busybox',
+    memoryMb: 64,
+    diskMb: 32,
+    logSource: 'APP',
+    ...extra,
+  } as never);
 }
 
-export function task(script: string, extra: Partial<TaskDefinition> = {}, spec: Partial<ContainerSpec> = {}): TaskDefinition {
-  return TaskDefinition.fromPartial({ container: container({ logGuid: 'task-log', ...spec }), action: shell(script), ...extra } as never);
+export function task(
+  script: string,
+  extra: Partial<TaskDefinition> = {},
+  spec: Partial<ContainerSpec> = {},
+): TaskDefinition {
+  return TaskDefinition.fromPartial({
+    container: container({ logGuid: 'task-log', ...spec }),
+    action: shell(script),
+    ...extra,
+  } as never);
 }
 
 /** A web server that says which instance it is. */
 export function webApp(processGuid: string, instances: number, extra: Partial<DesiredLrp> = {}): DesiredLrp {
-  const script = 'mkdir -p /www && echo "$INSTANCE_GUID $INSTANCE_INDEX" > /www/index.html && exec httpd -f -p 8080 -h /www';
+  const script =
+    'mkdir -p /www && echo "$INSTANCE_GUID $INSTANCE_INDEX" > /www/index.html && exec httpd -f -p 8080 -h /www';
   return DesiredLrp.fromPartial({
     processGuid,
     domain: 'test',

@@ -9,12 +9,7 @@ export const executorConfig = z
   .object({
     memoryMb: capacity.default('auto').describe('Memory for containers in MiB; auto: what the machine has'),
     diskMb: capacity.default('auto').describe('Disk for containers in MiB; auto: what the machine has'),
-    autoDiskCapacityOverheadMb: z
-      .number()
-      .int()
-      .min(0)
-      .default(0)
-      .describe('Disk in MiB that auto leaves to others'),
+    autoDiskCapacityOverheadMb: z.number().int().min(0).default(0).describe('Disk in MiB that auto leaves to others'),
     maxContainers: z
       .union([z.literal('auto'), z.number().int().positive()])
       .default('auto')

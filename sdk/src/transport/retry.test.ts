@@ -47,7 +47,9 @@ describe('what to do next', () => {
     const late = { attempt: 5, maxAttempts: 4, fate: 'refused' } as const;
     expect(decide(situation({ ...late, error: error(status.UNAVAILABLE, 'NOT_LEADER') })).do).toBe('retry');
     expect(decide(situation({ ...late, error: error(status.UNAVAILABLE, '') })).do).toBe('give up');
-    expect(decide(situation({ ...late, attempt: 12, error: error(status.UNAVAILABLE, 'NOT_LEADER') })).do).toBe('give up');
+    expect(decide(situation({ ...late, attempt: 12, error: error(status.UNAVAILABLE, 'NOT_LEADER') })).do).toBe(
+      'give up',
+    );
   });
   it('follows a leader at once, but not for ever', () => {
     expect(decide(situation({ fate: 'refused', leaderKnown: true, attempt: 4 }))).toEqual({ do: 'redirect' });

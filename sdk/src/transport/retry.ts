@@ -84,7 +84,8 @@ export type Decision = { do: 'give up' } | { do: 'redirect' } | { do: 'retry'; a
 export function decide(s: Situation): Decision {
   if (s.fate === 'final' || (s.fate === 'unknown' && s.safety === 'once')) return { do: 'give up' };
   if (s.leaderKnown && s.redirects < MAX_REDIRECTS) return { do: 'redirect' };
-  const maxAttempts = s.maxAttempts > 1 && PASSING.has(s.error.reason) ? Math.max(s.maxAttempts, PASSING_ATTEMPTS) : s.maxAttempts;
+  const maxAttempts =
+    s.maxAttempts > 1 && PASSING.has(s.error.reason) ? Math.max(s.maxAttempts, PASSING_ATTEMPTS) : s.maxAttempts;
   if (s.attempt >= maxAttempts) return { do: 'give up' };
   const afterMs = backoffMs(s.attempt, s.random, s.error);
   return afterMs < s.remainingMs ? { do: 'retry', afterMs } : { do: 'give up' };

@@ -193,7 +193,11 @@ describe('sessions', () => {
     const acks = await cell.reports(
       ...guids.map((guid) => ({
         $case: 'lrpClaimed' as const,
-        value: { key: { processGuid: guid, index: 0, domain: 'd' }, instanceGuid: `i-${guid}`, includeDefinition: true },
+        value: {
+          key: { processGuid: guid, index: 0, domain: 'd' },
+          instanceGuid: `i-${guid}`,
+          includeDefinition: true,
+        },
       })),
     );
     while (acks.length < guids.length) {

@@ -98,7 +98,8 @@ export class Session {
       .then(() => durable)
       .then(() => this.addPayloads(transitions, acks))
       .then((payloadBytes) => {
-        for (const part of inParts(acks, payloadBytes)) this.send({ message: { $case: 'acks', value: { acks: part } } });
+        for (const part of inParts(acks, payloadBytes))
+          this.send({ message: { $case: 'acks', value: { acks: part } } });
       })
       .catch((error: unknown) => this.outgoing.end(error instanceof Error ? error : new Error(String(error))))
       .finally(() => {
@@ -188,7 +189,10 @@ export class Session {
 }
 
 /** Recipes can be large: acknowledgements go in messages of about a mebibyte. */
-function* inParts(acks: readonly TransitionAck[], bytes: ReadonlyMap<TransitionAck, number>): Generator<TransitionAck[]> {
+function* inParts(
+  acks: readonly TransitionAck[],
+  bytes: ReadonlyMap<TransitionAck, number>,
+): Generator<TransitionAck[]> {
   let part: TransitionAck[] = [];
   let size = 0;
   for (const ack of acks) {
