@@ -1,4 +1,4 @@
-import { readdirSync, readFileSync } from 'node:fs';
+import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { cellPlaces } from '@rivera/cells/garden/oci/places';
 import { tracesOf } from '@rivera/cells/garden/oci/traces';
@@ -64,13 +64,16 @@ const SERVER_POINTS = [
 let stack: Stack;
 let client: RiveraClient;
 let witness: Witness;
-/** Cells that no trial is using. */
+/** Cells that no trial is using, and trials that wait for one, first come, first served. */
 const idle: Program[] = [];
+const waiting: ((cell: Program) => void)[] = [];
 
 beforeAll(async () => {
   witness = await Witness.start();
   stack = await Stack.start({
     cells: 1,
+    // What was acknowledged must outlive mariadbd.
+    durable: true,
     cell: { optionalPlacementTags: ['cell-1', 'any'] },
     server: {
       bbs: { presenceTtl: PRESENCE_TTL_MS, leaseTtl: 3_000, kick: 1_000, taskRetryBackoff: 50, maxTaskRetries: 100 },
@@ -84,6 +87,11 @@ beforeAll(async () => {
 }, 120_000);
 afterAll(async () => {
   witness?.close();
+  if (process.env.KEEPLOG)
+    writeFileSync(
+      '/tmp/amo-stack.log',
+      [...stack.servers, ...stack.cells].map((p) => p.name + '\n' + p.log()).join('\n'),
+    );
   await stack?.close();
 }, 120_000);
 
@@ -91,7 +99,7 @@ describe.concurrent('a task runs at most once, and leaves nothing, when its cell
   timeout: 300_000,
 }, () => {
   it.each(CELL_POINTS)('at %s', async (point) => {
-    const cell = await until('a cell is idle', () => idle.pop(), 200_000);
+    const cell = await idleCell();
     try {
       const taskGuid = guidFor(point);
       await cell.kill();
@@ -101,7 +109,7 @@ describe.concurrent('a task runs at most once, and leaves nothing, when its cell
       else expectSuccess(done);
       await nothingIsLeft(cell);
     } finally {
-      idle.push(cell);
+      free(cell);
     }
   });
 });
@@ -208,6 +216,16 @@ describe('a task runs at most once', { timeout: 120_000 }, () => {
   });
 });
 
+async function idleCell(): Promise<Program> {
+  return idle.shift() ?? new Promise((resolve) => waiting.push(resolve));
+}
+
+function free(cell: Program): void {
+  const next = waiting.shift();
+  if (next) next(cell);
+  else idle.push(cell);
+}
+
 /** Starts a party that is to die at a fail point, does what leads it there, waits for its death, and starts it again. */
 async function killedAt(party: Program, point: string, lead: () => Promise<unknown>): Promise<void> {
   const from = party.log().length;
@@ -235,8 +253,13 @@ function desire(taskGuid: string, o: { on: string; wait?: boolean }): Promise<Ta
   return client.tasks.desire({ taskGuid, domain: 'test', definition });
 }
 
+/** Asks again and again, as a watch gives up on a server that is away for long. */
 async function ended(taskGuid: string): Promise<Task> {
-  const done = await client.tasks.waitForCompletion(taskGuid, { timeoutMs: END_TIMEOUT_MS });
+  const look = async () => {
+    const current = await client.tasks.get(taskGuid);
+    return current.state === TaskState.COMPLETED ? current : undefined;
+  };
+  const done = await until(`${taskGuid} has ended`, look, END_TIMEOUT_MS);
   expect(witness.runs(taskGuid)).toBeLessThanOrEqual(1);
   return done;
 }

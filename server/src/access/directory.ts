@@ -3,6 +3,7 @@ import { CellState } from '@rivera/gen/rivera/bbs/v1/cell';
 import type { ContainerTarget } from '@rivera/gen/rivera/rep/v1/container';
 import { RiveraError } from '@rivera/kit/errors';
 import type { RiveraClient } from '@rivera/sdk/client';
+import { passingErrors } from './sdk-errors.js';
 
 /** Where a container is. */
 export interface Location {
@@ -22,7 +23,7 @@ export class Directory {
     switch (wanted?.$case) {
       case 'instance': {
         const { processGuid, index } = wanted.value;
-        const rows = await this.client.actualLrps.get(processGuid, index);
+        const rows = await passingErrors(this.client.actualLrps.get(processGuid, index));
         const onCell = rows.filter((row) => row.cellId !== '');
         const best =
           onCell.find((row) => row.state === ActualLrpState.RUNNING && row.presence === ActualLrpPresence.ORDINARY) ??
@@ -37,7 +38,7 @@ export class Directory {
         return this.at(best.cellId, { target: { $case: 'containerGuid', value: best.instanceGuid } });
       }
       case 'taskGuid': {
-        const task = await this.client.tasks.get(wanted.value);
+        const task = await passingErrors(this.client.tasks.get(wanted.value));
         if (task.cellId === '') {
           throw new RiveraError('CONTAINER_NOT_READY', `task "${wanted.value}" has no container at the moment`);
         }
@@ -51,7 +52,11 @@ export class Directory {
   }
 
   /** Cells that are there. */
-  async presentCells(): Promise<{ cellId: string; address: string }[]> {
+  presentCells(): Promise<{ cellId: string; address: string }[]> {
+    return passingErrors(this.listPresent());
+  }
+
+  private async listPresent(): Promise<{ cellId: string; address: string }[]> {
     const cells: { cellId: string; address: string }[] = [];
     for await (const { presence, state } of this.client.cells.list()) {
       if (presence === undefined || state === CellState.MISSING) continue;
@@ -61,7 +66,7 @@ export class Directory {
   }
 
   private async at(cellId: string, target: ContainerTarget): Promise<Location> {
-    const { presence } = await this.client.cells.get(cellId);
+    const { presence } = await passingErrors(this.client.cells.get(cellId));
     if (presence === undefined || presence.repAddress === '') {
       throw new RiveraError('CELL_UNREACHABLE', `cell "${cellId}" has no address`);
     }

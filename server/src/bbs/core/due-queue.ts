@@ -10,6 +10,11 @@ export class DueQueue {
     return this.dueAt.size;
   }
 
+  /** When `key` is due; undefined: it is not. */
+  at(key: string): number | undefined {
+    return this.dueAt.get(key);
+  }
+
   /** Looks at `key` at `at`, and not at the time set before. */
   set(key: string, at: number): void {
     if (this.dueAt.get(key) === at) return;

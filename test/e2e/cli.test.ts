@@ -1,0 +1,113 @@
+import { spawn } from 'node:child_process';
+import type { RiveraClient } from '@rivera/sdk/client';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { RIVERA } from '../stack/program.js';
+import { Stack } from '../stack/stack.js';
+import { until } from '../stack/until.js';
+import { webApp } from '../stack/work.js';
+
+let stack: Stack;
+let client: RiveraClient;
+let env: NodeJS.ProcessEnv;
+
+beforeAll(async () => {
+  stack = await Stack.start({ server: { bbs: { taskRetryBackoff: '100ms' } } });
+  client = await stack.client();
+  env = await stack.cliEnvironment();
+  await client.desiredLrps.desire(webApp('web', 2));
+  await client.actualLrps.waitForRunning('web', { instances: 2, timeoutMs: 60_000 });
+}, 120_000);
+afterAll(() => stack?.close(), 120_000);
+
+interface Said {
+  readonly code: number | null;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+/** Runs a program to its end, or until `enough` is said, when it is interrupted. */
+function say(command: string, args: string[], options: { input?: string; enough?: RegExp } = {}): Promise<Said> {
+  return new Promise((resolve, reject) => {
+    const child = spawn(command, args, { env, stdio: ['pipe', 'pipe', 'pipe'] });
+    let stdout = '';
+    let stderr = '';
+    child.stdout.on('data', (data: Buffer) => {
+      stdout += data.toString();
+      if (options.enough?.test(stdout)) child.kill('SIGINT');
+    });
+    child.stderr.on('data', (data: Buffer) => {
+      stderr += data.toString();
+    });
+    child.once('error', reject);
+    child.once('close', (code) => resolve({ code, stdout, stderr }));
+    child.stdin.end(options.input);
+  });
+}
+
+const rivera = (...args: string[]) => say(process.execPath, [RIVERA, ...args]);
+
+describe('rivera task run', () => {
+  it('prints what the command writes and ends as it did', async () => {
+    expect(await rivera('task', 'run', '--', 'echo', 'hello')).toMatchObject({ code: 0, stdout: 'hello\n' });
+    const failed = await rivera('task', 'run', '--', 'sh', '-c', 'echo oops >&2; exit 3');
+    expect(failed).toMatchObject({ code: 1 });
+    expect(failed.stderr).toMatch(/oops[\s\S]*Exited with status 3/);
+  });
+
+  it('says why nothing can hold it', async () => {
+    const said = await rivera('task', 'run', '--rootfs', 'preloaded:windows', '--timeout', '60s', '--', 'true');
+    expect(said.code).toBe(1);
+    expect(said.stderr).toContain('found no compatible cell for required rootfs');
+  });
+});
+
+describe('rivera exec', () => {
+  it('passes input, output and the exit code through', async () => {
+    const args = [RIVERA, 'exec', '-i', 'web/1', '--', 'sh', '-c', 'cat; echo err >&2; exit 7'];
+    expect(await say(process.execPath, args, { input: 'in\n' })).toEqual({ code: 7, stdout: 'in\n', stderr: 'err\n' });
+  });
+
+  it('gives a terminal of the right size', async () => {
+    const command = `stty rows 33 cols 99; ${process.execPath} ${RIVERA} exec -it web -- sh -c 'tty; stty size; exit 5'`;
+    const { code, stdout } = await say('script', ['-qec', command, '/dev/null']);
+    expect(stdout).toMatch(/\/dev\/pts\/\d+/);
+    expect(stdout).toContain('33 99');
+    expect(code).toBe(5);
+  });
+
+  it('names what is near when there is no such thing', async () => {
+    const said = await rivera('exec', 'wep', '--', 'true');
+    expect(said.code).toBe(4);
+    expect(said.stderr).toMatch(/web/);
+  });
+});
+
+describe('rivera logs', () => {
+  it('shows the lines of all instances with source and index, and follows', async () => {
+    const past = await until('there are lines of both', async () => {
+      const { stdout } = await rivera('logs', 'web');
+      return /CELL\/0\]/.test(stdout) && /CELL\/1\]/.test(stdout) ? stdout : undefined;
+    });
+    expect(past).toMatch(/\[CELL\/0\]\s+OUT Cell cell-1 successfully created container/);
+    const follower = say(process.execPath, [RIVERA, 'logs', 'web', '-f', '--index', '0'], {
+      enough: /stopping instance/,
+    });
+    await rivera('lrp', 'restart', 'web', '--index', '0');
+    expect((await follower).stdout).toMatch(/\[CELL\/0\]\s+OUT Cell cell-1 stopping instance/);
+  }, 60_000);
+});
+
+describe('rivera lrp and events', () => {
+  it('scales, shows and removes, and tells what happened', async () => {
+    const watching = say(process.execPath, [RIVERA, 'events', '--follow', '--json'], { enough: /desiredLrpRemoved/ });
+    expect((await rivera('lrp', 'scale', 'web', '3')).code).toBe(0);
+    const listed = JSON.parse((await rivera('lrp', 'list', '--json')).stdout.split('\n')[0] ?? '{}');
+    expect(JSON.stringify(listed)).toContain('"web"');
+    expect((await rivera('lrp', 'show', 'web')).stdout).toMatch(/running/i);
+    expect((await rivera('cells')).stdout).toMatch(/cell-1/);
+    expect((await rivera('lrp', 'rm', 'web')).code).toBe(0);
+    const { stdout } = await watching;
+    for (const line of stdout.trim().split('\n')) expect(() => JSON.parse(line)).not.toThrow();
+    expect(stdout).toContain('actualLrpChanged');
+  }, 90_000);
+});
