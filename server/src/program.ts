@@ -13,6 +13,7 @@ import { Directory } from './access/directory.js';
 import { LogReader } from './access/logs.js';
 import { AuctionRole } from './auction/auction-role.js';
 import { BbsRole } from './bbs/bbs-role.js';
+import { requireConsistent } from './bbs/config.js';
 import { MysqlJournal } from './bbs/journal/mysql-journal.js';
 import type { ServerConfig } from './config.js';
 import { migrate } from './database/migrations.js';
@@ -42,9 +43,19 @@ type Closers = (() => Promise<void> | void)[];
 
 /** Runs the roles that the configuration names. @throws when the database or the identity is not usable */
 export async function runServer(config: ServerConfig, log: Logger): Promise<RunningServer> {
+  requireConsistent(config.bbs);
   const closers: Closers = [];
   const close = async () => {
-    for (let step = closers.pop(); step !== undefined; step = closers.pop()) await step();
+    let failure: unknown;
+    for (let step = closers.pop(); step !== undefined; step = closers.pop()) {
+      try {
+        await step();
+      } catch (error) {
+        failure ??= error;
+        log.error({ err: error }, 'a part of the server did not end well');
+      }
+    }
+    if (failure !== undefined) throw failure;
   };
   try {
     const identity = await loadIdentity(config.tls);

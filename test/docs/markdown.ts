@@ -34,7 +34,7 @@ export function blocksOf(markdown: string): Block[] {
 }
 
 /** The value of a word NAME=VALUE in a block's info string. */
-export function valueOf(block: Block, name: string): string | undefined {
+export function wordOf(block: Block, name: string): string | undefined {
   return block.words.find((word) => word.startsWith(`${name}=`))?.slice(name.length + 1);
 }
 

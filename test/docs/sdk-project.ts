@@ -13,7 +13,9 @@ const SDK = resolve(import.meta.dirname, '../../sdk');
 export async function projectWithSdk(folder: string): Promise<string> {
   const project = join(folder, 'project');
   await execute(process.execPath, [join(SDK, 'scripts/build-package.mjs'), '--out', join(folder, 'package')]);
-  const packing = await execute('npm', ['pack', '--json', '--pack-destination', folder], { cwd: join(folder, 'package') });
+  const packing = await execute('npm', ['pack', '--json', '--pack-destination', folder], {
+    cwd: join(folder, 'package'),
+  });
   const [{ filename }] = JSON.parse(packing.stdout);
   await mkdir(project);
   await writeFile(join(project, 'package.json'), '{ "name": "empty", "private": true }');

@@ -1,14 +1,23 @@
 import { describe, expect, it } from 'vitest';
-import { blocksOf, codeSpansOf, exchangesOf, fileLinksOf, valueOf } from './markdown.js';
+import { blocksOf, codeSpansOf, exchangesOf, fileLinksOf, wordOf } from './markdown.js';
 import { addressesIn, differenceOf, shapeOf } from './shape.js';
 
-const PAGE = ['See [this](a/b.md#c) and `rivera up`.', '```yaml file=x.yaml', 'a: `b`', '```', '```', '[no](link)', '```', ''];
+const PAGE = [
+  'See [this](a/b.md#c) and `rivera up`.',
+  '```yaml file=x.yaml',
+  'a: `b`',
+  '```',
+  '```',
+  '[no](link)',
+  '```',
+  '',
+];
 
 describe('a page', () => {
   it('has blocks with a language, words and a place', () => {
     const [yaml, plain] = blocksOf(PAGE.join('\n'));
     expect(yaml).toEqual({ language: 'yaml', words: ['file=x.yaml'], text: 'a: `b`', line: 2 });
-    expect(yaml && valueOf(yaml, 'file')).toBe('x.yaml');
+    expect(yaml && wordOf(yaml, 'file')).toBe('x.yaml');
     expect(plain).toMatchObject({ language: '', words: [], text: '[no](link)' });
     expect(() => blocksOf('a\n```sh\nb')).toThrow('line 2 is not closed');
   });

@@ -1,4 +1,4 @@
-import { execFile } from 'node:child_process';
+import { type ChildProcessWithoutNullStreams, execFile, spawn } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
 import type { Written } from './shape.js';
 
@@ -6,45 +6,84 @@ import type { Written } from './shape.js';
 export interface ShellOptions {
   readonly cwd: string;
   readonly env: NodeJS.ProcessEnv;
-  readonly timeoutMs?: number;
-}
-
-/** What one command of several did. */
-export interface Ran extends Written {
-  readonly command: string;
 }
 
 const TIMEOUT_MS = 120_000;
 
-/**
- * Runs commands one after the other in one shell, as somebody at a terminal does: variables, folder and `$?` go from one to
- * the next. A command that fails does not end the others.
- * @throws when the shell ends early or time is over, with what was written
- */
-export async function runCommands(commands: readonly string[], options: ShellOptions): Promise<Ran[]> {
-  const mark = `--- ${randomUUID()}`;
-  const after = `__status=$?; echo; echo '${mark}'; echo >&2; echo '${mark}' >&2; (exit $__status)`;
-  const { stdout, stderr, failure } = await bash(commands.flatMap((command) => [command, after]).join('\n'), options);
-  const [out, err] = [stdout, stderr].map((text) => text.split(`\n${mark}\n`));
-  if (out?.length !== commands.length + 1) throw new Error(`the shell ended early: ${failure}\n${stdout}\n${stderr}`);
-  return commands.map((command, i) => ({ command, stdout: lines(out[i]), stderr: lines(err?.[i]) }));
+/** A shell in which commands follow one another as at a terminal: variables, folder and `$?` go from one to the next. */
+export class Shell {
+  private readonly child: ChildProcessWithoutNullStreams;
+  private readonly ended: Promise<void>;
+  private readonly heard = { stdout: '', stderr: '' };
+  private listener: () => void = () => {};
+  private dead = false;
+
+  constructor({ cwd, env }: ShellOptions) {
+    // A process group of its own, so that nothing of what it started outlives it.
+    this.child = spawn('/bin/bash', [], { cwd, env, detached: true });
+    for (const name of ['stdout', 'stderr'] as const) {
+      this.child[name].setEncoding('utf8').on('data', (text: string) => {
+        this.heard[name] += text;
+        this.listener();
+      });
+    }
+    this.ended = new Promise((resolve) => {
+      this.child.once('close', () => {
+        this.dead = true;
+        this.listener();
+        resolve();
+      });
+    });
+  }
+
+  /** Runs one command, whether it succeeds or not. @throws when the shell has ended, or time is over */
+  async run(command: string): Promise<Written> {
+    const mark = `--- ${randomUUID()}`;
+    const tell = `__status=$?; echo; echo '${mark}'; echo >&2; echo '${mark}' >&2; (exit $__status)`;
+    this.child.stdin.write(`(exit $__status); { ${command}\n} </dev/null; ${tell}\n`);
+    const [stdout, stderr] = await Promise.all([this.upTo('stdout', mark), this.upTo('stderr', mark)]);
+    return { stdout, stderr };
+  }
+
+  /** Ends it, with everything that it has started. */
+  async end(): Promise<void> {
+    this.child.stdin.end();
+    if (!this.dead && this.child.pid !== undefined) process.kill(-this.child.pid, 'SIGKILL');
+    await this.ended;
+  }
+
+  /** The lines before the mark, which stands on a line of its own even if the output does not end with one. */
+  private async upTo(name: 'stdout' | 'stderr', mark: string): Promise<string[]> {
+    const end = `\n${mark}\n`;
+    await this.until(() => this.heard[name].includes(end));
+    const [before = '', after = ''] = this.heard[name].split(end);
+    this.heard[name] = after;
+    return before.replace(/\n$/, '').split('\n');
+  }
+
+  private until(holds: () => boolean): Promise<void> {
+    return new Promise((resolve, reject) => {
+      const fail = (why: string) => reject(new Error(`${why}\n${this.heard.stdout}\n${this.heard.stderr}`));
+      const late = setTimeout(() => fail('a command takes too long'), TIMEOUT_MS);
+      const previous = this.listener;
+      this.listener = () => {
+        previous();
+        if (!holds() && !this.dead) return;
+        clearTimeout(late);
+        if (holds()) resolve();
+        else fail('the shell has ended');
+      };
+      this.listener();
+    });
+  }
 }
 
 /** Runs a script, which has to succeed as a whole. @throws when it does not, with what it wrote */
-export async function runScript(script: string, options: ShellOptions): Promise<void> {
-  const { stdout, stderr, failure } = await bash(`set -euo pipefail\n${script}`, options);
-  if (failure !== undefined) throw new Error(`${failure}\n${stdout}\n${stderr}`);
-}
-
-function bash(script: string, { cwd, env, timeoutMs = TIMEOUT_MS }: ShellOptions) {
-  return new Promise<{ stdout: string; stderr: string; failure: string | undefined }>((resolve) => {
-    execFile('/bin/bash', ['-c', script], { cwd, env, timeout: timeoutMs }, (error, stdout, stderr) => {
-      resolve({ stdout, stderr, failure: error === null ? undefined : error.killed ? 'time is over' : `ended with ${error.code}` });
+export function runScript(script: string, { cwd, env }: ShellOptions): Promise<void> {
+  return new Promise((resolve, reject) => {
+    execFile('/bin/bash', ['-euo', 'pipefail', '-c', script], { cwd, env, timeout: TIMEOUT_MS }, (error, _, stderr) => {
+      if (error === null) resolve();
+      else reject(new Error(`ended with ${error.code ?? error.signal}\n${stderr}`));
     });
   });
-}
-
-/** The marker stands on a line of its own, also after output that does not end with one. */
-function lines(text = ''): string[] {
-  return text.replace(/\n$/, '').split('\n');
 }

@@ -1,4 +1,4 @@
-import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { cellPlaces } from '@rivera/cells/garden/oci/places';
 import { tracesOf } from '@rivera/cells/garden/oci/traces';
@@ -87,11 +87,6 @@ beforeAll(async () => {
 }, 120_000);
 afterAll(async () => {
   witness?.close();
-  if (process.env.KEEPLOG)
-    writeFileSync(
-      '/tmp/amo-stack.log',
-      [...stack.servers, ...stack.cells].map((p) => p.name + '\n' + p.log()).join('\n'),
-    );
   await stack?.close();
 }, 120_000);
 

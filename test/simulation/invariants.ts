@@ -48,7 +48,12 @@ export class Invariants {
   static async watchOver(stack: Stack): Promise<Invariants> {
     const client = await stack.client();
     const server = await stack.identity('server', 'invariants');
-    return new Invariants(client, stack.addresses, { server, client: await stack.identity('client', 'test-client') }, stack.databaseUrl);
+    return new Invariants(
+      client,
+      stack.addresses,
+      { server, client: await stack.identity('client', 'test-client') },
+      stack.databaseUrl,
+    );
   }
 
   /** Everything that was found wrong so far. */
@@ -73,27 +78,33 @@ export class Invariants {
     await this.glance;
     let wrong: string[] = ['it never became quiet'];
     try {
-      await until('all sides agree', async () => {
-        const before = await inDatabase(this.database);
-        const api = await listed(this.client);
-        const holdings = await heldByCells(this.client, this.identities.server);
-        const after = await inDatabase(this.database);
-        if (before.revision !== after.revision) return false;
-        // The events of the last revision may be on their way still, and a heartbeat shows no item: something must follow.
-        await this.writes.write();
-        await this.replica.reached(after.revision);
-        const events = this.replica.asOf(after.revision) ?? new Map<string, string>();
-        const kept = { ...api, items: api.items };
-        const lasting = new Map([...events].filter(([key]) => !key.startsWith('cell/')));
-        wrong = [
-          ...differences({ name: 'the API', items: kept.items }, { name: 'the database', items: after.items }),
-          ...differences({ name: 'the API', items: kept.items }, { name: 'the events', items: lasting }),
-          ...differences({ name: 'the API', items: asItems(api.domains) }, { name: 'the database', items: asItems(after.domains) }),
-          ...this.writes.lostFrom(desiredIn(api.items)),
-          ...disagreements(instancesIn(api.items), holdings),
-        ];
-        return wrong.length === 0;
-      }, timeoutMs);
+      await until(
+        'all sides agree',
+        async () => {
+          const before = await inDatabase(this.database);
+          const api = await listed(this.client);
+          const holdings = await heldByCells(this.client, this.identities.server);
+          const after = await inDatabase(this.database);
+          if (before.revision !== after.revision) return false;
+          // The events of the last revision may be on their way still, and a heartbeat shows no item: something must follow.
+          await this.writes.write();
+          await this.replica.reached(after.revision);
+          const events = this.replica.asOf(after.revision) ?? new Map<string, string>();
+          const lasting = new Map([...events].filter(([key]) => !key.startsWith('cell/')));
+          wrong = [
+            ...differences({ name: 'the API', items: api.items }, { name: 'the database', items: after.items }),
+            ...differences({ name: 'the API', items: api.items }, { name: 'the events', items: lasting }),
+            ...differences(
+              { name: 'the API', items: asItems(api.domains) },
+              { name: 'the database', items: asItems(after.domains) },
+            ),
+            ...this.writes.lostFrom(desiredIn(api.items)),
+            ...disagreements(instancesIn(api.items), holdings),
+          ];
+          return wrong.length === 0;
+        },
+        timeoutMs,
+      );
     } catch (cause) {
       if (cause instanceof Error && cause.cause !== undefined) wrong.push(String(cause.cause));
       return wrong;
@@ -134,7 +145,10 @@ export class Invariants {
       this.compared.listings++;
       const instances = new Map([...events].filter(([key]) => key.startsWith('actual/')));
       this.found.push(
-        ...differences({ name: `the listing at ${listing.revision}`, items: listing.items }, { name: 'the events', items: instances }),
+        ...differences(
+          { name: `the listing at ${listing.revision}`, items: listing.items },
+          { name: 'the events', items: instances },
+        ),
       );
     }
     await this.replica.reached(durable.revision);
@@ -143,7 +157,10 @@ export class Invariants {
     this.compared.databases++;
     const kept = new Map([...events].filter(([key]) => !key.startsWith('cell/')));
     this.found.push(
-      ...differences({ name: `the database at ${durable.revision}`, items: durable.items }, { name: 'the events', items: kept }),
+      ...differences(
+        { name: `the database at ${durable.revision}`, items: durable.items },
+        { name: 'the events', items: kept },
+      ),
     );
   }
 }
@@ -154,7 +171,8 @@ export function overload(cellId: string, state: Holdings['state'], containers: H
   if (total === undefined || available === undefined) return [`cell ${cellId} does not say what it has`];
   const wrong: string[] = [];
   const held = living(containers);
-  const sum = (of: (container: Holdings['containers'][number]) => number) => held.reduce((all, each) => all + of(each), 0);
+  const sum = (of: (container: Holdings['containers'][number]) => number) =>
+    held.reduce((all, each) => all + of(each), 0);
   const resources = [
     ['memory', total.memoryMb, available.memoryMb, sum((each) => each.memoryMb)],
     ['disk', total.diskMb, available.diskMb, sum((each) => each.diskMb)],
@@ -199,7 +217,9 @@ export function disagreements(instances: readonly ActualLrp[], holdings: readonl
 }
 
 function instancesIn(items: ReadonlyMap<string, string>): ActualLrp[] {
-  return [...items].filter(([key]) => key.startsWith('actual/')).map(([, text]) => ActualLrp.fromJSON(JSON.parse(text)));
+  return [...items]
+    .filter(([key]) => key.startsWith('actual/'))
+    .map(([, text]) => ActualLrp.fromJSON(JSON.parse(text)));
 }
 
 function desiredIn(items: ReadonlyMap<string, string>): Map<string, DesiredLrp> {

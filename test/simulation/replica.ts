@@ -24,7 +24,7 @@ export class Replica {
   private readonly over = new AbortController();
   private readonly following: Promise<void>;
 
-  constructor(client: RiveraClient) {
+  constructor(client: Pick<RiveraClient, 'watch'>) {
     this.following = this.follow(client).catch((error: unknown) => {
       if (!this.over.signal.aborted) this.violations.push(`the watch ended: ${error}`);
     });
@@ -59,7 +59,7 @@ export class Replica {
     await this.following;
   }
 
-  private async follow(client: RiveraClient): Promise<void> {
+  private async follow(client: Pick<RiveraClient, 'watch'>): Promise<void> {
     for await (const step of client.watch({ snapshot: true, signal: this.over.signal })) {
       switch (step.kind) {
         case 'snapshot': {

@@ -5,6 +5,11 @@ import type { RiveraClient } from '@rivera/sdk/client';
 
 const PAUSE_MS = 50;
 
+/** What is needed of a client. */
+interface Client {
+  readonly desiredLrps: Pick<RiveraClient['desiredLrps'], 'desire' | 'update' | 'remove'>;
+}
+
 /** A desired LRP as the BBS lists it, as far as it matters here. */
 interface Listed {
   readonly annotation: string;
@@ -25,7 +30,7 @@ export class Writes {
   private readonly writing: Promise<void>;
 
   constructor(
-    private readonly client: RiveraClient,
+    private readonly client: Client,
     private readonly prefix = 'written',
   ) {
     this.writing = this.loop();
@@ -41,7 +46,9 @@ export class Writes {
     const guid = `${this.prefix}-${this.made++}`;
     const remove = this.made % 3 === 0;
     await this.attempt(guid, { annotation: '' }, () => this.client.desiredLrps.desire(empty(guid)));
-    await this.attempt(guid, { annotation: 'changed' }, () => this.client.desiredLrps.update(guid, { annotation: 'changed' }));
+    await this.attempt(guid, { annotation: 'changed' }, () =>
+      this.client.desiredLrps.update(guid, { annotation: 'changed' }),
+    );
     if (remove) await this.attempt(guid, undefined, () => this.client.desiredLrps.remove(guid));
   }
 
@@ -96,6 +103,8 @@ function empty(processGuid: string): DesiredLrp {
     domain: 'written',
     instances: 0,
     container: ContainerSpec.fromPartial({ rootFs: 'preloaded:busybox', memoryMb: 1, diskMb: 1, logGuid: processGuid }),
-    action: Action.fromPartial({ action: { $case: 'runAction', value: { path: '/sim/run', args: [], user: 'root' } } } as never),
+    action: Action.fromPartial({
+      action: { $case: 'runAction', value: { path: '/sim/run', args: [], user: 'root' } },
+    } as never),
   } as never);
 }

@@ -19,7 +19,7 @@ const remove = { do: 'remove' } as const;
 const drop = { do: 'delete' } as const;
 const claim = (includeDefinition: boolean) => ({ do: 'claim', includeDefinition }) as const;
 const announce = { do: 'announce' } as const;
-const start = { do: 'start' } as const;
+const start = { do: 'start', includeDefinition: true } as const;
 
 function container(
   state: ContainerState,
@@ -106,6 +106,18 @@ describe('an instance of an LRP', () => {
     expect(decideLrp({ ...up, network }, known)).toEqual(announce);
   });
 
+  it('that was acknowledged on an earlier session is claimed or announced once more, without a definition', () => {
+    const again = { standing: 'claimed', repeat: true } as const;
+    for (const state of ['reserved', 'initializing', 'created'] as const) {
+      expect(decideLrp(container(state), again)).toEqual(claim(false));
+    }
+    expect(decideLrp(up, { standing: 'running', announced: up, repeat: true })).toEqual(announce);
+    expect(decideLrp(container('completed'), { ...again, standing: 'running' })).toEqual(crash);
+    expect(decideLrp(undefined, again)).toEqual(remove);
+    expect(decideLrp(up, { standing: 'released', repeat: true })).toEqual(drop);
+    expect(decideLrp(container('reserved'), { standing: 'presumed', repeat: true })).toEqual(claim(true));
+  });
+
   it('that exits cleanly is a crash with an empty reason', () => {
     const clean = container('completed', { failed: false, failureReason: '' });
     expect(decideLrp(clean, { standing: 'running' })).toEqual({ do: 'crash', reason: '' });
@@ -148,6 +160,17 @@ describe('an execution of a Task', () => {
       });
     }
   }
+
+  it('that was acknowledged on an earlier session is started once more, without a definition, until it has ended', () => {
+    const again = { standing: 'started', repeat: true } as const;
+    for (const state of ['reserved', 'initializing', 'created', 'running'] as const) {
+      expect(decideTask(container(state), again)).toEqual({ do: 'start', includeDefinition: false });
+    }
+    expect(decideTask(ended, again)).toEqual(complete);
+    expect(decideTask(undefined, again)).toEqual(noContainer);
+    expect(decideTask(up, { standing: 'released', repeat: true })).toEqual(drop);
+    expect(decideTask(ended, { standing: 'presumed', repeat: true })).toEqual(start);
+  });
 
   it('that waited in vain for an answer is rejected, as nothing of it ran', () => {
     const expired = container('completed', { failureReason: 'expired container' });

@@ -10,8 +10,8 @@ import type { ContainerRecord, RunResult } from '../executor/executor.js';
  * | container            | unknown                | presumed               | claimed  | running             | released |
  * |----------------------|------------------------|------------------------|----------|---------------------|----------|
  * | none                 | forget                 | remove                 | remove   | remove              | forget   |
- * | reserved             | claim, with definition | claim, with definition | wait ¹   | wait ¹              | delete   |
- * | initializing/created | claim                  | claim                  | wait     | wait                | delete   |
+ * | reserved             | claim, with definition | claim, with definition | wait ¹ ³ | wait ¹ ³            | delete   |
+ * | initializing/created | claim                  | claim                  | wait ³   | wait ³              | delete   |
  * | running              | announce               | announce               | announce | announce if changed | delete   |
  * | completed, stopped   | remove                 | remove                 | remove   | remove              | delete   |
  * | completed            | crash                  | crash                  | crash    | crash               | delete   |
@@ -23,11 +23,15 @@ import type { ContainerRecord, RunResult } from '../executor/executor.js';
  * | container                    | unknown                | presumed               | started                         | released |
  * |------------------------------|------------------------|------------------------|---------------------------------|----------|
  * | none                         | forget                 | complete as failed     | complete as failed              | forget   |
- * | reserved                     | start, with definition | start, with definition | wait ²                          | delete   |
- * | initializing/created/running | start, with definition | start, with definition | wait                            | delete   |
+ * | reserved                     | start, with definition | start, with definition | wait ² ³                        | delete   |
+ * | initializing/created/running | start, with definition | start, with definition | wait ³                          | delete   |
  * | completed                    | reject                 | start, with definition | reject if retryable or complete | delete   |
  *
  * ² The run is under way. If it was refused, or the definition can't be run: complete as failed.
+ *
+ * ³ If it is to be repeated: claim, announce or start again, without a definition. While this cell was silent the BBS may have
+ * given up what it had acknowledged. It changes nothing where it has not; its refusal releases the container; its
+ * acceptance runs nothing, as only the answer to a first claim or start does.
  *
  * A reservation that expired has run nothing: its Task is rejected, whatever its standing.
  *
@@ -52,6 +56,8 @@ export interface RunFailure {
 /** What is known of an instance. */
 export interface KnownLrp {
   standing: LrpStanding;
+  /** Whether its standing was acknowledged on an earlier session only, and is to be confirmed on this one. */
+  repeat?: boolean | undefined;
   /** The record that the BBS answered the last announcement of. */
   announced?: ContainerRecord | undefined;
   runFailure?: RunFailure | undefined;
@@ -60,6 +66,8 @@ export interface KnownLrp {
 /** What is known of an execution. */
 export interface KnownTask {
   standing: TaskStanding;
+  /** As of an instance. */
+  repeat?: boolean | undefined;
   runFailure?: RunFailure | undefined;
 }
 
@@ -74,7 +82,7 @@ export type LrpStep =
 
 export type TaskStep =
   | { do: 'wait' }
-  | { do: 'start' }
+  | { do: 'start'; includeDefinition: boolean }
   | { do: 'reject'; reason: string }
   /** Without a run: the container has none. */
   | { do: 'complete'; failure: string; result?: RunResult }
@@ -102,12 +110,13 @@ export function decideLrp(container: ContainerRecord | undefined, known: KnownLr
     case 'reserved':
       if (known.runFailure?.kind === 'definition') return { do: 'crash', reason: known.runFailure.reason };
       if (known.runFailure?.kind === 'refused') return { do: 'remove' };
-      return isPending(known.standing) ? { do: 'claim', includeDefinition: true } : { do: 'wait' };
+      if (isFirst(known.standing)) return { do: 'claim', includeDefinition: true };
+      return known.repeat ? { do: 'claim', includeDefinition: false } : { do: 'wait' };
     case 'initializing':
     case 'created':
-      return isPending(known.standing) ? { do: 'claim', includeDefinition: false } : { do: 'wait' };
+      return isFirst(known.standing) || known.repeat ? { do: 'claim', includeDefinition: false } : { do: 'wait' };
     case 'running':
-      return differs(container, known.announced) ? { do: 'announce' } : { do: 'wait' };
+      return known.repeat || differs(container, known.announced) ? { do: 'announce' } : { do: 'wait' };
     case 'completed':
       if (container.result?.stopped) return { do: 'remove' };
       // A clean exit is a crash too: an LRP is meant to stay.
@@ -126,28 +135,34 @@ export function decideTask(container: ContainerRecord | undefined, known: KnownT
     case 'reserved':
       if (known.runFailure?.kind === 'definition') return { do: 'complete', failure: known.runFailure.reason };
       if (known.runFailure?.kind === 'refused') return { do: 'complete', failure: REASON.runRefused };
-      return isPending(known.standing) ? { do: 'start' } : { do: 'wait' };
+      return decideTaskStart(known);
     case 'initializing':
     case 'created':
     case 'running':
-      return isPending(known.standing) ? { do: 'start' } : { do: 'wait' };
+      return decideTaskStart(known);
     case 'completed':
       return decideCompletedTask(container.result, known.standing);
   }
+}
+
+function decideTaskStart({ standing, repeat }: KnownTask): TaskStep {
+  if (isFirst(standing)) return { do: 'start', includeDefinition: true };
+  return repeat ? { do: 'start', includeDefinition: false } : { do: 'wait' };
 }
 
 function decideCompletedTask(result: RunResult | undefined, standing: TaskStanding): TaskStep {
   const ended = result ?? { failed: true, failureReason: '', retryable: false, stopped: false };
   // A container that was never asked for, or waited in vain for the answer, has run no code: somebody else may have the Task.
   const neverRan = standing === 'unknown' || ended.failureReason === REASON.expired;
-  if (standing === 'presumed' && !neverRan) return { do: 'start' };
+  if (standing === 'presumed' && !neverRan) return { do: 'start', includeDefinition: true };
   if (neverRan || (ended.failed && ended.retryable)) {
     return { do: 'reject', reason: ended.failureReason || REASON.notStarted };
   }
   return { do: 'complete', failure: ended.failed ? ended.failureReason : '', result: ended };
 }
 
-function isPending(standing: LrpStanding | TaskStanding): boolean {
+/** Whether a claim or start is the first of this life of the agent, so that its answer brings what is to be run. */
+export function isFirst(standing: LrpStanding | TaskStanding): boolean {
   return standing === 'unknown' || standing === 'presumed';
 }
 

@@ -29,6 +29,20 @@ describe('the outbox', () => {
     expect([...outbox.sent()].map((entry) => entry.subject)).toEqual(['a', 'c']);
   });
 
+  it('tells what was unanswered when the stream opened from what came later', () => {
+    const outbox = new Outbox<string>();
+    outbox.rewind();
+    outbox.add(removed('a'), 'a');
+    expect(outbox.hasEarlier).toBe(false);
+    outbox.take();
+    outbox.add(removed('b'), 'b');
+    outbox.rewind();
+    outbox.add(removed('c'), 'c');
+    expect(outbox.hasEarlier).toBe(true);
+    expect(sequences(outbox)).toEqual([1, 2, 3]);
+    expect(outbox.hasEarlier).toBe(false);
+  });
+
   it('takes an answer once', () => {
     const outbox = new Outbox<string>();
     outbox.add(removed('a'), 'a');

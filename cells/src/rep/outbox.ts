@@ -35,14 +35,17 @@ export class Outbox<Subject> {
   #unsent: Pending<Subject>[] = [];
   #nextUnsent = 0;
   #sequence = 0;
+  #lastEarlier = 0;
   #onFilled: () => void = () => {};
 
   get size(): number {
     return this.#pending.size;
   }
 
-  get hasUnsent(): boolean {
-    return this.#nextUnsent < this.#unsent.length;
+  /** Whether some of what was unanswered when the stream opened still waits to be sent. */
+  get hasEarlier(): boolean {
+    const entry = this.#unsent[this.#nextUnsent];
+    return entry !== undefined && entry.sequence <= this.#lastEarlier;
   }
 
   /** Called when there is something to send. */
@@ -83,8 +86,9 @@ export class Outbox<Subject> {
     for (const entry of this.#pending.values()) if (entry.sent) yield entry;
   }
 
-  /** The stream broke: everything unanswered is to be sent again. */
+  /** A stream opened: everything unanswered is to be sent, again or for the first time. */
   rewind(): void {
+    this.#lastEarlier = this.#sequence;
     this.#unsent = [...this.#pending.values()];
     this.#nextUnsent = 0;
     for (const entry of this.#unsent) entry.sent = false;

@@ -8,6 +8,7 @@ import { ExecutorError } from '../executor/executor.js';
 import {
   decideLrp,
   decideTask,
+  isFirst,
   judge,
   type KnownLrp,
   type KnownTask,
@@ -127,6 +128,7 @@ export class Reconciler {
       return;
     }
     this.#retries.succeeded();
+    item.known.repeat = false;
     if (verdict !== 'accepted') {
       const { reason, message } = ack;
       this.#log.warn({ guid: item.guid, step: pending.subject.step, reason, detail: message }, 'report refused');
@@ -134,6 +136,19 @@ export class Reconciler {
     if (isLrp(item)) this.#lrpAnswered(item, pending.subject, ack);
     else this.#taskAnswered(item, pending.subject, ack);
     this.#mark(item.guid);
+  }
+
+  /**
+   * Has everything that the BBS ever acknowledged said to it again, at the cost of one small report each: while it did not hear of
+   * this cell it may have given work up, and only who says again that it is here gets it back. What is unanswered is
+   * not said twice. Containers that ended are reported as ended.
+   */
+  repeatAll(): void {
+    for (const { guid, known } of this.#items.values()) {
+      if (known.standing === 'unknown' || known.standing === 'released') continue;
+      known.repeat = true;
+      this.#mark(guid);
+    }
   }
 
   /** Stops an instance; one that is not here is reported as removed, so that the BBS forgets it. */
@@ -309,7 +324,7 @@ export class Reconciler {
         break;
     }
     if (subject.step === 'announce') item.known.announced = subject.container;
-    if (subject.step !== 'claim' || this.#executor.get(item.guid)?.state !== 'reserved') return;
+    if (subject.step !== 'claim' || !isFirst(before) || this.#executor.get(item.guid)?.state !== 'reserved') return;
     this.#run(item, () => {
       if (ack.desiredLrp === undefined) throw new DefinitionError('the claim was answered without a definition');
       return lrpRunRequest(ack.desiredLrp, item.work);
@@ -320,13 +335,15 @@ export class Reconciler {
     if (subject.step !== 'start' && subject.step !== 'reject' && subject.step !== 'complete') return;
     failpoint(`cell.task-${subject.step}-acknowledged`);
     const answer = { verdict: judge(ack.code), shouldStart: ack.shouldStart };
-    item.known.standing = taskStandingAfter(subject.step, answer, item.known.standing);
+    const before = item.known.standing;
+    item.known.standing = taskStandingAfter(subject.step, answer, before);
     if (item.known.standing === 'released') {
       this.held.release(item.guid);
       return;
     }
     if (subject.step !== 'start') return;
     this.held.hold(item.guid, item.work, ActualLrpState.RUNNING);
+    if (!isFirst(before)) return;
     item.resultFile = ack.taskDefinition?.resultFile ?? '';
     if (this.#executor.get(item.guid)?.state !== 'reserved') return;
     this.#run(item, () => {

@@ -77,15 +77,15 @@ async function stop({ reconciler, session }: { reconciler: Reconciler; session: 
   reconciler.close();
 }
 
-async function startAgent(servers = [address]) {
-  const reconciler = new Reconciler({ executor, clock: systemClock, logger: silentLogger });
+async function startAgent(servers = [address], clock = systemClock) {
+  const reconciler = new Reconciler({ executor, clock, logger: silentLogger });
   const session = new CellSession({
     servers,
     identity: await bed.identity('cell', 'cell-1'),
     presence: CellPresence.fromPartial({ cellId: 'cell-1', zone: 'z1' }),
     incarnation: `incarnation-${agents.length}`,
     reconciler,
-    clock: systemClock,
+    clock,
     logger: silentLogger,
     random: () => 0,
     onEvacuate: () => {},
@@ -234,6 +234,135 @@ describe('a session with the BBS', () => {
   });
 });
 
+describe('heartbeats', () => {
+  it('are sent while transitions flow without a pause', async () => {
+    bbs.heartbeatMs = 20;
+    const containers = executor;
+    // Every answer brings another change, of many instances: there is always something to report.
+    bbs.answer = ({ transition }) => {
+      if (transition?.$case !== 'lrpRunning') return {};
+      const { instanceGuid, routable } = transition.value;
+      setImmediate(() => containers.become(instanceGuid, 'running', { routable: !routable }));
+      return {};
+    };
+    await startAgent();
+    for (let n = 0; n < 50; n++) await bringUp(`i${n}`);
+    await eventually(() => {
+      const kinds = bbs.order.join(' ');
+      expect(kinds).toMatch(/(transitions heartbeat .*){5}transitions/);
+    });
+  });
+
+  it('that could not be sent for a time to live end the session, and the next one announces everything', async () => {
+    bbs.heartbeatMs = 20;
+    let stoodStillMs = 0;
+    await startAgent([address], { ...systemClock, now: () => Date.now() + stoodStillMs });
+    await bringUp('a');
+    await eventually(() => expect(bbs.heartbeats.length).toBeGreaterThan(2));
+    expect(bbs.hellos).toHaveLength(1);
+    stoodStillMs = bbs.presenceTtlMs + 1;
+    await eventually(() => expect(bbs.seen).toEqual(['claim a', 'running a', 'running a']));
+    expect(bbs.hellos).toHaveLength(2);
+  });
+});
+
+describe('a session that follows another one', () => {
+  const afterwards = () => bbs.order.slice(bbs.order.lastIndexOf('hello'));
+
+  /** One of everything: an instance on its way and one that is up, a Task on its way and one that runs. */
+  async function fill(): Promise<void> {
+    await bringUp('up');
+    reserve('coming', instance('coming', 1));
+    reserve('made', execution('made'));
+    reserve('busy', execution('busy'));
+    await eventually(() => expect(executor.calls).toHaveLength(4));
+    executor.become('busy', 'running');
+    bbs.transitions.length = 0;
+    executor.calls.length = 0;
+  }
+
+  it('announces everything once more behind the inventory, runs nothing twice, and is not long in coming', async () => {
+    const { reconciler } = await startAgent();
+    await fill();
+    const digest = reconciler.held.heartbeat();
+    bbs.breakSession(new RiveraError('CELL_NOT_FOUND', 'this cell was counted as missing'));
+    await eventually(() => expect(bbs.transitions).toHaveLength(4));
+    expect(bbs.seen.sort()).toEqual([
+      'claim coming again',
+      'running up',
+      'start task-busy again',
+      'start task-made again',
+    ]);
+    expect(afterwards()).toEqual(['hello', 'inventory', 'transitions']);
+    // A command that changes something shows when all answers were taken.
+    executor.become('up', 'running', { routable: false });
+    await eventually(() => expect(bbs.seen.slice(4)).toEqual(['running up']));
+    expect(executor.calls).toEqual([]);
+    expect(reconciler.held.heartbeat()).toEqual(digest);
+  });
+
+  it('knows the result file of a Task still', async () => {
+    await startAgent();
+    await fill();
+    bbs.breakSession();
+    await eventually(() => expect(bbs.transitions).toHaveLength(4));
+    executor.files.set('busy:/result', '42');
+    executor.become('busy', 'completed', ended(''));
+    await eventually(() => expect(bbs.seen).toContain('complete task-busy: 42'));
+  });
+
+  it('gives up what the BBS has given to somebody else meanwhile', async () => {
+    const { reconciler } = await startAgent();
+    await fill();
+    const refusals: Record<string, string> = {
+      lrpClaimed: 'ACTUAL_LRP_CANNOT_BE_CLAIMED',
+      lrpRunning: 'ACTUAL_LRP_CANNOT_BE_STARTED',
+      taskStarted: 'INVALID_STATE_TRANSITION',
+    };
+    bbs.answer = ({ transition }) => ({
+      code: status.FAILED_PRECONDITION,
+      reason: refusals[transition?.$case ?? ''] ?? '',
+    });
+    bbs.breakSession();
+    await eventually(() => expect(executor.list()).toEqual([]));
+    expect(executor.calls.sort()).toEqual(['delete busy', 'delete coming', 'delete made', 'delete up']);
+    await eventually(() => expect(reconciler.size).toBe(0));
+    expect(reconciler.held.heartbeat().count).toBe(0);
+  });
+
+  it('reports what ended in between as ended, and nothing else about it', async () => {
+    await startAgent();
+    await fill();
+    bbs.breakSession();
+    executor.become('up', 'completed', ended('APP: Exited with status 3'));
+    executor.become('busy', 'completed', ended(''));
+    await eventually(() => expect(executor.list().map(({ guid }) => guid)).toEqual(['coming', 'made']));
+    expect(bbs.seen.filter((seen) => /up|busy/.test(seen)).sort()).toEqual([
+      'complete task-busy: failed failed to fetch result',
+      'crash up: APP: Exited with status 3',
+    ]);
+  });
+
+  it('says again what could not be made durable', async () => {
+    await startAgent();
+    await bringUp('a');
+    bbs.transitions.length = 0;
+    let refusals = 2;
+    bbs.answer = () => (refusals-- > 0 ? { code: status.UNAVAILABLE, reason: 'DATABASE_UNAVAILABLE' } : {});
+    bbs.breakSession();
+    await eventually(() => expect(bbs.seen).toEqual(['running a', 'running a', 'running a']));
+  });
+
+  it('announces everything when the BBS asks for the inventory, as it believes something else', async () => {
+    await startAgent();
+    await fill();
+    bbs.askInventory(3);
+    await eventually(() => expect(bbs.transitions).toHaveLength(4));
+    expect(bbs.inventories.at(-1)).toMatchObject({ requestId: 3, more: false });
+    expect(bbs.order.slice(-2)).toEqual(['inventory', 'transitions']);
+  });
+});
+
 describe('a lost connection', () => {
   it('sends what was not acknowledged again, in order and with the same numbers, before the inventory that names it', async () => {
     await startAgent();
@@ -244,8 +373,14 @@ describe('a lost connection', () => {
     await eventually(() => expect(bbs.seen.slice(-2)).toEqual(['claim b', 'start task-c']));
     bbs.answer = () => undefined;
     bbs.breakSession();
-    await eventually(() => expect(bbs.inventories).toHaveLength(2));
-    expect(bbs.transitions.map(({ sequence }) => sequence)).toEqual([1, 2, 3, 4, 3, 4]);
+    await eventually(() => expect(bbs.transitions.map(({ sequence }) => sequence)).toEqual([1, 2, 3, 4, 3, 4, 5]));
+    expect(bbs.seen.slice(4)).toEqual(['claim b', 'start task-c', 'running a']);
+    expect(bbs.order.slice(bbs.order.lastIndexOf('hello'))).toEqual([
+      'hello',
+      'transitions',
+      'inventory',
+      'transitions',
+    ]);
     expect(bbs.hellos.map(({ incarnation }) => incarnation)).toEqual(['incarnation-0', 'incarnation-0']);
     expect(bbs.inventories[1]?.lrps.map(({ instanceGuid, state }) => [instanceGuid, state])).toEqual([
       ['a', ActualLrpState.RUNNING],
@@ -389,6 +524,27 @@ describe('a command of the BBS', () => {
     expect(last?.value).toMatchObject({ internalRoutes: [{ hostname: 'web.internal' }], metricTags: { team: 'shop' } });
   });
 
+  it('to update an instance to what it is already changes and reports nothing', async () => {
+    await startAgent();
+    await bringUp('a');
+    const value = {
+      key: { processGuid: 'web', index: 0, domain: 'd' },
+      instanceGuid: 'a',
+      internalRoutes: [{ hostname: 'web.internal' }],
+      metricTags: { team: 'shop', tier: '1' },
+    };
+    bbs.command({ $case: 'updateLrp', value });
+    await eventually(() => expect(bbs.seen).toEqual(['claim a', 'running a', 'running a']));
+    bbs.command({ $case: 'updateLrp', value: { ...value, metricTags: { tier: '1', team: 'shop' } } });
+    bbs.command({ $case: 'updateLrp', value: { ...value, instanceGuid: 'none' } });
+    // What comes behind it shows that it was handled.
+    await bringUp('b');
+    expect(bbs.seen).toEqual(['claim a', 'running a', 'running a', 'claim b', 'running b']);
+    bbs.command({ $case: 'updateLrp', value: { ...value, internalRoutes: [], metricTags: {} } });
+    await eventually(() => expect(bbs.seen).toHaveLength(6));
+    expect(bbs.transitions.at(-1)?.transition?.value).toMatchObject({ internalRoutes: [], metricTags: {} });
+  });
+
   it('to evacuate is confirmed, and told again to the next server', async () => {
     await startAgent();
     await eventually(() => expect(bbs.hellos).toHaveLength(1));
@@ -413,5 +569,22 @@ describe('load', () => {
     await eventually(() => expect(bbs.inventories.at(-1)?.more).toBe(false));
     await eventually(() => expect(bbs.inventories.filter(({ requestId }) => requestId === 1)).toHaveLength(10));
     expect(reconciler.held.size).toBe(count);
+  }, 30_000);
+
+  it('announces twenty thousand instances again in batches, behind an inventory without gaps', async () => {
+    const { reconciler } = await startAgent();
+    executor.total.memoryMb = executor.total.diskMb = 100_000;
+    const count = 20_000;
+    for (let n = 0; n < count; n++) reserve(`i${n}`, instance(`i${n}`, n));
+    await eventually(() => expect(executor.runs.size).toBe(count));
+    for (let n = 0; n < count; n++) executor.become(`i${n}`, 'running', { routable: true, network });
+    await vi.waitFor(() => expect(bbs.transitions).toHaveLength(2 * count), { timeout: 10_000, interval: 20 });
+    await eventually(() => expect(reconciler.outbox.size).toBe(0));
+    bbs.transitions.length = 0;
+    bbs.breakSession();
+    await vi.waitFor(() => expect(bbs.transitions).toHaveLength(count), { timeout: 10_000, interval: 20 });
+    const order = bbs.order.slice(bbs.order.lastIndexOf('hello'));
+    expect(order.slice(0, 22)).toEqual(['hello', ...Array<string>(20).fill('inventory'), 'transitions']);
+    expect(order.length).toBeLessThan(22 + 2 * (count / 1_000));
   }, 30_000);
 });

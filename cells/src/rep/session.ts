@@ -1,7 +1,7 @@
+import type { Duration } from '@rivera/gen/google/protobuf/duration';
 import type { CellPresence } from '@rivera/gen/rivera/bbs/v1/cell';
 import {
   type CellCommand,
-  type CellInventory,
   CellSessionServiceClient,
   type SessionRequest,
   type SessionResponse,
@@ -13,6 +13,7 @@ import { failpoint, failpointsArmed } from '@rivera/kit/failpoint';
 import { type BidiStream, bidi, dial } from '@rivera/kit/grpc/dial';
 import type { Logger } from '@rivera/kit/log';
 import type { Identity } from '@rivera/kit/tls/identity';
+import { Agenda, type Message } from './agenda.js';
 import { Bell } from './bell.js';
 import { Connection, type Conversation, unlessOver } from './connection.js';
 import type { Reconciler } from './reconciler.js';
@@ -34,27 +35,34 @@ export interface CellSessionOptions {
 /** Heartbeats when the welcome names no interval. */
 const DEFAULT_HEARTBEAT_MS = 5_000;
 
+/** A time to live is at least so many heartbeats, whatever the welcome says: else every late one would end the session. */
+const HEARTBEATS_PER_TTL = 2;
+
 /** Answers carry definitions, each with up to 1 MiB of files; the outbox asks for about a hundred at a time. */
 const MAX_ANSWER_BYTES = 256 * 1024 * 1024;
 
-/** Requests that wait at the same time; one would do. */
-const MAX_INVENTORY_REQUESTS = 16;
+/**
+ * A server that died without a word is noticed after the sum of these at the latest: in time, as a standby waits for the lease to
+ * end and then gives cells a time to live to come to it, 30 s together unless configured otherwise.
+ */
+const KEEPALIVE = { 'grpc.keepalive_time_ms': 5_000, 'grpc.keepalive_timeout_ms': 10_000 };
 
 type Stream = BidiStream<SessionRequest, SessionResponse>;
-type Message = NonNullable<SessionRequest['message']>;
 
 /**
- * The cell's session with the BBS: presence and transitions go up, answers and commands come down. One writer takes what is
- * due, in this order: a changed presence, a heartbeat, transitions, inventories; it waits while the stream has no room.
- * Transitions go before an inventory, as that names what they ask for.
+ * The cell's session with the BBS: presence and transitions go up, answers and commands come down. One writer takes what the
+ * agenda says is due and waits while the stream has no room. Each session begins with all that the cell has: what was
+ * unanswered, the inventory, and everything acknowledged once more. So does the answer to a request for the inventory.
  */
 export class CellSession {
   readonly #options: CellSessionOptions;
   readonly #connection: Connection;
   #evacuating = false;
   #connected = false;
-  /** What the open stream owes; begun anew with each. */
-  #due = { update: false, heartbeat: false, inventories: [] as number[], parts: [] as CellInventory[] };
+  /** What the open stream owes. */
+  #agenda: Agenda | undefined;
+  /** When the open stream last took something. */
+  #spokenAtMs = 0;
   readonly #bell = new Bell();
 
   constructor(options: CellSessionOptions) {
@@ -81,7 +89,7 @@ export class CellSession {
   /** Tells the BBS that this cell takes no new work. */
   evacuate(): void {
     this.#evacuating = true;
-    this.#due.update = true;
+    this.#agenda?.evacuate();
     this.#bell.ring();
   }
 
@@ -91,7 +99,10 @@ export class CellSession {
 
   async #converse({ address, signal, welcomed, end }: Conversation): Promise<void> {
     const { identity, presence, incarnation, logger, reconciler } = this.#options;
-    const client = dial(CellSessionServiceClient, address, identity, { maxMessageBytes: MAX_ANSWER_BYTES });
+    const client = dial(CellSessionServiceClient, address, identity, {
+      maxMessageBytes: MAX_ANSWER_BYTES,
+      ...KEEPALIVE,
+    });
     let stopBeating = (): void => {};
     let writing: Promise<void> | undefined;
     try {
@@ -107,26 +118,40 @@ export class CellSession {
         welcomed();
         logger.info({ address, epoch: message.value.epoch }, 'session with the BBS is open');
         this.#connected = true;
-        writing = this.#write(stream, signal).catch(unlessOver(end));
-        stopBeating = this.#beat(heartbeatMs(message.value));
+        // What was unanswered is marked as that first; what is repeated comes behind it and behind the inventory.
+        reconciler.outbox.rewind();
+        const agenda = new Agenda(reconciler, this.#evacuating);
+        this.#agenda = agenda;
+        writing = this.#write(stream, agenda, signal).catch(unlessOver(end));
+        stopBeating = this.#beat(agenda, timesOf(message.value), end);
       }
     } finally {
       this.#connected = false;
+      this.#agenda = undefined;
       stopBeating();
       end();
       this.#bell.ring();
       await writing;
       client.close();
-      reconciler.outbox.rewind();
     }
   }
 
-  /** Makes a heartbeat due again and again; returns how to stop it. */
-  #beat(intervalMs: number): () => void {
+  /**
+   * Makes a heartbeat due again and again; returns how to stop it. When nothing could be said for a presence's time to live, as
+   * this process stood still or the stream took nothing, the BBS counts this cell as missing: the session is begun anew.
+   */
+  #beat(agenda: Agenda, times: { heartbeatMs: number; ttlMs: number }, end: (error: unknown) => void): () => void {
+    const { clock } = this.#options;
+    this.#spokenAtMs = clock.now();
     let cancel: () => void;
     const next = (): void => {
-      cancel = this.#options.clock.setTimer(intervalMs, () => {
-        this.#due.heartbeat = true;
+      cancel = clock.setTimer(times.heartbeatMs, () => {
+        const silentMs = clock.now() - this.#spokenAtMs;
+        if (silentMs > times.ttlMs) {
+          end(new RiveraError('CANCELLED', `nothing could be said to the BBS for ${silentMs} ms`));
+          return;
+        }
+        agenda.beat();
         this.#bell.ring();
         next();
       });
@@ -135,34 +160,15 @@ export class CellSession {
     return () => cancel();
   }
 
-  async #write(stream: Stream, signal: AbortSignal): Promise<void> {
-    this.#due = { update: this.#evacuating, heartbeat: false, inventories: [0], parts: [] };
+  async #write(stream: Stream, agenda: Agenda, signal: AbortSignal): Promise<void> {
     while (!signal.aborted) {
-      const message = this.#next();
+      const message = agenda.next();
       if (message !== undefined) {
         await stream.write({ message });
+        this.#spokenAtMs = this.#options.clock.now();
         passReportPoints(message);
       } else await this.#bell.heard();
     }
-  }
-
-  #next(): Message | undefined {
-    const { reconciler } = this.#options;
-    const due = this.#due;
-    if (due.update) {
-      due.update = false;
-      return { $case: 'update', value: { evacuating: this.#evacuating, capacity: undefined } };
-    }
-    if (due.heartbeat) {
-      due.heartbeat = false;
-      return { $case: 'heartbeat', value: reconciler.held.heartbeat() };
-    }
-    const transitions = reconciler.outbox.take();
-    if (transitions.length > 0) return { $case: 'transitions', value: { transitions } };
-    const requestId = due.parts.length === 0 ? due.inventories.shift() : undefined;
-    if (requestId !== undefined) due.parts = reconciler.held.inventory(requestId, reconciler.asked());
-    const part = due.parts.shift();
-    return part && { $case: 'inventory', value: part };
   }
 
   #take(message: Exclude<NonNullable<SessionResponse['message']>, { $case: 'welcome' }>): void {
@@ -174,7 +180,8 @@ export class CellSession {
         for (const { command } of message.value.commands) if (command) this.#obey(command);
         return;
       case 'inventoryRequest':
-        if (this.#due.inventories.length < MAX_INVENTORY_REQUESTS) this.#due.inventories.push(message.value.requestId);
+        this.#agenda?.requestInventory(message.value.requestId);
+        this.#options.reconciler.repeatAll();
         this.#bell.ring();
         return;
     }
@@ -210,9 +217,12 @@ function passReportPoints(message: Message): void {
   for (const { transition } of message.value.transitions) failpoint(`cell.${transition?.$case}-sent`);
 }
 
-function heartbeatMs(welcome: SessionWelcome): number {
-  const { heartbeatInterval } = welcome;
-  if (heartbeatInterval === undefined) return DEFAULT_HEARTBEAT_MS;
-  const ms = heartbeatInterval.seconds * 1_000 + heartbeatInterval.nanos / 1_000_000;
-  return ms > 0 ? ms : DEFAULT_HEARTBEAT_MS;
+/** How often to be heard, and how long the BBS waits for it. */
+function timesOf({ heartbeatInterval, presenceTtl }: SessionWelcome): { heartbeatMs: number; ttlMs: number } {
+  const heartbeatMs = millisecondsOf(heartbeatInterval) || DEFAULT_HEARTBEAT_MS;
+  return { heartbeatMs, ttlMs: Math.max(millisecondsOf(presenceTtl), HEARTBEATS_PER_TTL * heartbeatMs) };
+}
+
+function millisecondsOf(duration: Duration | undefined): number {
+  return duration ? Math.max(0, duration.seconds * 1_000 + duration.nanos / 1_000_000) : 0;
 }

@@ -43,7 +43,7 @@ export type TaskReport = Extract<TaskStep, { do: 'start' | 'reject' | 'complete'
 export function taskTransition(step: TaskReport, { taskGuid, executionGuid }: TaskExecution): TransitionContent {
   switch (step.do) {
     case 'start':
-      return { $case: 'taskStarted', value: { taskGuid, executionGuid, includeDefinition: true } };
+      return { $case: 'taskStarted', value: { taskGuid, executionGuid, includeDefinition: step.includeDefinition } };
     case 'reject':
       return { $case: 'taskRejected', value: { taskGuid, executionGuid, reason: step.reason } };
     case 'complete':

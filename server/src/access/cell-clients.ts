@@ -1,18 +1,27 @@
 import { RepServiceClient } from '@rivera/gen/rivera/rep/v1/rep_service';
+import { RiveraError } from '@rivera/kit/errors';
 import { dial } from '@rivera/kit/grpc/dial';
 import type { Identity } from '@rivera/kit/tls/identity';
 
-/** Connections to cells, made when they are needed; those that were not used for longest are closed. */
+/**
+ * Connections to cells, made when they are needed; those that were not used for longest are closed. Streams that run on a
+ * closed client go on to their end.
+ */
 export class CellClients {
   private readonly clients = new Map<string, RepServiceClient>();
+  private closed = false;
 
   constructor(
     private readonly identity: Identity,
     private readonly capacity = 1_024,
   ) {}
 
-  /** The client for a cell; the cell's certificate must carry its id. */
+  /**
+   * The client for a cell; the cell's certificate must carry its id.
+   * @throws CELL_UNREACHABLE when the address is none, SHUTTING_DOWN after close()
+   */
   get(cellId: string, address: string): RepServiceClient {
+    if (this.closed) throw new RiveraError('SHUTTING_DOWN', 'the server is closing');
     const key = `${cellId}@${address}`;
     const known = this.clients.get(key);
     if (known !== undefined) {
@@ -20,7 +29,7 @@ export class CellClients {
       this.clients.set(key, known);
       return known;
     }
-    const client = dial(RepServiceClient, address, this.identity, { expect: 'cell', expectName: cellId });
+    const client = this.dial(cellId, address);
     this.clients.set(key, client);
     for (const [oldest, idle] of this.clients) {
       if (this.clients.size <= this.capacity) break;
@@ -31,7 +40,20 @@ export class CellClients {
   }
 
   close(): void {
+    this.closed = true;
     for (const client of this.clients.values()) client.close();
     this.clients.clear();
+  }
+
+  private dial(cellId: string, address: string): RepServiceClient {
+    try {
+      return dial(RepServiceClient, address, this.identity, { expect: 'cell', expectName: cellId });
+    } catch (cause) {
+      throw new RiveraError('CELL_UNREACHABLE', `cell "${cellId}" announces "${address}", which is not an address`, {
+        metadata: { cell_id: cellId },
+        resource: { type: 'cell', name: cellId },
+        cause,
+      });
+    }
   }
 }

@@ -5,10 +5,14 @@ import { RiveraError } from '@rivera/kit/errors';
 import type { RiveraClient } from '@rivera/sdk/client';
 import { passingErrors } from './sdk-errors.js';
 
-/** Where a container is. */
-export interface Location {
+/** A cell and where it answers. */
+export interface CellAddress {
   readonly cellId: string;
   readonly address: string;
+}
+
+/** Where a container is. */
+export interface Location extends CellAddress {
   /** The container's own name, so that it can't be mistaken for its successor. */
   readonly target: ContainerTarget;
 }
@@ -17,13 +21,13 @@ export interface Location {
 export class Directory {
   constructor(private readonly client: RiveraClient) {}
 
-  /** @throws CONTAINER_NOT_FOUND, CONTAINER_NOT_READY */
-  async locate(target: ContainerTarget | undefined): Promise<Location> {
+  /** @throws CONTAINER_NOT_READY, CELL_UNREACHABLE, INVALID_REQUEST, and what the BBS answers */
+  async locate(target: ContainerTarget | undefined, signal?: AbortSignal): Promise<Location> {
     const wanted = target?.target;
     switch (wanted?.$case) {
       case 'instance': {
         const { processGuid, index } = wanted.value;
-        const rows = await passingErrors(this.client.actualLrps.get(processGuid, index));
+        const rows = await passingErrors(this.client.actualLrps.get(processGuid, index, { signal }));
         const onCell = rows.filter((row) => row.cellId !== '');
         const best =
           onCell.find((row) => row.state === ActualLrpState.RUNNING && row.presence === ActualLrpPresence.ORDINARY) ??
@@ -35,14 +39,14 @@ export class Directory {
             `instance ${processGuid}/${index} has no container at the moment`,
           );
         }
-        return this.at(best.cellId, { target: { $case: 'containerGuid', value: best.instanceGuid } });
+        return this.at(best.cellId, { target: { $case: 'containerGuid', value: best.instanceGuid } }, signal);
       }
       case 'taskGuid': {
-        const task = await passingErrors(this.client.tasks.get(wanted.value));
+        const task = await passingErrors(this.client.tasks.get(wanted.value, { signal }));
         if (task.cellId === '') {
           throw new RiveraError('CONTAINER_NOT_READY', `task "${wanted.value}" has no container at the moment`);
         }
-        return this.at(task.cellId, { target: wanted });
+        return this.at(task.cellId, { target: wanted }, signal);
       }
       default:
         throw new RiveraError('INVALID_REQUEST', 'target must name an instance or a task', {
@@ -51,22 +55,22 @@ export class Directory {
     }
   }
 
-  /** Cells that are there. */
-  presentCells(): Promise<{ cellId: string; address: string }[]> {
-    return passingErrors(this.listPresent());
+  /** Cells that are there. @throws what the BBS answers */
+  presentCells(signal?: AbortSignal): Promise<CellAddress[]> {
+    return passingErrors(this.listPresent(signal));
   }
 
-  private async listPresent(): Promise<{ cellId: string; address: string }[]> {
-    const cells: { cellId: string; address: string }[] = [];
-    for await (const { presence, state } of this.client.cells.list()) {
+  private async listPresent(signal: AbortSignal | undefined): Promise<CellAddress[]> {
+    const cells: CellAddress[] = [];
+    for await (const { presence, state } of this.client.cells.list({}, { signal })) {
       if (presence === undefined || state === CellState.MISSING) continue;
       cells.push({ cellId: presence.cellId, address: presence.repAddress });
     }
     return cells;
   }
 
-  private async at(cellId: string, target: ContainerTarget): Promise<Location> {
-    const { presence } = await passingErrors(this.client.cells.get(cellId));
+  private async at(cellId: string, target: ContainerTarget, signal: AbortSignal | undefined): Promise<Location> {
+    const { presence } = await passingErrors(this.client.cells.get(cellId, { signal }));
     if (presence === undefined || presence.repAddress === '') {
       throw new RiveraError('CELL_UNREACHABLE', `cell "${cellId}" has no address`);
     }

@@ -34,6 +34,7 @@ export class BbsRole {
   private opening: Promise<void> = Promise.resolve();
   /** Epoch of the lease while it is held. */
   private epoch: number | undefined;
+  private closed = false;
 
   constructor(private readonly options: BbsRoleOptions) {
     this.services = addBbsServices(options.host, () => this.term());
@@ -59,6 +60,7 @@ export class BbsRole {
 
   /** Commits what was accepted and ends all streams; whoever closes the candidate then lets another server lead. */
   async close(): Promise<void> {
+    this.closed = true;
     this.epoch = undefined;
     const term = this.current;
     this.current = undefined;
@@ -71,9 +73,13 @@ export class BbsRole {
     await this.options.journal.close();
   }
 
-  private lead(epoch: number): void {
+  private lead(epoch: number, afterMs = 0): void {
+    if (this.closed) return;
     this.epoch = epoch;
-    this.opening = this.opening.then(() => this.open(epoch));
+    this.opening = this.opening.then(async () => {
+      if (afterMs > 0) await this.options.clock.sleep(afterMs);
+      await this.open(epoch);
+    });
   }
 
   private async open(epoch: number): Promise<void> {
@@ -123,7 +129,7 @@ export class BbsRole {
       if (this.current !== term) return;
       this.standBy(reason);
       // Memory could not follow the database: the lease is still ours, so the next engine reads everything anew.
-      if (this.epoch === epoch) this.lead(epoch);
+      if (this.epoch === epoch) this.lead(epoch, REOPEN_MS);
     });
   }
 

@@ -73,6 +73,15 @@ export const bbsConfig = z.object({
     .describe('What happens to instances that crash, unless their LRP says otherwise'),
 });
 
+/** Rules between settings. @throws Error that names them */
+export function requireConsistent(config: BbsConfig): void {
+  if (config.callbackTimeout >= config.kick) {
+    throw new Error(
+      'bbs.callbackTimeout must be less than bbs.kick: a callback under way would be tried a second time',
+    );
+  }
+}
+
 export type BbsConfig = z.infer<typeof bbsConfig>;
 
 /** The numbers that decisions use. */

@@ -14,6 +14,8 @@ export interface ConvergerOptions {
 }
 
 const AGAIN_MS = 1_000;
+/** A tick may be so late without anybody having been held up. */
+const LATE_MS = 1_000;
 
 export const DEFAULT_CONVERGER_OPTIONS: ConvergerOptions = { tickMs: 250, auditIntervalMs: 30_000, slice: 500 };
 
@@ -25,6 +27,7 @@ export class Converger {
   private readonly lastSeen = new Map<string, number>();
   private readonly cancels = new Set<() => void>();
   private closed = false;
+  private tickedAtMs: number;
   /** Rows that the last audit had to mend, and how long it took. */
   lastAudit: { mended: number; durationMs: number } | undefined;
 
@@ -36,6 +39,7 @@ export class Converger {
   ) {
     // A new leader knows nothing of heartbeats: every cell has one time to live to come back before it is judged.
     const now = engine.now();
+    this.tickedAtMs = now;
     for (const row of engine.state.cells.values()) {
       this.lastSeen.set(row.cellId, now);
       const patienceMs = row.missing ? engine.state.policy.forgetCellMs : engine.state.policy.presenceTtlMs;
@@ -53,6 +57,11 @@ export class Converger {
     this.lastSeen.set(cellId, this.engine.now());
   }
 
+  /** The cell is forgotten. */
+  forget(cellId: string): void {
+    this.lastSeen.delete(cellId);
+  }
+
   lastSeenMs(cellId: string): number {
     return this.lastSeen.get(cellId) ?? 0;
   }
@@ -65,12 +74,27 @@ export class Converger {
 
   /** Looks at everything that is due now. */
   async tick(): Promise<void> {
+    await this.forgiveLateness();
     for (;;) {
       const keys = this.engine.state.due.take(this.engine.now(), this.options.slice);
       this.look(keys);
       if (keys.length < this.options.slice || this.closed) return;
       await breath();
     }
+  }
+
+  /**
+   * When this program was held up, or the clock leapt, cells were not silent: nobody listened. What they sent meanwhile is read first,
+   * and all have so much longer.
+   */
+  private async forgiveLateness(): Promise<void> {
+    const lateMs = this.engine.now() - this.tickedAtMs - this.options.tickMs;
+    if (lateMs > LATE_MS) {
+      this.log.warn({ lateMs }, 'this server was held up: cells have so much longer to be heard of');
+      for (const [cellId, seenMs] of this.lastSeen) this.lastSeen.set(cellId, seenMs + lateMs);
+      await breath();
+    }
+    this.tickedAtMs = this.engine.now();
   }
 
   /** What could not be looked at is due again soon: a database that is away must not make anything be forgotten. */

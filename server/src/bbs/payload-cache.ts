@@ -1,6 +1,8 @@
 /** Payloads that live in the journal: the latest used ones are kept, up to a number of bytes. */
 export class PayloadCache {
   private readonly payloads = new Map<string, Uint8Array>();
+  /** Loads under way; one that was overtaken by a newer payload is not kept. */
+  private readonly loading = new Map<string, symbol>();
   private bytes = 0;
 
   constructor(
@@ -8,7 +10,7 @@ export class PayloadCache {
     private readonly load: (guids: readonly string[]) => Promise<Map<string, Uint8Array>>,
   ) {}
 
-  /** What there is of them. */
+  /** What there is of them. @throws what the load throws */
   async get(guids: readonly string[]): Promise<Map<string, Uint8Array>> {
     const found = new Map<string, Uint8Array>();
     const missing: string[] = [];
@@ -22,12 +24,7 @@ export class PayloadCache {
         found.set(guid, payload);
       }
     }
-    if (missing.length > 0) {
-      for (const [guid, payload] of await this.load(missing)) {
-        found.set(guid, payload);
-        this.put(guid, payload);
-      }
-    }
+    if (missing.length > 0) await this.loadInto(found, missing);
     return found;
   }
 
@@ -44,9 +41,25 @@ export class PayloadCache {
   }
 
   delete(guid: string): void {
+    this.loading.delete(guid);
     const payload = this.payloads.get(guid);
     if (payload === undefined) return;
     this.payloads.delete(guid);
     this.bytes -= payload.length;
+  }
+
+  private async loadInto(found: Map<string, Uint8Array>, missing: readonly string[]): Promise<void> {
+    const mark = Symbol('load');
+    for (const guid of missing) this.loading.set(guid, mark);
+    try {
+      for (const [guid, payload] of await this.load(missing)) {
+        const overtaken = this.loading.get(guid) !== mark;
+        const current = overtaken ? (this.payloads.get(guid) ?? payload) : payload;
+        found.set(guid, current);
+        if (!overtaken) this.put(guid, payload);
+      }
+    } finally {
+      for (const guid of missing) if (this.loading.get(guid) === mark) this.loading.delete(guid);
+    }
   }
 }

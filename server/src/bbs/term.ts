@@ -1,5 +1,6 @@
 import type { Cell } from '@rivera/gen/rivera/bbs/v1/cell';
 import type { Clock } from '@rivera/kit/clock';
+import { RiveraError } from '@rivera/kit/errors';
 import type { Logger } from '@rivera/kit/log';
 import { cellToProto } from './api/to-proto.js';
 import { type CallbackOptions, CallbackWorker } from './callbacks/callback-worker.js';
@@ -46,10 +47,13 @@ export class BbsTerm {
     this.callbacks = new CallbackWorker(engine, options.callbacks, log);
     this.converger = new Converger(engine, options.clock, log, options.converger);
     const half = Math.floor(options.payloadCacheBytes / 2);
-    this.runInfos = new PayloadCache(half, (guids) => journal.readRunInfos(guids));
-    this.taskDefinitions = new PayloadCache(half, (guids) => journal.readTaskDefinitions(guids));
+    this.runInfos = new PayloadCache(half, (guids) => reading(journal.readRunInfos(guids)));
+    this.taskDefinitions = new PayloadCache(half, (guids) => reading(journal.readTaskDefinitions(guids)));
     engine.onDurable((commits) => {
-      for (const { payloads } of commits) {
+      for (const { payloads, changes } of commits) {
+        for (const change of changes) {
+          if (change.kind === 'cell' && change.after === undefined) this.converger.forget(change.before?.cellId ?? '');
+        }
         for (const { kind, guid, payload } of payloads) {
           const cache = kind === 'run-info' ? this.runInfos : this.taskDefinitions;
           if (payload === undefined) cache.delete(guid);
@@ -86,6 +90,18 @@ export class BbsTerm {
     this.sessions.closeAll(reason);
     this.placement.close(reason);
     this.engine.close(reason);
+  }
+}
+
+/** What a failing journal means to whoever wanted to read. */
+async function reading<T>(read: Promise<T>): Promise<T> {
+  try {
+    return await read;
+  } catch (error) {
+    throw new RiveraError('DATABASE_UNAVAILABLE', 'the database does not answer: try again', {
+      cause: error,
+      retryDelayMs: 500,
+    });
   }
 }
 

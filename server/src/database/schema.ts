@@ -1,4 +1,5 @@
 import { bigint, boolean, customType, int, mysqlTable, primaryKey, smallint, tinyint } from 'drizzle-orm/mysql-core';
+import { MAX_IDENTIFIER_BYTES } from '../bbs/core/storable.js';
 
 /**
  * The tables. Statements that are not hot go through drizzle on these; the journal's bulk statements take their columns' names and
@@ -10,9 +11,6 @@ import { bigint, boolean, customType, int, mysqlTable, primaryKey, smallint, tin
  * Whatever SQL never looks at (requirements, routes, tags, reasons, network …) is together in `detail`, a document in the format of
  * a `DetailCodec`. The engine reads everything at its start and nothing by any other order than the key: no further indexes.
  */
-
-/** Most bytes of an identifier. */
-export const MAX_IDENTIFIER_BYTES = 1020;
 
 const identifier = customType<{ data: string; driverData: Buffer | string }>({
   dataType: () => `varbinary(${MAX_IDENTIFIER_BYTES})`,

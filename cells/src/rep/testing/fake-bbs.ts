@@ -19,7 +19,7 @@ import { Bell } from '../bell.js';
 export function describeTransition({ transition }: Transition): string {
   switch (transition?.$case) {
     case 'lrpClaimed':
-      return `claim ${transition.value.instanceGuid}`;
+      return `claim ${transition.value.instanceGuid}${transition.value.includeDefinition ? '' : ' again'}`;
     case 'lrpRunning':
       return `running ${transition.value.instanceGuid}`;
     case 'lrpCrashed':
@@ -27,7 +27,7 @@ export function describeTransition({ transition }: Transition): string {
     case 'lrpRemoved':
       return `remove ${transition.value.instanceGuid}`;
     case 'taskStarted':
-      return `start ${transition.value.taskGuid}`;
+      return `start ${transition.value.taskGuid}${transition.value.includeDefinition ? '' : ' again'}`;
     case 'taskRejected':
       return `reject ${transition.value.taskGuid}: ${transition.value.reason}`;
     case 'taskCompleted': {
@@ -48,15 +48,18 @@ export class FakeBbs {
   readonly inventories: CellInventory[] = [];
   readonly heartbeats: CellHeartbeat[] = [];
   readonly updates: boolean[] = [];
+  /** Kinds of messages in the order in which they came. */
+  readonly order: string[] = [];
   definition: DesiredLrp | undefined;
   task: TaskDefinition | undefined;
   heartbeatMs = 60_000;
+  presenceTtlMs = 15_000;
   /** Answers a transition; undefined: no answer comes. */
   answer: (transition: Transition) => Partial<TransitionAck> | undefined = () => ({});
   /** Refuses new sessions with this. */
   refuse: RiveraError | undefined;
   #send: ((message: Message) => void) | undefined;
-  #break: (() => void) | undefined;
+  #break: ((error: RiveraError) => void) | undefined;
 
   serveOn(host: GrpcHost): void {
     host.add(
@@ -83,23 +86,23 @@ export class FakeBbs {
     this.#send?.({ $case: 'acks', value: { acks: [TransitionAck.fromPartial({ ...ack })] } });
   }
 
-  /** Ends the open session as a dying server would. */
-  breakSession(): void {
-    this.#break?.();
+  /** Ends the open session, as a dying server would or with another reason. */
+  breakSession(error = new RiveraError('UNAVAILABLE', 'the test broke the session')): void {
+    this.#break?.(error);
   }
 
   async *#session(requests: AsyncIterable<SessionRequest>, signal: AbortSignal): AsyncIterable<SessionResponse> {
     if (this.refuse) throw this.refuse;
     const bell = new Bell();
     const queue: Message[] = [];
-    let broken = false;
+    let broken: RiveraError | undefined;
     const send = (message: Message): void => {
       queue.push(message);
       bell.ring();
     };
     this.#send = send;
-    this.#break = () => {
-      broken = true;
+    this.#break = (error) => {
+      broken = error;
       bell.ring();
     };
     signal.addEventListener('abort', () => bell.ring());
@@ -107,7 +110,7 @@ export class FakeBbs {
       for await (const { message } of requests) if (message && !broken) this.#take(message, send);
     })().catch(() => {});
     while (!signal.aborted) {
-      if (broken) throw new RiveraError('UNAVAILABLE', 'the test broke the session');
+      if (broken) throw broken;
       for (const message of queue.splice(0)) yield { message };
       await bell.heard();
     }
@@ -115,17 +118,15 @@ export class FakeBbs {
   }
 
   #take(message: NonNullable<SessionRequest['message']>, send: (message: Message) => void): void {
+    this.order.push(message.$case);
     switch (message.$case) {
       case 'hello':
         this.hellos.push(message.value);
         send({
           $case: 'welcome',
           value: {
-            heartbeatInterval: {
-              seconds: Math.floor(this.heartbeatMs / 1_000),
-              nanos: (this.heartbeatMs % 1_000) * 1e6,
-            },
-            presenceTtl: { seconds: 15, nanos: 0 },
+            heartbeatInterval: durationOf(this.heartbeatMs),
+            presenceTtl: durationOf(this.presenceTtlMs),
             epoch: 1,
           },
         });
@@ -162,4 +163,8 @@ export class FakeBbs {
       ...ack,
     };
   }
+}
+
+function durationOf(ms: number): { seconds: number; nanos: number } {
+  return { seconds: Math.floor(ms / 1_000), nanos: (ms % 1_000) * 1e6 };
 }

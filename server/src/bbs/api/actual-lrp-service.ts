@@ -14,6 +14,7 @@ import type { CurrentTerm } from '../term.js';
 import { decodePageToken, pageSize, takePage } from './paging.js';
 import { actualLrpToProto } from './to-proto.js';
 import { requireText } from './validate/requests.js';
+import { weightOfActualLrp } from './weight.js';
 
 const PAGE = { defaultSize: 1_000, maxSize: 5_000 };
 const MAX_PROCESS_GUIDS = 1_000;
@@ -28,7 +29,7 @@ export function actualLrpService(term: CurrentTerm) {
       const size = pageSize(request.pageSize, PAGE);
       const after = position(request.pageToken);
       const { result, revision } = await term().engine.read((state) =>
-        takePage(matching(state, request, after), size, positionOf),
+        takePage(matching(state, request, after), { size, keyOf: positionOf, weigh: weightOfActualLrp }),
       );
       return { actualLrps: result.page.map(actualLrpToProto), nextPageToken: result.nextPageToken, revision };
     },
@@ -74,12 +75,21 @@ function positionOf(row: ActualLrpRow): string {
 function position(pageToken: string): Position | undefined {
   const key = decodePageToken(pageToken);
   if (key === '') return undefined;
-  const parsed: unknown = JSON.parse(key);
+  const parsed = parseJson(key);
   const [processGuid, index, generation] = Array.isArray(parsed) ? parsed : [];
   if (typeof processGuid !== 'string' || typeof index !== 'number' || typeof generation !== 'string') {
     throw invalid('page_token', 'was not made by this service');
   }
   return { processGuid, index, generation };
+}
+
+/** A token of another list is no JSON. */
+function parseJson(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
 }
 
 function* matching(state: State, request: ListActualLrpsRequest, after: Position | undefined): Generator<ActualLrpRow> {

@@ -4,54 +4,103 @@ import type { Engine } from '../engine/engine.js';
 
 const MAX_OPEN = 10_000;
 
+/** What became of one command of the stream. */
+export interface BulkAnswer {
+  readonly sequence: number;
+  readonly code: number;
+  readonly message: string;
+}
+
 /**
  * Applies a stream of commands without waiting between them: each is answered, in order, once it is durable, and a whole stream
- * shares few transactions. What may be under way is bounded; the client is slowed down by not being read.
+ * shares few transactions. What may be under way is bounded; the client is slowed down by not being read. When the engine ends,
+ * the stream ends with it.
  */
 export async function* bulk<Q extends { sequence: number }>(
   requests: AsyncIterable<Q>,
   engine: Engine,
   apply: (request: Q) => void,
-): AsyncGenerator<{ sequence: number; code: number; message: string }> {
-  const answers = new Outgoing<{ sequence: number; code: number; message: string }>(2 * MAX_OPEN);
-  let open = 0;
-  let roomAgain: (() => void) | undefined;
-  const answered = () => {
-    open--;
-    roomAgain?.();
+): AsyncGenerator<BulkAnswer> {
+  const answers = new Outgoing<BulkAnswer>(2 * MAX_OPEN);
+  const room = new Room(MAX_OPEN);
+  const ended = () => {
+    answers.end(endOf(engine));
+    room.open();
   };
-  const readAll = async () => {
-    let previous: Promise<void> = Promise.resolve();
-    for await (const request of requests) {
-      const answer = outcomeOf(request, apply);
-      open++;
-      const durable = engine.durable();
-      previous = previous.then(() => durable).then(() => void answers.push(answer));
-      previous.catch(() => {});
-      while (open >= MAX_OPEN) {
-        await new Promise<void>((resolve) => {
-          roomAgain = resolve;
-        });
-      }
+  engine.signal.addEventListener('abort', ended, { once: true });
+  const reading = readAll(requests, { engine, apply, answers, room });
+  reading.catch((error: unknown) => answers.end(error instanceof Error ? error : new Error(String(error))));
+  try {
+    for await (const answer of answers) {
+      room.leave();
+      yield answer;
     }
-    await previous;
-  };
-  readAll().then(
-    () => answers.end(),
-    (error: unknown) => answers.end(error instanceof Error ? error : new Error(String(error))),
-  );
-  for await (const answer of answers) {
-    answered();
-    yield answer;
+  } finally {
+    engine.signal.removeEventListener('abort', ended);
+    answers.end();
+    room.open();
   }
 }
 
-function outcomeOf<Q extends { sequence: number }>(request: Q, apply: (request: Q) => void) {
+async function readAll<Q extends { sequence: number }>(
+  requests: AsyncIterable<Q>,
+  to: { engine: Engine; apply: (request: Q) => void; answers: Outgoing<BulkAnswer>; room: Room },
+): Promise<void> {
+  const { engine, apply, answers, room } = to;
+  let answered: Promise<unknown> = Promise.resolve();
+  for await (const request of requests) {
+    if (engine.signal.aborted) throw endOf(engine);
+    const answer = outcomeOf(request, apply);
+    const durable = engine.durable();
+    answered = Promise.all([answered, durable]).then(() => answers.push(answer));
+    // Its failure is the engine's end, which everybody here hears of.
+    answered.catch(() => undefined);
+    await room.enter();
+  }
+  await answered;
+  answers.end();
+}
+
+function outcomeOf<Q extends { sequence: number }>(request: Q, apply: (request: Q) => void): BulkAnswer {
   try {
     apply(request);
     return { sequence: request.sequence, code: 0, message: '' };
   } catch (error) {
     if (!(error instanceof RiveraError)) throw error;
     return { sequence: request.sequence, code: error.code, message: error.message };
+  }
+}
+
+function endOf(engine: Engine): RiveraError {
+  return new RiveraError('OUTCOME_UNKNOWN', 'the outcome of what was not answered is unknown', {
+    cause: engine.signal.reason,
+  });
+}
+
+/** Lets so many in at a time; once opened, everybody. */
+class Room {
+  private inside = 0;
+  private opened = false;
+  private wake: (() => void) | undefined;
+
+  constructor(private readonly capacity: number) {}
+
+  async enter(): Promise<void> {
+    this.inside++;
+    while (this.inside >= this.capacity && !this.opened) {
+      await new Promise<void>((resolve) => {
+        this.wake = resolve;
+      });
+    }
+  }
+
+  leave(): void {
+    this.inside--;
+    this.wake?.();
+  }
+
+  open(): void {
+    this.opened = true;
+    this.wake?.();
   }
 }

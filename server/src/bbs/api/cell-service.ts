@@ -26,7 +26,7 @@ export function cellService(term: CurrentTerm) {
           (row) => row.cellId > after && (request.zone === '' || row.presence.zone === request.zone),
         );
         rows.sort((a, b) => (a.cellId < b.cellId ? -1 : 1));
-        return takePage(rows, size, (row) => row.cellId);
+        return takePage(rows, { size, keyOf: (row) => row.cellId });
       });
       return { cells: result.page.map((row) => current.cell(row)), nextPageToken: result.nextPageToken, revision };
     },

@@ -22,7 +22,8 @@ import { bulk } from './bulk.js';
 import { desiredLrpFromProto, withImageCredentials } from './from-proto.js';
 import { decodePageToken, encodePageToken, pageSize, takePage } from './paging.js';
 import { desiredLrpRoutingToProto, desiredLrpToProto, fullDesiredLrpToProto } from './to-proto.js';
-import { requireText, validateDesiredLrp, validateUpdate } from './validate/requests.js';
+import { requireRecipeSize, requireText, validateDesiredLrp, validateUpdate } from './validate/requests.js';
+import { weightOfDesiredLrp } from './weight.js';
 
 const PAGE = { defaultSize: 500, maxSize: 1_000 };
 const MAX_PROCESS_GUIDS = 1_000;
@@ -34,6 +35,7 @@ export function desiredLrpService(term: CurrentTerm) {
     async desireLrp({ desiredLrp }: DesireLrpRequest): Promise<DesireLrpResponse> {
       validateDesiredLrp(desiredLrp);
       const wanted = desiredLrpFromProto(desiredLrp);
+      requireRecipeSize('desired_lrp', wanted.runInfo);
       return { desiredLrp: desiredLrpToProto(await term().engine.execute((draft) => desireLrp(draft, wanted))) };
     },
 
@@ -42,6 +44,7 @@ export function desiredLrpService(term: CurrentTerm) {
       return bulk(requests, engine, ({ desiredLrp }) => {
         validateDesiredLrp(desiredLrp);
         const wanted = desiredLrpFromProto(desiredLrp);
+        requireRecipeSize('desired_lrp', wanted.runInfo);
         engine.apply((draft) => desireLrp(draft, wanted));
       });
     },
@@ -77,7 +80,7 @@ export function desiredLrpService(term: CurrentTerm) {
       const after = decodePageToken(request.pageToken);
       const current = term();
       const { result, revision } = await current.engine.read((state) =>
-        takePage(matching(state, request, after), size, (row) => row.processGuid),
+        takePage(matching(state, request, after), { size, keyOf: (row) => row.processGuid, weigh: weightOfDesiredLrp }),
       );
       if (request.view !== DesiredLrpView.FULL) {
         const desiredLrps = await inView(current, result.page, request.view || DesiredLrpView.SCHEDULING);

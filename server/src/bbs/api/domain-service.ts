@@ -4,7 +4,6 @@ import type {
   UpsertDomainRequest,
   UpsertDomainResponse,
 } from '@rivera/gen/rivera/bbs/v1/domain_service';
-import { RiveraError } from '@rivera/kit/errors';
 import { upsertDomain } from '../core/domain.js';
 import type { CurrentTerm } from '../term.js';
 import { durationMs } from './from-proto.js';
@@ -17,14 +16,10 @@ const PAGE = { defaultSize: 500, maxSize: 1_000 };
 /** Handlers of rivera.bbs.v1.DomainService. */
 export function domainService(term: CurrentTerm) {
   return {
-    async upsertDomain({ domain, ttl }: UpsertDomainRequest): Promise<UpsertDomainResponse> {
-      validateDomain(domain);
-      const ttlMs = durationMs(ttl);
-      if (ttlMs < 0) {
-        throw new RiveraError('INVALID_REQUEST', 'ttl must be at least 0', {
-          violations: [{ field: 'ttl', description: 'must be at least 0' }],
-        });
-      }
+    async upsertDomain(request: UpsertDomainRequest): Promise<UpsertDomainResponse> {
+      validateDomain(request);
+      const { domain } = request;
+      const ttlMs = durationMs(request.ttl);
       return { domain: domainToProto(await term().engine.execute((draft) => upsertDomain(draft, domain, ttlMs))) };
     },
 
@@ -34,7 +29,7 @@ export function domainService(term: CurrentTerm) {
       const { result, revision } = await term().engine.read((state, now) => {
         const fresh = [...state.domains.values()].filter((row) => row.domain > after && state.isFresh(row.domain, now));
         fresh.sort((a, b) => (a.domain < b.domain ? -1 : 1));
-        return takePage(fresh, size, (row) => row.domain);
+        return takePage(fresh, { size, keyOf: (row) => row.domain });
       });
       return { domains: result.page.map(domainToProto), nextPageToken: result.nextPageToken, revision };
     },

@@ -14,8 +14,6 @@ export function eventService(term: CurrentTerm) {
         });
       }
       const current = term();
-      const over = new AbortController();
-      void current.engine.over.then(() => over.abort());
       const source = {
         engine: current.engine,
         log: current.changeLog,
@@ -24,8 +22,8 @@ export function eventService(term: CurrentTerm) {
           return row && { $case: 'cell' as const, value: current.cell(row) };
         },
       };
-      yield* watch(source, request, AbortSignal.any([call.signal, over.signal]));
-      if (over.signal.aborted)
+      yield* watch(source, request, AbortSignal.any([call.signal, current.engine.signal]));
+      if (current.engine.signal.aborted)
         throw new RiveraError('NOT_LEADER', 'this server no longer leads: resume at the new leader');
     },
   };

@@ -57,9 +57,9 @@ export function withImageCredentials(runInfo: Uint8Array, username: string, pass
   }).finish();
 }
 
-/** Milliseconds; 0 when it is not set. */
+/** Whole milliseconds, rounded up, as 0 means something else; 0 when it is not set. */
 export function durationMs(duration: Duration | undefined): number {
-  return duration === undefined ? 0 : duration.seconds * 1000 + Math.round(duration.nanos / 1e6);
+  return duration === undefined ? 0 : duration.seconds * 1000 + Math.ceil(duration.nanos / 1e6);
 }
 
 export function durationOf(ms: number): Duration {

@@ -2,6 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { decodePageToken, encodePageToken, pageSize, takePage } from './paging.js';
 
 describe('pages', () => {
+  const keyOf = (row: string) => row;
   const bounds = { defaultSize: 2, maxSize: 3 };
 
   it('have the asked size within bounds', () => {
@@ -13,17 +14,22 @@ describe('pages', () => {
 
   it('go on behind the last row, and the last page says that it is', () => {
     const rows = ['a', 'b', 'c'];
-    const first = takePage(rows, 2, (row) => row);
+    const first = takePage(rows, { size: 2, keyOf });
     expect(first.page).toEqual(['a', 'b']);
     const after = decodePageToken(first.nextPageToken);
     expect(
       takePage(
         rows.filter((row) => row > after),
-        2,
-        (row) => row,
+        { size: 2, keyOf },
       ),
     ).toEqual({ page: ['c'], nextPageToken: '' });
-    expect(takePage(rows, 3, (row) => row).nextPageToken).toBe('');
+    expect(takePage(rows, { size: 3, keyOf }).nextPageToken).toBe('');
+  });
+
+  it('end when they are large, but always have one row', () => {
+    const large = { size: 10, keyOf, weigh: () => 800_000 };
+    expect(takePage(['a', 'b', 'c'], large).page).toEqual(['a', 'b']);
+    expect(takePage(['a', 'b'], { ...large, weigh: () => 2_000_000 }).page).toEqual(['a']);
   });
 
   it('refuse tokens that were not made here', () => {

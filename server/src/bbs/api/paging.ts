@@ -1,4 +1,5 @@
 import { RiveraError } from '@rivera/kit/errors';
+import { PART_BYTES } from './weight.js';
 
 /** Bounds of one list method. */
 export interface PageBounds {
@@ -30,16 +31,25 @@ export function decodePageToken(token: string): string {
   return text.slice(2);
 }
 
+/** How a page is cut. */
+export interface PageCut<Row> {
+  readonly size: number;
+  keyOf(row: Row): string;
+  /** About how many bytes a row takes: a page also ends when it is large. Default: they do not count. */
+  weigh?(row: Row): number;
+}
+
 /** Takes a page from rows in order of key; the token is empty when nothing follows. */
-export function takePage<Row>(
-  rows: Iterable<Row>,
-  size: number,
-  keyOf: (row: Row) => string,
-): { page: Row[]; nextPageToken: string } {
+export function takePage<Row>(rows: Iterable<Row>, cut: PageCut<Row>): { page: Row[]; nextPageToken: string } {
   const page: Row[] = [];
+  let bytes = 0;
   for (const row of rows) {
-    if (page.length === size) return { page, nextPageToken: encodePageToken(keyOf(page[size - 1] as Row)) };
+    const last = page[page.length - 1];
+    if (last !== undefined && (page.length === cut.size || bytes >= PART_BYTES)) {
+      return { page, nextPageToken: encodePageToken(cut.keyOf(last)) };
+    }
     page.push(row);
+    bytes += cut.weigh?.(row) ?? 0;
   }
   return { page, nextPageToken: '' };
 }

@@ -10,18 +10,18 @@ export function placementService(term: CurrentTerm) {
       requests: AsyncIterable<PlaceRequest>,
       call: Pick<CallContext, 'signal'>,
     ): AsyncGenerator<PlaceResponse> {
-      const { placement } = term();
       const incoming = requests[Symbol.asyncIterator]();
       const first = await incoming.next();
       const hello = first.done ? undefined : first.value.message;
       if (hello?.$case !== 'hello') throw new RiveraError('INVALID_REQUEST', 'the first message must be a hello');
+      const { placement } = term();
       const outgoing = placement.connect(hello.value.auctioneerId, hello.value.epoch);
       const ended = () => outgoing.end();
       call.signal.addEventListener('abort', ended, { once: true });
       void (async () => {
         try {
           for (let next = await incoming.next(); !next.done; next = await incoming.next()) {
-            if (next.value.message?.$case === 'results') placement.results(next.value.message.value.results);
+            if (next.value.message?.$case === 'results') placement.results(outgoing, next.value.message.value.results);
           }
           outgoing.end();
         } catch (error) {

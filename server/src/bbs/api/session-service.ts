@@ -6,6 +6,7 @@ import { cellArrived } from '../core/cell.js';
 import { Session } from '../session/session.js';
 import type { CurrentTerm } from '../term.js';
 import { durationOf } from './from-proto.js';
+import { validateHello } from './validate/cell.js';
 
 const MAX_WAITING_RESPONSES = 4_096;
 
@@ -16,9 +17,10 @@ export function sessionService(term: CurrentTerm) {
       requests: AsyncIterable<SessionRequest>,
       call: Pick<CallContext, 'peer' | 'signal' | 'log'>,
     ): AsyncGenerator<SessionResponse> {
-      const current = term();
       const incoming = requests[Symbol.asyncIterator]();
-      const session = await open(current, await incoming.next(), call);
+      const first = await incoming.next();
+      const current = term();
+      const session = await open(current, first, call);
       const ended = () => session.outgoing.end();
       call.signal.addEventListener('abort', ended, { once: true });
       void receiveAll(session, incoming);
@@ -43,6 +45,7 @@ async function open(
     throw new RiveraError('INVALID_REQUEST', 'the first message must be a hello with a presence');
   }
   const { presence, incarnation } = message.value;
+  validateHello(message.value);
   if (call.peer.name !== presence.cellId) {
     throw new RiveraError(
       'CELL_MISMATCH',

@@ -21,7 +21,8 @@ import type { CurrentTerm } from '../term.js';
 import { taskFromProto } from './from-proto.js';
 import { decodePageToken, pageSize, takePage } from './paging.js';
 import { taskToProto } from './to-proto.js';
-import { requireText, validateTask } from './validate/requests.js';
+import { requireRecipeSize, requireText, validateTask } from './validate/requests.js';
+import { weightOfTask } from './weight.js';
 
 const PAGE = { defaultSize: 500, maxSize: 1_000 };
 
@@ -31,6 +32,7 @@ export function taskService(term: CurrentTerm) {
     async desireTask(request: DesireTaskRequest): Promise<DesireTaskResponse> {
       validateTask(request);
       const wanted = taskFromProto(request);
+      requireRecipeSize('definition', wanted.definition);
       return { task: taskToProto(await term().engine.execute((draft) => desireTask(draft, wanted))) };
     },
 
@@ -51,7 +53,7 @@ export function taskService(term: CurrentTerm) {
       const size = pageSize(request.pageSize, PAGE);
       const after = decodePageToken(request.pageToken);
       const { result, revision } = await term().engine.read((state) =>
-        takePage(matching(state, request, after), size, (row) => row.guid),
+        takePage(matching(state, request, after), { size, keyOf: (row) => row.guid, weigh: weightOfTask }),
       );
       return { tasks: result.page.map(taskToProto), nextPageToken: result.nextPageToken, revision };
     },

@@ -17,8 +17,8 @@ export interface CallbackOptions {
  * with growing pauses until the Task's retention is over.
  */
 export class CallbackWorker {
-  private readonly waiting: string[] = [];
-  private readonly busy = new Set<string>();
+  private readonly waiting = new Set<string>();
+  private readonly busy = new Map<string, string>();
   private readonly stop = new AbortController();
 
   constructor(
@@ -29,22 +29,24 @@ export class CallbackWorker {
 
   dispatch(effects: readonly Effect[]): void {
     for (const effect of effects) {
-      if (effect.kind === 'callback' && !this.busy.has(effect.taskGuid)) this.waiting.push(effect.taskGuid);
+      if (effect.kind === 'callback' && !this.busy.has(effect.taskGuid)) this.waiting.add(effect.taskGuid);
     }
     this.fill();
   }
 
   close(): void {
-    this.waiting.length = 0;
+    this.waiting.clear();
     this.stop.abort();
   }
 
   private fill(): void {
-    while (this.busy.size < this.options.concurrency && !this.stop.signal.aborted) {
-      const guid = this.waiting.shift();
-      if (guid === undefined) return;
-      if (this.busy.has(guid)) continue;
-      this.busy.add(guid);
+    for (const guid of this.waiting) {
+      if (this.busy.size >= this.options.concurrency || this.stop.signal.aborted) return;
+      const host = hostOf(this.engine.state.tasks.get(guid)?.callbackUrl ?? '');
+      // One receiver that hangs must not keep the others waiting.
+      if (this.underWayTo(host) >= Math.ceil(this.options.concurrency / 4)) continue;
+      this.waiting.delete(guid);
+      this.busy.set(guid, host);
       void this.attempt(guid)
         .catch((error: unknown) => this.log.warn({ err: error, task: guid }, 'a callback could not be handled'))
         .finally(() => {
@@ -54,7 +56,17 @@ export class CallbackWorker {
     }
   }
 
+  private underWayTo(host: string): number {
+    let count = 0;
+    for (const other of this.busy.values()) if (other === host) count++;
+    return count;
+  }
+
   private async attempt(guid: string): Promise<void> {
+    const due = this.engine.state.tasks.get(guid)?.nextCallbackAtMs ?? 0;
+    const first = this.engine.state.tasks.get(guid)?.callbackAttempts === 0;
+    // It was tried meanwhile: its pause is not over.
+    if (!first && due > this.engine.now()) return;
     let task: ReturnType<typeof resolveTask>;
     try {
       task = await this.engine.execute((draft) => resolveTask(draft, guid));
@@ -78,4 +90,8 @@ export class CallbackWorker {
     }
     return false;
   }
+}
+
+function hostOf(url: string): string {
+  return URL.canParse(url) ? new URL(url).host : '';
 }

@@ -1,5 +1,6 @@
 import { request as httpRequest } from 'node:http';
 import { request as httpsRequest } from 'node:https';
+import { rootCertificates } from 'node:tls';
 import type { TaskRow } from '../core/model.js';
 
 /** TLS material that a callback over https presents and trusts in addition to the system's. */
@@ -38,7 +39,7 @@ export function deliver(
         headers: { 'content-type': 'application/json', 'content-length': body.length },
         timeout: options.timeoutMs,
         signal: AbortSignal.any([options.signal, AbortSignal.timeout(options.timeoutMs)]),
-        ...(tls && { ca: tls.caPem, cert: tls.certPem, key: tls.keyPem }),
+        ...(tls && { ca: [...rootCertificates, tls.caPem], cert: tls.certPem, key: tls.keyPem }),
       },
       (response) => {
         response.resume();

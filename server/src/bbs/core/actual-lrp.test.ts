@@ -8,11 +8,11 @@ import {
   retireActualLrp,
   runActualLrp,
 } from './actual-lrp.js';
-import { reconcileInventory } from './cell.js';
+import { cellLost, reconcileInventory } from './cell.js';
 import { auditProcess } from './converge.js';
 import { removeDesiredLrp, updateDesiredLrp } from './desired-lrp.js';
 import { upsertDomain } from './domain.js';
-import type { InstanceRef } from './draft.js';
+import type { Draft, InstanceRef } from './draft.js';
 import type { ActualLrpRow } from './model.js';
 import { CoreBench, instance, RUNNING_FACTS } from './testing.js';
 
@@ -65,6 +65,16 @@ describe('claim', () => {
     expect(claim(a)).toBe(first);
   });
 
+  it('does not take back that it was told to stop', () => {
+    claim(a);
+    run(a);
+    bbs.run((draft) => retireActualLrp(draft, slot(), 'restart'));
+    claim(a);
+    expect(slot()).toMatchObject({ state: ActualLrpState.RUNNING, retired: true });
+    run(a);
+    expect(slot()).toMatchObject({ state: ActualLrpState.RUNNING, retired: true });
+  });
+
   it('clears the placement error', () => {
     bbs.run((draft) => failPlacement(draft, 'p', 0, 'insufficient resources: memory', []));
     expect(slot()).toMatchObject({ placementError: 'insufficient resources: memory', state: ActualLrpState.UNCLAIMED });
@@ -99,6 +109,14 @@ describe('run', () => {
     expect(slot()).toMatchObject({ cellId: 'cell-b', state: ActualLrpState.RUNNING });
     expect(bbs.effects).toMatchObject([{ kind: 'stop-lrp', instance: { instanceGuid: 'guid-a', cellId: 'cell-a' } }]);
     expect(bbs.refusal((draft) => runActualLrp(draft, a, RUNNING_FACTS))).toBe('ACTUAL_LRP_CANNOT_BE_STARTED');
+  });
+
+  it('lets nobody take over from one that was told to stop: the slot would run although nobody wants it', () => {
+    claim(a);
+    bbs.run((draft) => removeDesiredLrp(draft, 'p'));
+    expect(bbs.refusal((draft) => runActualLrp(draft, b, RUNNING_FACTS))).toBe('ACTUAL_LRP_CANNOT_BE_STARTED');
+    run(a);
+    expect(slot()).toMatchObject({ instanceGuid: 'guid-a', state: ActualLrpState.RUNNING, retired: true });
   });
 
   it('keeps the uptime through flips of readiness', () => {
@@ -246,6 +264,51 @@ describe('scale and remove', () => {
     expect(bbs.effects).toEqual([]);
     bbs.run((draft) => updateDesiredLrp(draft, 'p', { routes: { 'internal-router': '[{"hostname":"x.internal"}]' } }));
     expect(bbs.effects).toMatchObject([{ kind: 'update-lrp', internalRoutes: ['x.internal'] }]);
+  });
+});
+
+describe('an LRP that is desired anew in another domain', () => {
+  const anew = () => bbs.lrp('p', 1, { domain: 'other', definitionDigest: 'y' });
+
+  it('gets slots of its own domain, once the old containers are gone', () => {
+    bbs.lrp('p', 1);
+    claim(a);
+    run(a);
+    bbs.run((draft) => removeDesiredLrp(draft, 'p'));
+    anew();
+    expect(slot()).toMatchObject({ domain: 'd', retired: true });
+    bbs.run((draft) => removeActualLrp(draft, a));
+    expect(slot()).toMatchObject({ domain: 'other', state: ActualLrpState.UNCLAIMED });
+  });
+
+  it('does not get an instance that was kept because nothing said that it was not wanted', () => {
+    run(a);
+    expect(slot()).toMatchObject({ domain: 'd', retired: false });
+    anew();
+    expect(slot()).toMatchObject({ domain: 'd', retired: true });
+    expect(bbs.effects).toMatchObject([{ kind: 'stop-lrp', instance: { instanceGuid: 'guid-a' } }]);
+  });
+});
+
+describe('a command that fails', () => {
+  it('leaves no trace, not even of when to look again', () => {
+    bbs.lrp('p', 1);
+    claim(a);
+    run(a);
+    const failing = (decide: (draft: Draft) => unknown) =>
+      expect(() =>
+        bbs.run((draft) => {
+          decide(draft);
+          throw new Error('too bad');
+        }),
+      ).toThrow('too bad');
+    // Losing a cell puts off the next look at it by ten minutes.
+    failing((draft) => cellLost(draft, 'cell-a'));
+    expect(slot()).toMatchObject({ state: ActualLrpState.RUNNING, instanceGuid: 'guid-a' });
+    bbs.pass(15_000);
+    expect(slot()).toMatchObject({ state: ActualLrpState.UNCLAIMED });
+    failing((draft) => retireActualLrp(draft, slot(), 'restart'));
+    expect(bbs.pass(30_000)).toEqual([AUCTION_0]);
   });
 });
 

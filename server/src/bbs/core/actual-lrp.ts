@@ -2,6 +2,7 @@ import { ActualLrpPresence, ActualLrpState, type NetInfo } from '@rivera/gen/riv
 import type { PlacementObstacle } from '@rivera/gen/rivera/bbs/v1/placement';
 import { RiveraError } from '@rivera/kit/errors';
 import type { Draft, InstanceRef } from './draft.js';
+import { sameTags, updateWhereItDiffers } from './instance-facts.js';
 import type { ActualLrpRow } from './model.js';
 import { afterCrash, restartNumbers } from './restart.js';
 import { dueKey } from './state.js';
@@ -11,8 +12,10 @@ import { truncateReason } from './text.js';
  * The life of an instance (spec bbs §4). A slot's ordinary record goes
  *
  *   create   —                                → UNCLAIMED
- *   claim    UNCLAIMED, CLAIMED|RUNNING same  → CLAIMED
+ *   claim    UNCLAIMED                        → CLAIMED
+ *            CLAIMED|RUNNING same             =           told again
  *   run      UNCLAIMED, CLAIMED any           → RUNNING     a cell that is up takes over from one that only tries
+ *            CLAIMED same, told to stop       → RUNNING     and is still told to stop
  *            RUNNING same                     = RUNNING     new routability, routes, tags
  *   crash    CLAIMED|RUNNING same             → UNCLAIMED   restarted at once, or
  *                                             → CRASHED     later, or never
@@ -72,8 +75,9 @@ export function claimActualLrp(draft: Draft, ref: InstanceRef): ActualLrpRow {
   const row = draft.state.slot(ref.processGuid, ref.index).ordinary;
   if (row === undefined) throw notFound(ref);
   const same = isSame(row, ref);
-  if (same && row.state === ActualLrpState.CLAIMED) return row;
-  if (row.domain !== ref.domain || !(row.state === ActualLrpState.UNCLAIMED || same)) {
+  // Told again: a claim that comes behind the news that it runs must not undo it.
+  if (same && (row.state === ActualLrpState.CLAIMED || row.state === ActualLrpState.RUNNING)) return row;
+  if (row.domain !== ref.domain || row.state !== ActualLrpState.UNCLAIMED) {
     throw refused('ACTUAL_LRP_CANNOT_BE_CLAIMED', 'claim', row);
   }
   return draft.putActualLrp(row, {
@@ -94,16 +98,21 @@ export function runActualLrp(draft: Draft, ref: InstanceRef, facts: RunningFacts
   const row = draft.state.slot(ref.processGuid, ref.index).ordinary;
   if (row === undefined) return runWithoutRecord(draft, ref, facts);
   const same = isSame(row, ref);
-  const takesOver = row.state === ActualLrpState.UNCLAIMED || row.state === ActualLrpState.CLAIMED;
+  // A slot whose container was told to stop starts anew afterwards, if at all.
+  const held = row.state === ActualLrpState.CLAIMED && (same || !row.retired);
+  const takesOver = row.state === ActualLrpState.UNCLAIMED || held;
   if (row.domain !== ref.domain || !(takesOver || (same && row.state === ActualLrpState.RUNNING))) {
     throw refused('ACTUAL_LRP_CANNOT_BE_STARTED', 'start', row);
   }
   const alreadyRunning = same && row.state === ActualLrpState.RUNNING;
-  if (alreadyRunning && factsEqual(row, facts)) return row;
+  if (alreadyRunning && factsEqual(row, facts)) {
+    updateWhereItDiffers(draft, row);
+    return row;
+  }
   if (row.state === ActualLrpState.CLAIMED && !same) {
     draft.effect({ kind: 'stop-lrp', instance: row, reason: 'another cell runs the instance' });
   }
-  return draft.putActualLrp(row, {
+  const running = draft.putActualLrp(row, {
     ...row,
     ...facts,
     state: ActualLrpState.RUNNING,
@@ -116,6 +125,8 @@ export function runActualLrp(draft: Draft, ref: InstanceRef, facts: RunningFacts
     obstacles: [],
     tagIndex: row.tagIndex + 1,
   });
+  updateWhereItDiffers(draft, running);
+  return running;
 }
 
 /** A cell comes back with an instance that the BBS had given up: it is kept while nothing says that it is not wanted. */
@@ -215,8 +226,7 @@ export function retireActualLrp(draft: Draft, row: ActualLrpRow, reason: string)
   }
   draft.effect({ kind: 'stop-lrp', instance: row, reason });
   if (!row.retired) draft.putActualLrp(row, { ...row, retired: true, tagIndex: row.tagIndex + 1 });
-  else
-    draft.state.due.set(dueKey.actualLrp(row.processGuid, row.index, row.generation), draft.now + draft.policy.kickMs);
+  else draft.lookAgainAt(dueKey.actualLrp(row.processGuid, row.index, row.generation), draft.now + draft.policy.kickMs);
 }
 
 /** Its cell, or its container, is gone: the slot starts anew while it is wanted. */
@@ -236,7 +246,7 @@ export function actualLrpDue(draft: Draft, processGuid: string, index: number): 
   if (row.retired) return retireActualLrp(draft, row, 'told before');
   if (row.state === ActualLrpState.UNCLAIMED && isWanted(draft, processGuid, index)) {
     draft.effect({ kind: 'auction-lrp', processGuid, index });
-    draft.state.due.set(dueKey.actualLrp(processGuid, index, ''), draft.now + draft.policy.kickMs);
+    draft.lookAgainAt(dueKey.actualLrp(processGuid, index, ''), draft.now + draft.policy.kickMs);
   } else if (row.state === ActualLrpState.CRASHED && row.nextRestartAtMs > 0 && row.nextRestartAtMs <= draft.now) {
     unclaim(draft, row);
   }
@@ -254,8 +264,10 @@ export function isCellPresent(draft: Draft, cellId: string): boolean {
 }
 
 function replaceWanted(draft: Draft, gone: ActualLrpRow): ActualLrpRow | undefined {
-  if (!isWanted(draft, gone.processGuid, gone.index)) return undefined;
-  return createUnclaimed(draft, gone.processGuid, gone.index, gone.domain);
+  const desired = draft.state.desiredLrps.get(gone.processGuid);
+  if (desired === undefined || gone.index >= desired.instances) return undefined;
+  // Not the domain of what is gone: the LRP may have been removed and desired anew in another one meanwhile.
+  return createUnclaimed(draft, gone.processGuid, gone.index, desired.domain);
 }
 
 function unclaim(draft: Draft, row: ActualLrpRow): void {
@@ -281,12 +293,6 @@ function factsEqual(row: ActualLrpRow, facts: RunningFacts): boolean {
     JSON.stringify(row.internalRoutes) === JSON.stringify(facts.internalRoutes) &&
     sameTags(row.metricTags, facts.metricTags)
   );
-}
-
-/** Whether two maps of tags say the same, in whatever order. */
-export function sameTags(a: Readonly<Record<string, string>>, b: Readonly<Record<string, string>>): boolean {
-  const keys = Object.keys(a);
-  return keys.length === Object.keys(b).length && keys.every((key) => a[key] === b[key]);
 }
 
 function name(ref: Pick<ActualLrpRow, 'processGuid' | 'index'>): string {

@@ -12,13 +12,15 @@ import { loseTask } from './task.js';
 export interface Inventory {
   readonly lrps: readonly Omit<InstanceRef, 'cellId'>[];
   readonly tasks: readonly { taskGuid: string; executionGuid: string }[];
+  /** Instances and executions that were taken while the inventory came in. */
+  readonly takenMeanwhile?: ReadonlySet<string>;
 }
 
 /** A session opens. */
 export function cellArrived(draft: Draft, presence: CellPresence, incarnation: string): CellRow {
   const { cellId } = presence;
   const before = draft.state.cells.get(cellId);
-  draft.state.due.set(dueKey.cell(cellId), draft.now + draft.policy.presenceTtlMs);
+  draft.lookAgainAt(dueKey.cell(cellId), draft.now + draft.policy.presenceTtlMs);
   const stayed = before !== undefined && !before.missing;
   return draft.putCell({
     cellId,
@@ -52,7 +54,9 @@ export function cellLost(draft: Draft, cellId: string): void {
   }
   const row = draft.state.cells.get(cellId);
   if (row === undefined || row.missing) return;
-  draft.state.due.set(dueKey.cell(cellId), draft.now + draft.policy.forgetCellMs);
+  draft.lookAgainAt(dueKey.cell(cellId), draft.now + draft.policy.forgetCellMs);
+  // A session that stands in spite of its silence begins anew, with all that the cell has.
+  draft.effect({ kind: 'end-session', cellId, reason: `cell "${cellId}" was not heard of for its time to live` });
   draft.putCell({ ...row, missing: true, sinceMs: draft.now });
 }
 
@@ -65,7 +69,7 @@ export function cellDue(draft: Draft, cellId: string, lastSeenMs: number): void 
     return;
   }
   const expiresAtMs = lastSeenMs + draft.policy.presenceTtlMs;
-  if (expiresAtMs > draft.now) draft.state.due.set(dueKey.cell(cellId), expiresAtMs);
+  if (expiresAtMs > draft.now) draft.lookAgainAt(dueKey.cell(cellId), expiresAtMs);
   else cellLost(draft, cellId);
 }
 
@@ -82,6 +86,7 @@ export function reconcileInventory(
   let stopped = 0;
   const held = new Set(inventory.lrps.map((lrp) => lrp.instanceGuid));
   for (const row of [...draft.state.lrpsOnCell(cellId)]) {
+    if (inventory.takenMeanwhile?.has(row.instanceGuid)) continue;
     if (!held.has(row.instanceGuid)) {
       loseActualLrp(draft, row);
       lost++;
@@ -102,12 +107,14 @@ export function reconcileInventory(
   for (const guid of [...draft.state.tasksOnCell(cellId)]) {
     const task = draft.state.tasks.get(guid);
     if (task?.state !== TaskState.RUNNING || executions.has(task.executionGuid)) continue;
+    if (inventory.takenMeanwhile?.has(task.executionGuid)) continue;
     loseTask(draft, guid, 'task container does not exist');
     lost++;
   }
   for (const { taskGuid, executionGuid } of inventory.tasks) {
     const task = draft.state.tasks.get(taskGuid);
-    if (task?.state === TaskState.PENDING || task?.executionGuid === executionGuid) continue;
+    const runs = task?.state === TaskState.RUNNING && task.executionGuid === executionGuid;
+    if (runs || task?.state === TaskState.PENDING) continue;
     draft.effect({ kind: 'cancel-task', cellId, taskGuid, executionGuid });
     stopped++;
   }

@@ -5,6 +5,7 @@ import { cellDue } from './cell.js';
 import { createMissing } from './desired-lrp.js';
 import { domainDue } from './domain.js';
 import type { Draft } from './draft.js';
+import { updateWhereItDiffers } from './instance-facts.js';
 import { loseTask, taskDue } from './task.js';
 
 /** Looks at one thing whose time has come (keys of `dueKey`). */
@@ -44,7 +45,7 @@ export function auditProcess(draft: Draft, processGuid: string): number {
       draft.state.isFresh(ordinary.domain, draft.now)
     ) {
       retireActualLrp(draft, ordinary, 'not desired');
-    }
+    } else updateWhereItDiffers(draft, ordinary);
   }
   return draft.changes.length - changes;
 }

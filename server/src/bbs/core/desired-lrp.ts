@@ -1,10 +1,10 @@
 import { ActualLrpState } from '@rivera/gen/rivera/bbs/v1/actual_lrp';
 import type { MetricTagValue } from '@rivera/gen/rivera/recipe/v1/container';
-import { MetricTagValue_DynamicValue } from '@rivera/gen/rivera/recipe/v1/container';
 import { RiveraError } from '@rivera/kit/errors';
-import { createUnclaimed, retireActualLrp, sameTags } from './actual-lrp.js';
+import { createUnclaimed, retireActualLrp } from './actual-lrp.js';
 import type { Draft } from './draft.js';
-import type { ActualLrpRow, DesiredLrpRow } from './model.js';
+import { updateWhereItDiffers } from './instance-facts.js';
+import type { DesiredLrpRow } from './model.js';
 
 /** What a client asks for. */
 export type NewDesiredLrp = Omit<DesiredLrpRow, 'tagEpoch' | 'tagIndex' | 'createdAtMs'> & { runInfo: Uint8Array };
@@ -64,41 +64,15 @@ export function removeDesiredLrp(draft: Draft, processGuid: string): void {
   stopFrom(draft, processGuid, 0, 'LRP removed');
 }
 
-/** Makes the slots that are wanted and not there. */
-export function createMissing(draft: Draft, desired: DesiredLrpRow): number {
-  let created = 0;
+/**
+ * Makes the slots that are wanted and not there. What is left in one from an LRP of the same name in another domain makes room first.
+ */
+export function createMissing(draft: Draft, desired: DesiredLrpRow): void {
   for (let index = 0; index < desired.instances; index++) {
-    if (draft.state.slot(desired.processGuid, index).ordinary !== undefined) continue;
-    createUnclaimed(draft, desired.processGuid, index, desired.domain);
-    created++;
+    const row = draft.state.slot(desired.processGuid, index).ordinary;
+    if (row === undefined) createUnclaimed(draft, desired.processGuid, index, desired.domain);
+    else if (row.domain !== desired.domain && !row.retired) retireActualLrp(draft, row, 'its LRP is of another domain');
   }
-  return created;
-}
-
-/** Names under `internal-router` of the routes. */
-export function internalRouteHostnames(routes: Readonly<Record<string, string>>): string[] {
-  const text = routes['internal-router'];
-  if (text === undefined) return [];
-  const parsed: unknown = JSON.parse(text);
-  if (!Array.isArray(parsed)) return [];
-  return parsed.flatMap((entry: unknown) => {
-    const hostname = typeof entry === 'object' && entry !== null && 'hostname' in entry ? entry.hostname : undefined;
-    return typeof hostname === 'string' ? [hostname] : [];
-  });
-}
-
-/** Tags with what only the instance knows filled in. */
-export function resolveMetricTags(
-  tags: Readonly<Record<string, MetricTagValue>>,
-  instance: { index: number; instanceGuid: string },
-): Record<string, string> {
-  const resolved: Record<string, string> = {};
-  for (const [name, tag] of Object.entries(tags)) {
-    if (tag.value?.$case === 'static') resolved[name] = tag.value.value;
-    else if (tag.value?.value === MetricTagValue_DynamicValue.INDEX) resolved[name] = String(instance.index);
-    else if (tag.value?.value === MetricTagValue_DynamicValue.INSTANCE_GUID) resolved[name] = instance.instanceGuid;
-  }
-  return resolved;
 }
 
 function stopFrom(draft: Draft, processGuid: string, firstIndex: number, reason: string): void {
@@ -110,20 +84,10 @@ function stopFrom(draft: Draft, processGuid: string, firstIndex: number, reason:
 /** Running containers learn of new internal routes and tags, and only of those. */
 function tellInstances(draft: Draft, before: DesiredLrpRow, after: DesiredLrpRow): void {
   const routesChanged = before.routes['internal-router'] !== after.routes['internal-router'];
-  const tagsChanged = before.metricTags !== after.metricTags;
-  if (!routesChanged && !tagsChanged) return;
-  const internalRoutes = internalRouteHostnames(after.routes);
+  if (!routesChanged && before.metricTags === after.metricTags) return;
   for (const [, slot] of draft.state.slotsOf(after.processGuid)) {
-    const row = slot.ordinary;
-    if (row === undefined || !isOnCell(row)) continue;
-    const metricTags = resolveMetricTags(after.metricTags, row);
-    if (!routesChanged && sameTags(metricTags, row.metricTags)) continue;
-    draft.effect({ kind: 'update-lrp', instance: row, internalRoutes, metricTags });
+    if (slot.ordinary !== undefined) updateWhereItDiffers(draft, slot.ordinary);
   }
-}
-
-function isOnCell(row: ActualLrpRow): boolean {
-  return row.state === ActualLrpState.CLAIMED || row.state === ActualLrpState.RUNNING;
 }
 
 function existingDesiredLrp(draft: Draft, processGuid: string): DesiredLrpRow {

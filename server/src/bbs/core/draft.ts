@@ -32,6 +32,7 @@ export type Effect =
   | { kind: 'update-lrp'; instance: InstanceRef; internalRoutes: string[]; metricTags: Record<string, string> }
   | { kind: 'cancel-task'; cellId: string; taskGuid: string; executionGuid: string }
   | { kind: 'evacuate-cell'; cellId: string }
+  | { kind: 'end-session'; cellId: string; reason: string }
   | { kind: 'callback'; taskGuid: string };
 
 /** What a decision may use besides the state: nothing here has effects. */
@@ -49,6 +50,8 @@ export class Draft {
   readonly changes: RowChange[] = [];
   readonly payloads: PayloadChange[] = [];
   readonly effects: Effect[] = [];
+  /** Times that were set otherwise than by a row, with the number of changes before them. */
+  private readonly looks: { key: string; before: number | undefined; changes: number }[] = [];
   readonly policy: Policy;
   readonly now: number;
 
@@ -128,9 +131,22 @@ export class Draft {
     this.effects.push(effect);
   }
 
-  /** Takes everything back. */
+  /** Has something looked at at another time than its row says (keys of `dueKey`); the next change of the row overrules it. */
+  lookAgainAt(key: string, at: number): void {
+    this.looks.push({ key, before: this.state.due.at(key), changes: this.changes.length });
+    this.state.due.set(key, at);
+  }
+
+  /** Takes everything back. A row that was to be looked at later than it says itself is looked at earlier, which is harmless. */
   rollback(): void {
-    for (let i = this.changes.length - 1; i >= 0; i--) undo(this.state, this.changes[i] as RowChange);
+    for (let i = this.changes.length; i >= 0; i--) {
+      for (let look = this.looks.at(-1); look?.changes === i; look = this.looks.at(-1)) {
+        if (look.before === undefined) this.state.due.clear(look.key);
+        else this.state.due.set(look.key, look.before);
+        this.looks.pop();
+      }
+      if (i > 0) undo(this.state, this.changes[i - 1] as RowChange);
+    }
     this.changes.length = 0;
     this.payloads.length = 0;
     this.effects.length = 0;

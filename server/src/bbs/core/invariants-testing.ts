@@ -1,12 +1,12 @@
 import { isDeepStrictEqual } from 'node:util';
 import { ActualLrpState } from '@rivera/gen/rivera/bbs/v1/actual_lrp';
-import { type Event } from '@rivera/gen/rivera/bbs/v1/event';
+import type { Event } from '@rivera/gen/rivera/bbs/v1/event';
 import { TaskState } from '@rivera/gen/rivera/bbs/v1/task';
 import { actualLrpToProto, cellToProto, desiredLrpToProto, taskToProto } from '../api/to-proto.js';
 import { eventsOf } from '../watch/events.js';
 import type { RowChange } from './draft.js';
 import { type ActualLrpRow, actualLrpKey } from './model.js';
-import { actualLrpDueAt, completedTaskExpiresAt, dueKey, type State, taskDueAt } from './state.js';
+import { completedTaskExpiresAt, dueKey, type State } from './state.js';
 
 /** What must hold whatever happened, as checks that throw; for tests that make histories. */
 
@@ -49,7 +49,10 @@ export function keyOf({ kind, before, after }: RowChange): string {
 /** Indexes say what the rows say. */
 export function checkIndexes(state: State, cellIds: readonly string[]): void {
   const instances = instancesOf(state);
-  must(state.actualLrpCount === instances.length, `${state.actualLrpCount} instances are counted, ${instances.length} there`);
+  must(
+    state.actualLrpCount === instances.length,
+    `${state.actualLrpCount} instances are counted, ${instances.length} there`,
+  );
   for (const cellId of ['', ...cellIds]) {
     const onCell = instances.filter((row) => row.cellId === cellId && cellId !== '');
     const indexed = state.lrpsOnCell(cellId);
@@ -78,20 +81,23 @@ export function checkDue(state: State, now: number): void {
     const at = due.at(key);
     must(at !== undefined && at <= latest, `${key} is due at ${at}, not before ${latest} (now ${now})`);
   };
+  const { kickMs } = policy;
   for (const task of state.tasks.values()) {
-    if (taskDueAt(task, policy) === undefined) continue;
-    const { kickMs } = policy;
+    const key = dueKey.task(task.guid);
+    const limit = (ms: number) =>
+      must(ms + kickMs > now || (due.at(key) ?? now) <= now, `task ${task.guid} is kept beyond its limit`);
     if (task.state === TaskState.PENDING) {
-      mustBeDue(dueKey.task(task.guid), Math.max(now, task.nextAttemptAtMs) + kickMs);
-      must(task.createdAtMs + policy.expirePendingTaskMs + kickMs > now, `${task.guid} waits beyond its limit`);
+      mustBeDue(key, Math.max(now, task.nextAttemptAtMs) + kickMs);
+      limit(task.createdAtMs + policy.expirePendingTaskMs);
     } else if (task.state === TaskState.COMPLETED) {
-      mustBeDue(dueKey.task(task.guid), Math.max(now + kickMs, completedTaskExpiresAt(task, policy)));
-      must(completedTaskExpiresAt(task, policy) + kickMs > now, `${task.guid} is kept beyond its limit`);
-    } else mustBeDue(dueKey.task(task.guid), now + kickMs);
+      mustBeDue(key, Math.max(now + kickMs, completedTaskExpiresAt(task, policy)));
+      limit(completedTaskExpiresAt(task, policy));
+    } else if (task.state === TaskState.RESOLVING) mustBeDue(key, now + kickMs);
   }
   for (const row of instancesOf(state)) {
-    const at = actualLrpDueAt(row, policy);
-    if (at !== undefined) mustBeDue(dueKey.actualLrp(row.processGuid, row.index, row.generation), Math.max(at, now + policy.kickMs));
+    const key = dueKey.actualLrp(row.processGuid, row.index, row.generation);
+    if (row.retired || row.state === ActualLrpState.UNCLAIMED) mustBeDue(key, now + kickMs);
+    else if (row.state === ActualLrpState.CRASHED && row.nextRestartAtMs > 0) mustBeDue(key, row.nextRestartAtMs);
   }
   for (const { domain, expiresAtMs } of state.domains.values()) {
     if (expiresAtMs !== 0) mustBeDue(dueKey.domain(domain), expiresAtMs);
@@ -104,6 +110,7 @@ export function checkDue(state: State, now: number): void {
 
 /** What a row may look like at all. */
 export function checkRows(state: State): void {
+  const absent = (cellId: string) => cellId !== '' && state.cells.get(cellId)?.missing !== false;
   for (const row of instancesOf(state)) {
     const name = `${actualLrpKey(row)}, ${ActualLrpState[row.state]},`;
     const onCell = row.state === ActualLrpState.CLAIMED || row.state === ActualLrpState.RUNNING;
@@ -111,12 +118,16 @@ export function checkRows(state: State): void {
     must(onCell === (row.instanceGuid !== ''), `${name} has container "${row.instanceGuid}"`);
     must((row.state === ActualLrpState.RUNNING) === (row.netInfo !== undefined), `${name} has address ${row.netInfo}`);
     must(onCell || !row.retired, `${name} is to stop and has no container`);
+    must(!absent(row.cellId), `${name} is on cell "${row.cellId}", which is missing`);
     must(row.generation === '', `${name} is not ordinary`);
   }
   for (const task of state.tasks.values()) {
     const name = `task ${task.guid}, ${TaskState[task.state]},`;
     must((task.state === TaskState.RUNNING) === (task.cellId !== ''), `${name} has cell "${task.cellId}"`);
+    must(!absent(task.cellId), `${name} is on cell "${task.cellId}", which is missing`);
     const ended = task.state === TaskState.COMPLETED || task.state === TaskState.RESOLVING;
+    // Cells of the model complete with their execution's name as the result.
+    must(task.result === '' || task.result === task.executionGuid, `${name} was completed by ${task.result}`);
     must(ended === task.firstCompletedAtMs > 0, `${name} ended at ${task.firstCompletedAtMs}`);
   }
   for (const desired of state.desiredLrps.values()) {
@@ -124,7 +135,10 @@ export function checkRows(state: State): void {
       const { ordinary } = state.slot(desired.processGuid, index);
       must(ordinary !== undefined, `${desired.processGuid}/${index} is wanted and has no record`);
       if (ordinary && !ordinary.retired) {
-        must(ordinary.domain === desired.domain, `${desired.processGuid}/${index} is of domain ${ordinary.domain}, its LRP of ${desired.domain}`);
+        must(
+          ordinary.domain === desired.domain,
+          `${desired.processGuid}/${index} is of domain ${ordinary.domain}, its LRP of ${desired.domain}`,
+        );
       }
     }
   }
@@ -180,7 +194,10 @@ export class WatcherModel {
   }
 
   private set(key: string, before: unknown, after: unknown): void {
-    must(isDeepStrictEqual(this.records.get(key), before), `an event changes another record of ${key} than a watcher has`);
+    must(
+      isDeepStrictEqual(this.records.get(key), before),
+      `an event changes another record of ${key} than a watcher has`,
+    );
     if (after === undefined) this.records.delete(key);
     else this.records.set(key, after);
   }
@@ -202,7 +219,10 @@ function slotName(record: { key: { processGuid: string; index: number } | undefi
 
 function mustList(what: string, listed: Iterable<string>, rows: Iterable<string>): void {
   const [list, keys] = [[...listed], [...rows].sort()];
-  must(list.length === keys.length && list.every((key, i) => key === keys[i]), `the list of ${what} is ${list}, not ${keys}`);
+  must(
+    list.length === keys.length && list.every((key, i) => key === keys[i]),
+    `the list of ${what} is ${list}, not ${keys}`,
+  );
 }
 
 export function must(holds: boolean, otherwise: string): asserts holds {

@@ -1,5 +1,6 @@
 import { TaskState } from '@rivera/gen/rivera/bbs/v1/task';
 import { beforeEach, describe, expect, it } from 'vitest';
+import { reconcileInventory } from './cell.js';
 import { cancelTask, completeTask, deleteTask, postponeCallback, rejectTask, resolveTask, startTask } from './task.js';
 import { CoreBench } from './testing.js';
 
@@ -115,6 +116,40 @@ describe('cancel', () => {
   });
 });
 
+describe('an inventory', () => {
+  const held = { lrps: [], tasks: [{ taskGuid: 't', executionGuid: 'e1' }] };
+  const told = () => {
+    bbs.run((draft) => reconcileInventory(draft, 'cell-1', held));
+    return bbs.effects;
+  };
+  const CANCEL = { kind: 'cancel-task', cellId: 'cell-1', taskGuid: 't', executionGuid: 'e1' };
+
+  it('that names what the cell may have is left alone', () => {
+    bbs.task('t');
+    expect(told()).toEqual([]);
+    start('t');
+    expect(told()).toEqual([]);
+  });
+
+  it('that names a task which was cancelled, or failed with its cell, has it cancelled again: the first word may be lost', () => {
+    bbs.task('t');
+    start('t');
+    bbs.run((draft) => cancelTask(draft, 't'));
+    expect(told()).toEqual([CANCEL]);
+    bbs.run((draft) => resolveTask(draft, 't'));
+    expect(told()).toEqual([CANCEL]);
+    bbs.run((draft) => deleteTask(draft, 't'));
+    expect(told()).toEqual([CANCEL]);
+  });
+
+  it('that lacks a running task fails it', () => {
+    bbs.task('t');
+    start('t');
+    bbs.run((draft) => reconcileInventory(draft, 'cell-1', { lrps: [], tasks: [] }));
+    expect(bbs.state.tasks.get('t')).toMatchObject({ failed: true, failureReason: 'task container does not exist' });
+  });
+});
+
 describe('reject', () => {
   it('leaves the task PENDING three times and fails it the fourth', () => {
     bbs.task('t');
@@ -135,21 +170,31 @@ describe('reject', () => {
     bbs.task('t');
     bbs.run((draft) => rejectTask(draft, 't', 'no room'));
     expect(bbs.effects).toEqual([]);
-    expect(bbs.pass(4_999)).toEqual([]);
-    expect(bbs.pass(1)).toEqual([{ kind: 'auction-task', taskGuid: 't' }]);
+    const offer = { kind: 'auction-task', taskGuid: 't' };
+    expect(bbs.pass(4_999)).not.toContainEqual(offer);
+    expect(bbs.pass(1)).toContainEqual(offer);
     bbs.run((draft) => rejectTask(draft, 't', 'no room'));
-    expect(bbs.pass(9_999)).toEqual([]);
-    expect(bbs.pass(1)).toEqual([{ kind: 'auction-task', taskGuid: 't' }]);
+    expect(bbs.pass(9_999)).not.toContainEqual(offer);
+    expect(bbs.pass(1)).toContainEqual(offer);
   });
 
   it('takes a running task back from its cell, which forgets it', () => {
     bbs.task('t');
     start('t');
     bbs.run((draft) => rejectTask(draft, 't', 'image broken', { cellId: 'cell-1', executionGuid: 'e1' }));
-    expect(bbs.state.tasks.get('t')).toMatchObject({ state: TaskState.PENDING, cellId: '', executionGuid: '' });
+    expect(bbs.state.tasks.get('t')).toMatchObject({ state: TaskState.PENDING, cellId: '', rejectionCount: 1 });
+    bbs.run((draft) => rejectTask(draft, 't', 'told again', { cellId: 'cell-1', executionGuid: 'e1' }));
+    expect(bbs.state.tasks.get('t')?.rejectionCount).toBe(1);
     const stranger = { cellId: 'cell-2', executionGuid: 'e9' };
     start('t', 'cell-1', 'e2');
     expect(bbs.refusal((draft) => rejectTask(draft, 't', 'x', stranger))).toBe('RUNNING_ON_DIFFERENT_CELL');
+  });
+
+  it('of an auctioneer that learns late that somebody runs it changes nothing', () => {
+    bbs.task('t');
+    start('t');
+    expect(bbs.refusal((draft) => rejectTask(draft, 't', 'no cell'))).toBe('RUNNING_ON_DIFFERENT_CELL');
+    expect(bbs.state.tasks.get('t')).toMatchObject({ state: TaskState.RUNNING, cellId: 'cell-1', rejectionCount: 0 });
   });
 });
 
@@ -185,8 +230,10 @@ describe('time', () => {
 
   it('offers a waiting task again every 30 s, in case the offer was lost', () => {
     bbs.task('t');
-    expect(bbs.pass(30_000)).toEqual([{ kind: 'auction-task', taskGuid: 't' }]);
-    expect(bbs.pass(30_000)).toEqual([{ kind: 'auction-task', taskGuid: 't' }]);
+    const offer = { kind: 'auction-task', taskGuid: 't' };
+    expect(bbs.pass(29_999)).not.toContainEqual(offer);
+    expect(bbs.pass(1)).toContainEqual(offer);
+    expect(bbs.pass(30_000)).toContainEqual(offer);
   });
 
   it('forgets a completed task after 120 s', () => {

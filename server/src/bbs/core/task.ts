@@ -11,7 +11,8 @@ import { truncateReason } from './text.js';
  *   desire    —                    → PENDING
  *   start     PENDING              → RUNNING     should start
  *             RUNNING, same exec.  = RUNNING     should start: the answer was lost
- *   reject    PENDING, RUNNING     → PENDING     or COMPLETED as failed after too many
+ *   reject    PENDING              → PENDING     or COMPLETED as failed after too many
+ *             RUNNING, same exec.  → PENDING     likewise: only its cell knows that nothing of it ran
  *   complete  RUNNING, same cell   → COMPLETED
  *   cancel    PENDING, RUNNING     → COMPLETED   failed
  *   lose      RUNNING              → COMPLETED   failed: its cell is gone, and it must not run twice
@@ -111,7 +112,10 @@ export function startTask(draft: Draft, guid: string, cellId: string, executionG
   });
 }
 
-/** It could not be placed, or its cell gave it back before any of its code ran. */
+/**
+ * It could not be placed, or its cell gave it back before any of its code ran. Without a cell to vouch for that a RUNNING Task is
+ * never given back: an auctioneer may learn late that somebody has taken what it could not place.
+ */
 export function rejectTask(
   draft: Draft,
   guid: string,
@@ -120,7 +124,9 @@ export function rejectTask(
 ): TaskRow {
   const task = existingTask(draft, guid);
   requireAllowed(task, 'reject');
-  if (by !== undefined && task.state === TaskState.RUNNING) requireHolder(task, by);
+  // Told again: the execution that was given back is remembered until another one begins.
+  if (by !== undefined && task.state === TaskState.PENDING && task.executionGuid === by.executionGuid) return task;
+  if (by !== undefined || task.state === TaskState.RUNNING) requireHolder(task, by);
   const rejected: TaskRow = {
     ...task,
     rejectionCount: task.rejectionCount + 1,
@@ -133,7 +139,6 @@ export function rejectTask(
     ...rejected,
     state: TaskState.PENDING,
     cellId: '',
-    executionGuid: '',
     nextAttemptAtMs: draft.now + Math.min(kickMs, taskRetryBackoffMs * 2 ** task.rejectionCount),
   });
 }
@@ -207,7 +212,7 @@ export function taskDue(draft: Draft, guid: string): void {
         finish(draft, task, { failureReason: 'not started within time limit' });
       } else {
         draft.effect({ kind: 'auction-task', taskGuid: guid });
-        draft.state.due.set(dueKey.task(guid), draft.now + draft.policy.kickMs);
+        draft.lookAgainAt(dueKey.task(guid), draft.now + draft.policy.kickMs);
       }
       return;
     case TaskState.RESOLVING:
@@ -218,7 +223,7 @@ export function taskDue(draft: Draft, guid: string): void {
         draft.deleteTask(guid);
       } else if (task.nextCallbackAtMs > 0 && task.nextCallbackAtMs <= draft.now) {
         draft.effect({ kind: 'callback', taskGuid: guid });
-        draft.state.due.set(dueKey.task(guid), draft.now + draft.policy.kickMs);
+        draft.lookAgainAt(dueKey.task(guid), draft.now + draft.policy.kickMs);
       }
       return;
     default:
@@ -258,14 +263,15 @@ function requireAllowed(task: TaskRow, operation: TaskOperation): void {
   );
 }
 
-function requireHolder(task: TaskRow, by: { cellId: string; executionGuid: string }): void {
-  if (task.cellId === by.cellId && task.executionGuid === by.executionGuid) return;
+function requireHolder(task: TaskRow, by: { cellId: string; executionGuid: string } | undefined): void {
+  if (task.cellId === by?.cellId && task.executionGuid === by.executionGuid) return;
+  const claimant = by?.cellId ?? '';
   throw new RiveraError(
     'RUNNING_ON_DIFFERENT_CELL',
-    `task "${task.guid}" runs on cell ${task.cellId}, not ${by.cellId}`,
+    `task "${task.guid}" runs on cell ${task.cellId}${by ? `, not ${claimant}` : ''}`,
     {
       resource: { type: 'task', name: task.guid },
-      metadata: { actual_cell: task.cellId, expected_cell: by.cellId },
+      metadata: { actual_cell: task.cellId, expected_cell: claimant },
     },
   );
 }

@@ -4,9 +4,10 @@ import type { Clock } from '@rivera/kit/clock';
 import { RiveraError } from '@rivera/kit/errors';
 import { failpoint, failpointsArmed } from '@rivera/kit/failpoint';
 import type { Logger } from '@rivera/kit/log';
-import { Draft } from '../core/draft.js';
+import { Draft, type RowChange } from '../core/draft.js';
 import type { Policy } from '../core/policy.js';
 import { State } from '../core/state.js';
+import { unstorable } from '../core/storable.js';
 import { type Journal, JournalError } from '../journal/journal.js';
 import { type Commit, toJournalBatch } from './batch.js';
 
@@ -63,11 +64,14 @@ export class Engine {
   private readonly listeners = new Set<(commits: readonly Commit[]) => void>();
   private appliedRevision = 0;
   private durableRevisionValue = 0;
-  private lastNowMs = 0;
+  private lastWallMs: number;
+  private nowMs: number;
   private committing = false;
   private flushScheduled = false;
-  private failure: Error | undefined;
-  private reportFailure: (error: Error) => void = () => {};
+  /** What everybody is told once this engine can't go on. */
+  private failure: { readonly error: RiveraError; readonly waiting: Promise<never> } | undefined;
+  private reportEnd: (reason: Error) => void = () => {};
+  private readonly end = new AbortController();
   /** Resolves with the reason when this engine can't go on; never rejects. */
   readonly over: Promise<Error>;
 
@@ -76,9 +80,16 @@ export class Engine {
     private readonly limits: EngineLimits,
   ) {
     this.state = new State(options.policy);
+    this.lastWallMs = options.clock.now();
+    this.nowMs = this.lastWallMs;
     this.over = new Promise((resolve) => {
-      this.reportFailure = resolve;
+      this.reportEnd = resolve;
     });
+  }
+
+  /** Aborted when this engine can't go on. */
+  get signal(): AbortSignal {
+    return this.end.signal;
   }
 
   /** Begins a term and loads everything. @throws JournalError */
@@ -128,6 +139,7 @@ export class Engine {
     let result: T;
     try {
       result = decide(draft);
+      requireStorable(draft.changes);
     } catch (error) {
       draft.rollback();
       throw error;
@@ -165,7 +177,7 @@ export class Engine {
 
   /** Resolves when everything applied so far is durable. @throws OUTCOME_UNKNOWN when that can't be known any more */
   durable(): Promise<void> {
-    if (this.failure !== undefined) return Promise.reject(this.failure);
+    if (this.failure !== undefined) return this.failure.waiting;
     if (this.appliedRevision === this.durableRevisionValue) return Promise.resolve();
     const last = this.waiters[this.waiters.length - 1];
     if (last?.revision === this.appliedRevision) return last.promise;
@@ -180,26 +192,36 @@ export class Engine {
     return promise;
   }
 
-  /** The engine's time never goes back. */
+  /** The engine's time never goes back: when the clock is set back, it goes on from where it was. */
   now(): number {
-    this.lastNowMs = Math.max(this.lastNowMs, this.options.clock.now());
-    return this.lastNowMs;
+    const wallMs = this.options.clock.now();
+    this.nowMs += Math.max(0, wallMs - this.lastWallMs);
+    this.lastWallMs = wallMs;
+    return this.nowMs;
   }
 
   /** Ends the engine: what is not durable is given up, and everybody who waits learns that. */
   close(reason: Error = new RiveraError('NOT_LEADER', 'this server no longer leads')): void {
     if (this.failure !== undefined) return;
-    this.failure = reason;
+    const error =
+      reason instanceof RiveraError
+        ? reason
+        : new RiveraError('NOT_LEADER', 'this server reads its state anew: try again', { cause: reason });
+    const waiting = Promise.reject(error);
+    // Whoever asks after the end gets it; nobody has to.
+    waiting.catch(() => {});
+    this.failure = { error, waiting };
     this.waiting.length = 0;
     this.waitingRows = 0;
-    const unknown = new RiveraError('OUTCOME_UNKNOWN', `the outcome is unknown: ${reason.message}`, { cause: reason });
+    const unknown = new RiveraError('OUTCOME_UNKNOWN', `the outcome is unknown: ${error.message}`, { cause: reason });
     for (const waiter of this.waiters.splice(0)) waiter.reject(unknown);
     this.listeners.clear();
-    this.reportFailure(reason);
+    this.end.abort(error);
+    this.reportEnd(reason);
   }
 
   private requireOpen(): void {
-    if (this.failure !== undefined) throw this.failure;
+    if (this.failure !== undefined) throw this.failure.error;
     if (this.waitingRows === 0) return;
     const delayMs = this.options.clock.now() - this.waitingSinceMs;
     if (delayMs > this.limits.maxCommitDelayMs) {
@@ -287,14 +309,24 @@ export class Engine {
     }
   }
 
+  /** A listener that fails would miss what is durable for ever: the next engine tells everybody everything anew. */
   private publish(commits: readonly Commit[]): void {
     for (const listener of this.listeners) {
       try {
         listener(commits);
       } catch (error) {
-        this.options.log.error({ err: error }, 'a listener failed on durable commits');
+        this.options.log.error({ err: error }, 'a listener failed on durable commits: this engine is over');
+        this.close(error instanceof Error ? error : new Error(String(error)));
       }
     }
+  }
+}
+
+/** @throws INVALID_REQUEST for a change that no database could hold */
+function requireStorable(changes: readonly RowChange[]): void {
+  for (const change of changes) {
+    const reason = unstorable(change);
+    if (reason !== undefined) throw new RiveraError('INVALID_REQUEST', reason);
   }
 }
 

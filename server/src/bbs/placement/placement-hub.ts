@@ -1,3 +1,4 @@
+import { status } from '@grpc/grpc-js';
 import { ActualLrpState } from '@rivera/gen/rivera/bbs/v1/actual_lrp';
 import type { WorkRequirements } from '@rivera/gen/rivera/bbs/v1/placement';
 import type {
@@ -12,6 +13,7 @@ import { TaskState } from '@rivera/gen/rivera/bbs/v1/task';
 import { RiveraError } from '@rivera/kit/errors';
 import type { Logger } from '@rivera/kit/log';
 import { Outgoing } from '../../stream/outgoing.js';
+import { PART_BYTES, weightOfTags } from '../api/weight.js';
 import { failPlacement } from '../core/actual-lrp.js';
 import type { Effect, RowChange } from '../core/draft.js';
 import type { State } from '../core/state.js';
@@ -21,6 +23,8 @@ import type { Engine } from '../engine/engine.js';
 
 const ITEMS_PER_BATCH = 2_000;
 const MAX_WAITING_BATCHES = 4_096;
+/** Names, numbers and what protobuf needs around them. */
+const ITEM_BYTES = 1_024;
 const UNREACHABLE = 'no reason was given';
 
 /**
@@ -30,14 +34,16 @@ const UNREACHABLE = 'no reason was given';
 export class PlacementHub {
   private auctioneer: { id: string; epoch: number; outgoing: Outgoing<PlaceResponse> } | undefined;
   private highestEpoch = 0;
+  private closed: Error | undefined;
 
   constructor(
     private readonly engine: Engine,
     private readonly log: Logger,
   ) {}
 
-  /** Opens the stream of an auctioneer; an earlier one ends. @throws STALE_EPOCH for one that was deposed */
+  /** Opens the stream of an auctioneer; an earlier one ends. @throws STALE_EPOCH for one that was deposed; NOT_LEADER */
   connect(id: string, epoch: number): Outgoing<PlaceResponse> {
+    if (this.closed !== undefined) throw this.closed;
     if (epoch < this.highestEpoch) {
       throw new RiveraError(
         'STALE_EPOCH',
@@ -48,7 +54,12 @@ export class PlacementHub {
     this.auctioneer?.outgoing.end(new RiveraError('SESSION_REPLACED', `auctioneer "${id}" has taken over`));
     const outgoing = new Outgoing<PlaceResponse>(MAX_WAITING_BATCHES);
     this.auctioneer = { id, epoch, outgoing };
-    for (const batch of inBatches(everythingWaiting(this.engine.state, this.engine.now()))) this.send(batch);
+    this.engine
+      .read((state, now) => everythingWaiting(state, now))
+      .then(({ result }) => {
+        if (this.auctioneer?.outgoing === outgoing) for (const batch of inBatches(result)) this.send(batch);
+      })
+      .catch((error: unknown) => outgoing.end(error instanceof Error ? error : new Error(String(error))));
     this.log.info({ auctioneer: id, epoch }, 'auctioneer connected');
     return outgoing;
   }
@@ -73,8 +84,14 @@ export class PlacementHub {
     for (const batch of inBatches(gathered.finish())) this.send(batch);
   }
 
-  /** Records what could not be placed. Work that has gone on meanwhile is none of the auctioneer's business any more. */
-  results(results: readonly PlacementResult[]): void {
+  /**
+   * Records what could not be placed. Work that has gone on meanwhile is none of the auctioneer's business any more.
+   * @throws SESSION_REPLACED for a stream that is not the current one; UNAVAILABLE when nothing can be recorded
+   */
+  results(outgoing: Outgoing<PlaceResponse>, results: readonly PlacementResult[]): void {
+    if (this.auctioneer?.outgoing !== outgoing) {
+      throw this.closed ?? new RiveraError('SESSION_REPLACED', 'another auctioneer has taken over');
+    }
     for (const { key, outcome } of results) {
       if (outcome?.$case !== 'notPlaced' || key?.key === undefined) continue;
       const { reason, obstacles } = outcome.value;
@@ -86,13 +103,14 @@ export class PlacementHub {
             : failPlacement(draft, work.value.processGuid, work.value.index, reason || UNREACHABLE, obstacles),
         );
       } catch (error) {
-        if (!(error instanceof RiveraError)) throw error;
+        if (!(error instanceof RiveraError) || error.code === status.UNAVAILABLE) throw error;
         this.log.debug({ err: error }, 'a placement result came too late');
       }
     }
   }
 
   close(error: Error): void {
+    this.closed = error;
     this.auctioneer?.outgoing.end(error);
     this.auctioneer = undefined;
   }
@@ -179,12 +197,39 @@ function everythingWaiting(state: State, now: number): WorkBatch {
   return gathered.finish();
 }
 
-/** Parts of bounded size. */
+/** Parts of bounded size, in number and in bytes: what waits may have many tags. */
 function* inBatches(work: WorkBatch): Generator<WorkBatch> {
-  const { lrps, tasks, withdrawn } = work;
-  const longest = Math.max(lrps.length, tasks.length, withdrawn.length);
-  for (let start = 0; start < longest; start += ITEMS_PER_BATCH) {
-    const part = <T>(items: T[]) => items.slice(start, start + ITEMS_PER_BATCH);
-    yield { lrps: part(lrps), tasks: part(tasks), withdrawn: part(withdrawn) };
+  let batch: WorkBatch = { lrps: [], tasks: [], withdrawn: [] };
+  let items = 0;
+  let bytes = 0;
+  const full = (weight: number) => {
+    items++;
+    bytes += ITEM_BYTES + weight;
+    return items >= ITEMS_PER_BATCH || bytes >= PART_BYTES;
+  };
+  const next = () => {
+    const done = batch;
+    batch = { lrps: [], tasks: [], withdrawn: [] };
+    items = 0;
+    bytes = 0;
+    return done;
+  };
+  // Withdrawals first: work may have been withdrawn and offered anew in the same breath.
+  for (const key of work.withdrawn) {
+    batch.withdrawn.push(key);
+    if (full(0)) yield next();
   }
+  for (const auction of work.lrps) {
+    batch.lrps.push(auction);
+    if (full(5 * auction.indices.length + weightOf(auction.requirements))) yield next();
+  }
+  for (const auction of work.tasks) {
+    batch.tasks.push(auction);
+    if (full(weightOf(auction.requirements))) yield next();
+  }
+  if (items > 0) yield next();
+}
+
+function weightOf(requirements: WorkRequirements | undefined): number {
+  return weightOfTags(requirements?.placementTags ?? []) + weightOfTags(requirements?.volumeDrivers ?? []);
 }

@@ -12,7 +12,7 @@ export class SessionRegistry {
     const { cellId } = session.speaker;
     const earlier = this.sessions.get(cellId);
     this.sessions.set(cellId, session);
-    earlier?.outgoing.end(new RiveraError('SESSION_REPLACED', `cell "${cellId}" has opened another session`));
+    earlier?.replace(new RiveraError('SESSION_REPLACED', `cell "${cellId}" has opened another session`));
   }
 
   close(session: Session): void {
@@ -34,11 +34,21 @@ export class SessionRegistry {
       else waiting.push(addressed.command);
     }
     for (const [cellId, list] of commands) this.sessions.get(cellId)?.command(list);
+    for (const effect of effects) {
+      if (effect.kind === 'end-session') this.end(effect.cellId, new RiveraError('SESSION_REPLACED', effect.reason));
+    }
+  }
+
+  /** Ends one session; the cell comes again. */
+  private end(cellId: string, error: Error): void {
+    const session = this.sessions.get(cellId);
+    this.sessions.delete(cellId);
+    session?.replace(error);
   }
 
   /** Ends all sessions; the cells look for the new leader. */
   closeAll(error: Error): void {
-    for (const session of this.sessions.values()) session.outgoing.end(error);
+    for (const session of this.sessions.values()) session.replace(error);
     this.sessions.clear();
   }
 }

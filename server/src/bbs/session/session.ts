@@ -42,8 +42,12 @@ export class Session {
   private acks: Promise<void> = Promise.resolve();
   private roomForBatch: (() => void) | undefined;
   private heartbeats = 0;
+  private over: Error | undefined;
+  /** Work that was taken while parts of an inventory came in, and is therefore not in it. */
+  private readonly takenMeanwhile = new Set<string>();
   private inventory: { lrps: CellInventory['lrps']; tasks: CellInventory['tasks'] } = { lrps: [], tasks: [] };
   private inventoryRequests = 0;
+  private inventoryOpen = false;
 
   constructor(
     private readonly context: SessionContext,
@@ -56,8 +60,19 @@ export class Session {
     this.send({ message: { $case: 'commands', value: { commands } } });
   }
 
-  /** Handles one message of the cell. */
+  /** Ends the session: what still arrives on it speaks of a time that is over, and is not heard. */
+  replace(error: Error): void {
+    this.over = error;
+    this.outgoing.end(error);
+    this.roomForBatch?.();
+  }
+
+  /** Handles one message of the cell. @throws what ends the session */
   async receive(request: SessionRequest): Promise<void> {
+    if (this.over !== undefined) throw this.over;
+    if (this.context.engine.state.cells.get(this.speaker.cellId)?.missing !== false) {
+      throw new RiveraError('SESSION_REPLACED', 'this cell was declared missing: open a session anew');
+    }
     this.context.seen(this.speaker.cellId);
     const { message } = request;
     switch (message?.$case) {
@@ -106,7 +121,7 @@ export class Session {
         this.openBatches--;
         this.roomForBatch?.();
       });
-    while (this.openBatches >= MAX_OPEN_BATCHES) {
+    while (this.openBatches >= MAX_OPEN_BATCHES && this.over === undefined) {
       await new Promise<void>((resolve) => {
         this.roomForBatch = resolve;
       });
@@ -116,6 +131,7 @@ export class Session {
   private apply({ sequence, transition }: Transition): TransitionAck {
     try {
       const outcome = this.context.engine.apply((draft) => applyTransition(draft, this.speaker, transition));
+      if (this.inventoryOpen) this.noteTaken(transition);
       return { ...emptyAck(sequence), ...outcome };
     } catch (error) {
       if (!(error instanceof RiveraError)) throw error;
@@ -171,18 +187,27 @@ export class Session {
     this.send({ message: { $case: 'inventoryRequest', value: { requestId: this.inventoryRequests } } });
   }
 
+  private noteTaken(transition: Transition['transition']): void {
+    if (transition?.$case === 'lrpClaimed' || transition?.$case === 'lrpRunning') {
+      this.takenMeanwhile.add(transition.value.instanceGuid);
+    } else if (transition?.$case === 'taskStarted') this.takenMeanwhile.add(transition.value.executionGuid);
+  }
+
   private async addInventory(part: CellInventory): Promise<void> {
-    this.inventory.lrps.push(...part.lrps);
-    this.inventory.tasks.push(...part.tasks);
+    for (const lrp of part.lrps) this.inventory.lrps.push(lrp);
+    for (const task of part.tasks) this.inventory.tasks.push(task);
     if (this.inventory.lrps.length + this.inventory.tasks.length > MAX_INVENTORY_ITEMS) {
       throw new RiveraError('INVALID_REQUEST', `an inventory holds at most ${MAX_INVENTORY_ITEMS} items`);
     }
+    this.inventoryOpen = part.more;
     if (part.more) return;
     const whole = this.inventory;
+    const takenMeanwhile = new Set(this.takenMeanwhile);
     this.inventory = { lrps: [], tasks: [] };
+    this.takenMeanwhile.clear();
     const lrps = whole.lrps.flatMap(({ key, instanceGuid }) => (key === undefined ? [] : [{ ...key, instanceGuid }]));
     const { lost, stopped } = await this.context.engine.execute((draft) =>
-      reconcileInventory(draft, this.speaker.cellId, { lrps, tasks: whole.tasks }),
+      reconcileInventory(draft, this.speaker.cellId, { lrps, tasks: whole.tasks, takenMeanwhile }),
     );
     if (lost + stopped > 0) this.context.log.info({ cell: this.speaker.cellId, lost, stopped }, 'inventory reconciled');
   }

@@ -37,7 +37,7 @@ export function applyTransition(
       throw invalid('lrp_evacuating', 'is not accepted: this cell is not being drained');
     case 'taskStarted': {
       const { taskGuid, executionGuid } = transition.value;
-      if (executionGuid === '') throw invalid('task_started.execution_guid', 'is required');
+      requireShort('task_started.execution_guid', executionGuid);
       startTask(draft, taskGuid, speaker.cellId, executionGuid);
       return { shouldStart: true };
     }
@@ -61,6 +61,8 @@ export function applyTransition(
 }
 
 const MAX_RESULT_BYTES = 51_200;
+const MAX_LIST = 1_000;
+const MAX_LONG_TEXT = 1_024;
 
 /** The payload that an acknowledgement of this transition carries. */
 export function wantedPayload(transition: Transition['transition']): WantedPayload {
@@ -76,15 +78,21 @@ export function wantedPayload(transition: Transition['transition']): WantedPaylo
 function reference(speaker: Speaker, said: { key: ActualLrpKey | undefined; instanceGuid: string }): InstanceRef {
   if (said.key === undefined) throw invalid('key', 'is required');
   const { processGuid, index, domain } = said.key;
-  if (processGuid === '') throw invalid('key.process_guid', 'is required');
+  requireShort('key.process_guid', processGuid);
+  requireShort('key.domain', domain);
+  requireShort('instance_guid', said.instanceGuid);
   if (index < 0) throw invalid('key.index', 'must be at least 0');
-  if (said.instanceGuid === '' || said.instanceGuid.length > 255)
-    throw invalid('instance_guid', 'must have 1..255 characters');
   return { processGuid, index, domain, instanceGuid: said.instanceGuid, cellId: speaker.cellId };
 }
 
 function runningFacts(speaker: Speaker, said: LrpRunning) {
-  if (said.netInfo === undefined || said.netInfo.address === '') throw invalid('net_info.address', 'is required');
+  if (said.netInfo === undefined) throw invalid('net_info', 'is required');
+  requireShort('net_info.address', said.netInfo.address);
+  const { ports, instanceAddress, instanceIpv6Address } = said.netInfo;
+  const tags = Object.entries(said.metricTags).flat();
+  const texts = [instanceAddress, instanceIpv6Address, ...said.internalRoutes.map((route) => route.hostname), ...tags];
+  if (ports.length > MAX_LIST || texts.length > 4 * MAX_LIST) throw invalid('lrp_running', 'has too many entries');
+  if (texts.some((text) => text.length > MAX_LONG_TEXT)) throw invalid('lrp_running', 'has a text that is too long');
   return {
     netInfo: said.netInfo,
     internalRoutes: said.internalRoutes.map((route) => route.hostname),
@@ -92,6 +100,10 @@ function runningFacts(speaker: Speaker, said: LrpRunning) {
     routable: said.routable,
     availabilityZone: speaker.zone,
   };
+}
+
+function requireShort(field: string, text: string): void {
+  if (text === '' || text.length > 255) throw invalid(field, 'must have 1..255 characters');
 }
 
 function invalid(field: string, description: string): RiveraError {

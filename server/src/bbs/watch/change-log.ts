@@ -29,7 +29,7 @@ export class ChangeLog {
   /** Position of `entries[0]` since the term began. */
   private firstPosition = 0;
   private revision: number;
-  private wakeUp: (() => void)[] = [];
+  private readonly waiters = new Set<() => void>();
 
   constructor(
     /** Everything up to here was durable when the log began. */
@@ -40,6 +40,7 @@ export class ChangeLog {
   }
 
   append(commits: readonly Commit[]): void {
+    const end = this.endPosition;
     for (const commit of commits) {
       for (const change of commit.changes) this.entries.push(new LoggedChange(commit.revision, change, commit.timeMs));
       this.revision = commit.revision;
@@ -50,9 +51,8 @@ export class ChangeLog {
       this.entries = this.entries.slice(surplus);
       this.firstPosition += surplus;
     }
-    const woken = this.wakeUp;
-    this.wakeUp = [];
-    for (const wake of woken) wake();
+    if (this.endPosition === end) return;
+    for (const wake of [...this.waiters]) wake();
   }
 
   get lastRevision(): number {
@@ -92,17 +92,25 @@ export class ChangeLog {
     return this.entries.slice(offset, offset + limit);
   }
 
-  /** Resolves at the next append, or after `timeoutMs`. */
-  wait(timeoutMs: number, signal: AbortSignal): Promise<void> {
+  /** Everything up to this revision lies before a position: what a token may claim. A revision may be cut by it. */
+  revisionBefore(position: number): number {
+    const next = this.entries[position - this.firstPosition];
+    return next === undefined ? this.revision : next.revision - 1;
+  }
+
+  /** Resolves when there is something behind `position`, after `timeoutMs`, or when the signal is aborted. */
+  wait(position: number, timeoutMs: number, signal: AbortSignal): Promise<void> {
+    if (this.endPosition > position || signal.aborted) return Promise.resolve();
     return new Promise((resolve) => {
-      const timer = setTimeout(done, timeoutMs);
-      signal.addEventListener('abort', done, { once: true });
-      this.wakeUp.push(done);
-      function done() {
+      const done = () => {
         clearTimeout(timer);
         signal.removeEventListener('abort', done);
+        this.waiters.delete(done);
         resolve();
-      }
+      };
+      const timer = setTimeout(done, timeoutMs);
+      signal.addEventListener('abort', done, { once: true });
+      this.waiters.add(done);
     });
   }
 }

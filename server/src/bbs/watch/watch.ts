@@ -1,6 +1,8 @@
+import type { Event } from '@rivera/gen/rivera/bbs/v1/event';
 import type { SnapshotRecord, WatchRequest, WatchResponse } from '@rivera/gen/rivera/bbs/v1/event_service';
 import { RiveraError } from '@rivera/kit/errors';
 import { actualLrpToProto, desiredLrpToProto, taskToProto } from '../api/to-proto.js';
+import { PART_BYTES, weightOfChange } from '../api/weight.js';
 import type { RowChange } from '../core/draft.js';
 import type { State } from '../core/state.js';
 import type { Engine } from '../engine/engine.js';
@@ -26,44 +28,74 @@ export async function* watch(
   request: WatchRequest,
   signal: AbortSignal,
 ): AsyncGenerator<WatchResponse> {
+  const { engine, log } = source;
   const filter = new WatchFilter(request);
   let position: number;
   if (request.snapshot) {
-    const { result: changes, revision } = await source.engine.read((state) => matchingRecords(state, filter));
-    position = source.log.positionAfter(revision);
-    yield* snapshot(source, changes, signal);
-    yield response({ snapshotComplete: true, revision });
-  } else {
-    position =
-      request.resumeToken === '' ? source.log.endPosition : source.log.positionAfter(parse(request.resumeToken));
-    yield response({ revision: request.resumeToken === '' ? source.log.lastRevision : parse(request.resumeToken) });
-  }
-  while (!signal.aborted) {
-    const entries = source.log.read(position, CHANGES_PER_READ);
-    if (entries.length === 0) {
-      await source.log.wait(HEARTBEAT_MS, signal);
-      if (source.log.endPosition === position) yield response({ revision: source.log.lastRevision });
-      continue;
+    const { result: records, revision } = await engine.read((state) => matchingRecords(state, filter));
+    position = log.positionAfter(revision);
+    for (const part of inParts(records)) {
+      if (signal.aborted) return;
+      const snapshotRecords = part.map((row) => ({ record: recordOf(source, row) }));
+      yield { ...response({ revision: 0 }), snapshotRecords, resumeToken: '' };
     }
-    position += entries.length;
-    // A revision's changes may go on in the next part; the token must not claim it before all of them are sent.
-    const last = entries[entries.length - 1];
-    const whole = position === source.log.endPosition ? source.log.lastRevision : (last?.revision ?? 1) - 1;
-    const events = entries.filter((entry) => filter.passes(entry.change)).flatMap((entry) => entry.events);
-    if (events.length > 0) yield response({ events, revision: whole });
-  }
-}
-
-function* snapshotParts<T>(items: readonly T[]): Generator<readonly T[]> {
-  for (let i = 0; i < items.length; i += RECORDS_PER_RESPONSE) yield items.slice(i, i + RECORDS_PER_RESPONSE);
-}
-
-async function* snapshot(source: WatchSource, rows: readonly RowChange[], signal: AbortSignal) {
-  for (const part of snapshotParts(rows)) {
     if (signal.aborted) return;
-    const snapshotRecords = part.map((row) => ({ record: recordOf(source, row) }));
-    yield { ...response({ revision: 0 }), snapshotRecords, resumeToken: '' };
+    yield response({ snapshotComplete: true, revision });
+  } else if (request.resumeToken === '') {
+    position = log.endPosition;
+    yield response({ revision: log.lastRevision });
+  } else {
+    const revision = parse(request.resumeToken);
+    position = log.positionAfter(revision);
+    yield response({ revision });
   }
+  yield* changes(log, { position, filter, signal });
+}
+
+/** Everything that passes the filter from a position on. Who sees little still hears, in time for its token to be of use. */
+async function* changes(
+  log: ChangeLog,
+  from: { position: number; filter: WatchFilter; signal: AbortSignal },
+): AsyncGenerator<WatchResponse> {
+  const { filter, signal } = from;
+  let { position } = from;
+  let saidAtMs = performance.now();
+  while (!signal.aborted) {
+    const entries = log.read(position, CHANGES_PER_READ);
+    const events: Event[] = [];
+    let bytes = 0;
+    for (const entry of entries) {
+      if (bytes >= PART_BYTES) break;
+      position++;
+      if (!filter.passes(entry.change)) continue;
+      events.push(...entry.events);
+      bytes += weightOfChange(entry.change);
+    }
+    const silentMs = performance.now() - saidAtMs;
+    if (events.length > 0 || silentMs >= HEARTBEAT_MS) {
+      yield response({ events, revision: log.revisionBefore(position) });
+      saidAtMs = performance.now();
+    } else if (entries.length === 0) {
+      await log.wait(position, HEARTBEAT_MS - silentMs, signal);
+    } else {
+      // A busy log must not keep the watchers of other things from their turn.
+      await new Promise((resolve) => setImmediate(resolve));
+    }
+  }
+}
+
+function* inParts(rows: readonly RowChange[]): Generator<RowChange[]> {
+  let part: RowChange[] = [];
+  let bytes = 0;
+  for (const row of rows) {
+    part.push(row);
+    bytes += weightOfChange(row);
+    if (part.length < RECORDS_PER_RESPONSE && bytes < PART_BYTES) continue;
+    yield part;
+    part = [];
+    bytes = 0;
+  }
+  if (part.length > 0) yield part;
 }
 
 /** Rows of the snapshot in the shape of changes, so that one filter serves both. */

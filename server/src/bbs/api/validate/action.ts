@@ -10,6 +10,8 @@ import { checkText, type Violations } from './violations.js';
 
 const MAX_DEPTH = 32;
 const MAX_ACTIONS = 1_000;
+const MAX_CHECKS = 100;
+const MAX_ARGS = 10_000;
 const MAX_TIMEOUT_SECONDS = 10 * 365 * 86_400;
 
 /** Checks an action and all below it. */
@@ -37,6 +39,7 @@ function visit(
       const { path, user, args, env, resourceLimits } = member.value;
       violations.check(path !== '', `${below}.path`, 'is required');
       violations.check(user !== '', `${below}.user`, 'is required');
+      violations.check(args.length <= MAX_ARGS, `${below}.args`, `must have at most ${MAX_ARGS} entries`);
       for (const [i, arg] of args.entries()) checkText(violations, `${below}.args[${i}]`, arg);
       checkEnvironment(violations, `${below}.env`, env);
       violations.check(resourceLimits?.nofile !== 0, `${below}.resource_limits.nofile`, 'must be more than 0');
@@ -104,6 +107,12 @@ export function checkHttpUrl(violations: Violations, field: string, url: string)
 }
 
 export function checkDefinition(violations: Violations, field: string, definition: CheckDefinition | undefined): void {
+  for (const [name, checks] of [
+    ['checks', definition?.checks ?? []],
+    ['readiness_checks', definition?.readinessChecks ?? []],
+  ] as const) {
+    violations.check(checks.length <= MAX_CHECKS, `${field}.${name}`, `must have at most ${MAX_CHECKS} entries`);
+  }
   for (const [i, check] of (definition?.checks ?? []).entries()) checkCheck(violations, `${field}.checks[${i}]`, check);
   for (const [i, check] of (definition?.readinessChecks ?? []).entries()) {
     checkCheck(violations, `${field}.readiness_checks[${i}]`, check);

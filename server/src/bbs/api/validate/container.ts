@@ -14,6 +14,9 @@ import { checkText, type Violations } from './violations.js';
 
 const MAX_FILES_BYTES = 1_048_576;
 const MAX_LIST = 1_000;
+const MAX_TAGS = 100;
+const MAX_SIDECARS = 20;
+const MAX_TAG_CHARACTERS = 1_024;
 
 /** Checks what Tasks and LRPs have in common (spec bbs §2.2, §8), in the same way for both. */
 export function checkContainer(violations: Violations, field: string, container: ContainerSpec | undefined): void {
@@ -52,7 +55,10 @@ export function checkMetricTags(
   field: string,
   tags: Readonly<Record<string, MetricTagValue>>,
 ): void {
+  violations.check(Object.keys(tags).length <= MAX_TAGS, field, `must have at most ${MAX_TAGS} entries`);
   for (const [name, { value }] of Object.entries(tags)) {
+    const bytes = name.length + String(value?.value ?? '').length;
+    violations.check(bytes <= MAX_TAG_CHARACTERS, `${field}["${name}"]`, 'is too long');
     const valid = value?.$case === 'static' ? value.value !== '' : value !== undefined && isDynamic(value.value);
     violations.check(valid, `${field}["${name}"]`, 'must have a static text or a dynamic value');
   }
@@ -60,7 +66,8 @@ export function checkMetricTags(
 
 /** Helper processes. */
 export function checkSidecars(violations: Violations, field: string, sidecars: readonly Sidecar[]): void {
-  for (const [i, sidecar] of sidecars.entries()) {
+  violations.check(sidecars.length <= MAX_SIDECARS, field, `must have at most ${MAX_SIDECARS} entries`);
+  for (const [i, sidecar] of sidecars.slice(0, MAX_SIDECARS).entries()) {
     checkAction(violations, `${field}[${i}].action`, sidecar.action);
     violations.check(sidecar.diskMb >= 0, `${field}[${i}].disk_mb`, 'must be at least 0');
     violations.check(sidecar.memoryMb >= 0, `${field}[${i}].memory_mb`, 'must be at least 0');
@@ -88,6 +95,11 @@ function checkLists(violations: Violations, field: string, container: ContainerS
   }
   for (const [i, tag] of container.placementTags.entries()) {
     checkText(violations, `${field}.placement_tags[${i}]`, tag);
+    violations.check(tag.length <= 255, `${field}.placement_tags[${i}]`, 'must have at most 255 characters');
+  }
+  for (const [i, rule] of container.egressRules.entries()) {
+    const entries = rule.destinations.length + rule.ports.length + rule.annotations.length;
+    violations.check(entries <= MAX_LIST, `${field}.egress_rules[${i}]`, `must have at most ${MAX_LIST} entries`);
   }
 }
 
@@ -122,7 +134,7 @@ function checkCredentials(violations: Violations, field: string, container: Cont
 function checkVolumes(violations: Violations, field: string, container: ContainerSpec): void {
   for (const [i, mount] of container.volumeMounts.entries()) {
     const at = `${field}.volume_mounts[${i}]`;
-    violations.check(mount.driver !== '', `${at}.driver`, 'is required');
+    violations.check(mount.driver !== '' && mount.driver.length <= 255, `${at}.driver`, 'must have 1..255 characters');
     violations.check(mount.mode === 'r' || mount.mode === 'rw', `${at}.mode`, 'must be r or rw');
     if (mount.device?.$case === 'shared') {
       violations.check(mount.device.value.volumeId !== '', `${at}.shared.volume_id`, 'is required');

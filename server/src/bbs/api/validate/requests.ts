@@ -1,4 +1,6 @@
-import type { DesiredLrp, DesiredLrpUpdate } from '@rivera/gen/rivera/bbs/v1/desired_lrp';
+import type { Duration } from '@rivera/gen/google/protobuf/duration';
+import type { DesiredLrp, DesiredLrpUpdate, RestartPolicy } from '@rivera/gen/rivera/bbs/v1/desired_lrp';
+import type { UpsertDomainRequest } from '@rivera/gen/rivera/bbs/v1/domain_service';
 import type { DesireTaskRequest } from '@rivera/gen/rivera/bbs/v1/task_service';
 import { RiveraError } from '@rivera/kit/errors';
 import { checkAction, checkDefinition, checkHttpUrl } from './action.js';
@@ -7,6 +9,10 @@ import { checkAnnotation, checkDomain, checkGuid, Violations } from './violation
 
 const MAX_INSTANCES = 10_000;
 const MAX_ROUTES_BYTES = 131_072;
+const MAX_ROUTES = 100;
+const MAX_PORTS = 100;
+const MAX_RECIPE_BYTES = 2 * 1024 * 1024;
+const MAX_SECONDS = 10 * 365 * 86_400;
 
 /** @throws INVALID_REQUEST with every broken rule */
 export function validateTask(request: DesireTaskRequest): void {
@@ -47,8 +53,9 @@ export function validateDesiredLrp(lrp: DesiredLrp | undefined): asserts lrp is 
     for (const [i, port] of lrp.ports.entries()) {
       violations.check(port >= 1 && port <= 65_535, `desired_lrp.ports[${i}]`, 'must be 1..65535');
     }
-    const timeout = lrp.startTimeout;
-    violations.check(!timeout || timeout.seconds >= 0, 'desired_lrp.start_timeout', 'must be at least 0');
+    violations.check(lrp.ports.length <= MAX_PORTS, 'desired_lrp.ports', `must have at most ${MAX_PORTS} entries`);
+    checkDuration(violations, 'desired_lrp.start_timeout', lrp.startTimeout);
+    checkRestartPolicy(violations, 'desired_lrp.restart_policy', lrp.restartPolicy);
   }
   violations.throwIfAny();
 }
@@ -83,11 +90,32 @@ export function requireText(field: string, value: string): void {
   });
 }
 
-/** @throws INVALID_REQUEST for a domain that can't be */
-export function validateDomain(domain: string): void {
+/** @throws INVALID_REQUEST for a domain, or a time, that can't be */
+export function validateDomain({ domain, ttl }: UpsertDomainRequest): void {
   const violations = new Violations();
   checkDomain(violations, 'domain', domain);
+  checkDuration(violations, 'ttl', ttl);
   violations.throwIfAny();
+}
+
+/** Recipes are kept whole, sent to cells whole, and fit a row of any database. @throws INVALID_REQUEST beyond */
+export function requireRecipeSize(field: string, recipe: Uint8Array): void {
+  if (recipe.length <= MAX_RECIPE_BYTES) return;
+  const description = `has ${recipe.length} bytes, more than ${MAX_RECIPE_BYTES}`;
+  throw new RiveraError('INVALID_REQUEST', `${field} ${description}`, { violations: [{ field, description }] });
+}
+
+function checkRestartPolicy(violations: Violations, field: string, policy: RestartPolicy | undefined): void {
+  checkDuration(violations, `${field}.minimum_backoff`, policy?.minimumBackoff);
+  checkDuration(violations, `${field}.maximum_backoff`, policy?.maximumBackoff);
+  checkDuration(violations, `${field}.reset_after`, policy?.resetAfter);
+}
+
+function checkDuration(violations: Violations, field: string, duration: Duration | undefined): void {
+  if (duration === undefined) return;
+  const { seconds, nanos } = duration;
+  const inRange = seconds >= 0 && seconds <= MAX_SECONDS && nanos >= 0 && nanos < 1e9;
+  violations.check(inRange, field, 'must be 0..10 years');
 }
 
 function checkInstances(violations: Violations, field: string, instances: number): void {
@@ -96,6 +124,9 @@ function checkInstances(violations: Violations, field: string, instances: number
 
 function checkRoutes(violations: Violations, field: string, routes: Readonly<Record<string, string>>): void {
   let bytes = 0;
+  const names = Object.keys(routes);
+  const namesFit = names.length <= MAX_ROUTES && names.every((name) => name.length <= 255);
+  violations.check(namesFit, field, `must have at most ${MAX_ROUTES} names of at most 255 characters`);
   for (const [name, document] of Object.entries(routes)) {
     bytes += Buffer.byteLength(document);
     violations.check(isJson(document), `${field}["${name}"]`, 'must be a JSON document');
