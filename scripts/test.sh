@@ -4,7 +4,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 export npm_config_update_notifier=false
 
-bash scripts/setup.sh openssl procps git zsh fish protobuf-compiler protobuf-compiler-grpc python3-grpcio
+bash scripts/setup.sh openssl procps git curl zsh fish protobuf-compiler protobuf-compiler-grpc python3-grpcio
 
 export PATH="$PWD/node_modules/.bin:$PATH"
 report=$(mktemp)

@@ -14,7 +14,7 @@ try {
     instances,
     container: { rootFs: process.env.ROOT_FS ?? 'preloaded:busybox', memoryMb: 32, diskMb: 32, logGuid: processGuid },
     action: run({ path: '/bin/busybox', args: ['httpd', '-f', '-p', '8080', '-h', '/etc'], user: 'root' }),
-    checkDefinition: { checks: [httpCheck(8080, '/hostname')] },
+    checkDefinition: { checks: [httpCheck(8080, '/hosts')] },
     ports: [8080],
   });
   const running = await client.actualLrps.waitForRunning(processGuid, {
@@ -23,7 +23,7 @@ try {
   });
   for (const { key, netInfo } of running) {
     const port = netInfo.ports.find(({ containerPort }) => containerPort === 8080);
-    console.log(`instance ${key.index}: http://${netInfo.address}:${port.hostPort}/hostname`);
+    console.log(`instance ${key.index}: http://${netInfo.address}:${port.hostPort}/hosts`);
   }
 } finally {
   await client.desiredLrps.remove(processGuid);

@@ -84,8 +84,8 @@ describe('the examples run in an empty project', () => {
     const { lrps } = actAsRivera(server);
     expect(await output(server.address, 'run-lrp.mjs', '2')).toEqual([
       '2 of 2 running',
-      'instance 0: http://10.0.0.1:61000/hostname',
-      'instance 1: http://10.0.0.1:61001/hostname',
+      'instance 0: http://10.0.0.1:61000/hosts',
+      'instance 1: http://10.0.0.1:61001/hosts',
     ]);
     expect(lrps.size).toBe(0);
   });

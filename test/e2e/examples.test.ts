@@ -29,11 +29,14 @@ afterAll(async () => {
   await rm(folder, { recursive: true, force: true });
 }, 120_000);
 
+/** More than the examples give themselves, so that one that waits in vain says so and clears up. */
+const PATIENCE_MS = 75_000;
+
 /** Runs a program of the project as its user does, against the live platform; resolves with its lines. */
 async function output(...program: string[]): Promise<string[]> {
   const { RIVERA_SERVERS, RIVERA_CA, RIVERA_CERT, RIVERA_KEY } = await stack.cliEnvironment();
   const env = { PATH: process.env.PATH, RIVERA_SERVERS, RIVERA_CA, RIVERA_CERT, RIVERA_KEY };
-  const { stdout, stderr } = await run(process.execPath, program, { cwd: project, env, timeout: 60_000 });
+  const { stdout, stderr } = await run(process.execPath, program, { cwd: project, env, timeout: PATIENCE_MS });
   expect(stderr).toBe('');
   return stdout.trimEnd().split('\n');
 }

@@ -37,6 +37,8 @@ afterEach(async () => {
 });
 afterAll(async () => {
   await stack?.close();
+  // A cell that stopped everything takes its network away too.
+  expect(readdirSync('/sys/class/net').filter((name) => name.startsWith(`rvt${process.pid}x`))).toEqual([]);
 }, 120_000);
 
 /** Allocates 200 MiB at once. */
@@ -137,8 +139,9 @@ describe('cpu', { timeout: 90_000 }, () => {
   });
 });
 
-/** Waits for ever without forking, and ends when it is told to. */
-const WAITS = 'trap "exit 0" TERM; test -p /tmp/wait || mkfifo /tmp/wait; read line < /tmp/wait';
+/** Waits for ever without forking, whatever its children do, and ends when it is told to. */
+const WAITS =
+  'trap "exit 0" TERM; test -p /tmp/wait || mkfifo /tmp/wait; exec 3<>/tmp/wait; while :; do read line <&3; done';
 
 function lrp(processGuid: string, script: string, spec: Partial<ContainerSpec>): DesiredLrp {
   return DesiredLrp.fromPartial({

@@ -26,7 +26,7 @@ let invariants: Invariants;
 
 beforeAll(async () => {
   const server = {
-    bbs: { presenceTtl: '3s', leaseTtl: '2s', kick: '2s', auditInterval: '2s' },
+    bbs: { presenceTtl: '3s', leaseTtl: '2s', kick: '2s', callbackTimeout: '1s', auditInterval: '2s' },
     log: { level: 'warn' },
   };
   stack = await Stack.start({ cells: 0, server });
@@ -68,10 +68,11 @@ describe(`${LRPS} LRPs on ${CELLS} simulated cells`, () => {
     const gone = new Set(cells.cellIds.slice(0, REMOVED));
     await Promise.all([...gone].map((cellId) => cells.remove(cellId)));
     await until('they are missed', async () => (await missing()).size === REMOVED);
+    await allRunning(LRPS);
+    expect(await invariants.atQuietMoment()).toEqual([]);
     const after = await allRunning(LRPS);
     expect([...countByCell(after).keys()].filter((cellId) => gone.has(cellId))).toEqual([]);
     expect(changed(before, after)).toEqual(before.filter((each) => gone.has(each.cellId)).map(slotOf));
-    expect(await invariants.atQuietMoment()).toEqual([]);
   });
 
   it('are adopted by agents that were killed and started again', async () => {
@@ -80,8 +81,9 @@ describe(`${LRPS} LRPs on ${CELLS} simulated cells`, () => {
     await Promise.all(killed.map((cellId) => cells.kill(cellId)));
     await Promise.all(killed.map((cellId) => cells.restart(cellId)));
     await until('they are back', () => cells.connected);
-    expect(changed(before, await allRunning(LRPS))).toEqual([]);
+    // Whatever an agent had lost would be missed and placed anew before all sides agree.
     expect(await invariants.atQuietMoment()).toEqual([]);
+    expect(changed(before, await allRunning(LRPS))).toEqual([]);
     expect((await missing()).size).toBe(REMOVED);
   });
 
@@ -98,9 +100,24 @@ describe(`${LRPS} LRPs on ${CELLS} simulated cells`, () => {
     server.start();
     await Promise.all(scaling);
     await until('it is missed', async () => (await missing()).has(gone));
+    await allRunning(LRPS + scaled.length);
+    expect(await invariants.atQuietMoment()).toEqual([]);
     const after = await allRunning(LRPS + scaled.length);
     expect(changed(before, after)).toEqual(before.filter((each) => each.cellId === gone).map(slotOf));
+  });
+
+  it('go when they are not wanted, and nothing else goes', async () => {
+    const before = await instances();
+    const removed = Array.from({ length: 100 }, (_, i) => `lrp-${LRPS - 1 - i}`);
+    const scaled = Array.from({ length: 100 }, (_, i) => `lrp-${i}`);
+    await Promise.all([
+      ...removed.map((guid) => client.desiredLrps.remove(guid)),
+      ...scaled.map((guid) => client.desiredLrps.update(guid, { instances: 1 })),
+    ]);
+    await allRunning(LRPS - removed.length);
     expect(await invariants.atQuietMoment()).toEqual([]);
+    const unwanted = [...removed.map((guid) => `${guid}/0`), ...scaled.map((guid) => `${guid}/1`)];
+    expect(changed(before, await instances()).sort()).toEqual(unwanted.sort());
   });
 
   it('kept every promise meanwhile', () => {

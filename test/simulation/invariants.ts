@@ -86,6 +86,7 @@ export class Invariants {
           const holdings = await heldByCells(this.client, this.identities.server);
           const after = await inDatabase(this.database);
           if (before.revision !== after.revision) return false;
+          const lost = this.writes.lostFrom(desiredIn(api.items));
           // The events of the last revision may be on their way still, and a heartbeat shows no item: something must follow.
           await this.writes.write();
           await this.replica.reached(after.revision);
@@ -98,7 +99,7 @@ export class Invariants {
               { name: 'the API', items: asItems(api.domains) },
               { name: 'the database', items: asItems(after.domains) },
             ),
-            ...this.writes.lostFrom(desiredIn(api.items)),
+            ...lost,
             ...disagreements(instancesIn(api.items), holdings),
           ];
           return wrong.length === 0;

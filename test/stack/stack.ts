@@ -1,3 +1,4 @@
+import { execFileSync } from 'node:child_process';
 import { mkdirSync } from 'node:fs';
 import { rm } from 'node:fs/promises';
 import { createServer } from 'node:net';
@@ -22,8 +23,17 @@ export interface StackOptions {
   readonly cell?: object;
 }
 
-/** Networks of cells must not overlap with those of other tests on this machine. */
-let networks = 0;
+/** Networks of cells must not overlap with those of other tests on this machine, living or dead. */
+let networks = process.pid;
+
+function freeNetwork(): number {
+  const taken = execFileSync('ip', ['-o', '-4', 'addr'], { encoding: 'utf8' });
+  for (let tries = 0; tries < 200; tries++) {
+    networks = (networks + 7) % 200;
+    if (!taken.includes(` 10.241.${networks}.`)) return networks;
+  }
+  throw new Error('no free network for a cell: there are too many bridges on this machine');
+}
 
 /**
  * The whole platform as separate processes on this machine: MariaDB, servers, cells with real containers. Everything is in one
@@ -82,7 +92,7 @@ export class Stack {
 
   async addCell(extra: object = {}): Promise<Program> {
     const number = this.cells.length + 1;
-    const network = (process.pid + 7 * networks++) % 200;
+    const network = freeNetwork();
     const cellId = `cell-${number}`;
     const first = 20_000 + network * 200;
     const cell = new Program(cellId, 'cell', this.folder, {
@@ -91,7 +101,7 @@ export class Stack {
       listen: `127.0.0.1:${await freePort()}`,
       dataDir: join(this.folder, cellId),
       rootFsDir: join(this.folder, 'rootfs'),
-      subnet: `10.${240 + (network % 8)}.${network}.0/24`,
+      subnet: `10.241.${network}.0/24`,
       bridge: `rvt${process.pid % 100_000}x${number}`.slice(0, 15),
       portRange: { first, last: first + 199 },
       memoryMb: 4_096,

@@ -209,6 +209,6 @@ export class CellAgent {
     if (outcome === 'late') {
       this.#log.warn({ left: reconciler.size }, 'containers are left; the next start of this cell goes on with them');
     }
-    return outcome === 'done';
+    return outcome !== 'late';
   }
 }

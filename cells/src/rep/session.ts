@@ -120,6 +120,7 @@ export class CellSession {
         this.#connected = true;
         // What was unanswered is marked as that first; what is repeated comes behind it and behind the inventory.
         reconciler.outbox.rewind();
+        reconciler.repeatAll();
         const agenda = new Agenda(reconciler, this.#evacuating);
         this.#agenda = agenda;
         writing = this.#write(stream, agenda, signal).catch(unlessOver(end));

@@ -23,6 +23,8 @@ export interface BbsRoleOptions {
 }
 
 const REOPEN_MS = 500;
+/** What was accepted may take so long to become durable when this server closes. */
+const CLOSE_MS = 2_000;
 
 /**
  * The BBS of one server: it stands by until it wins the lease, then leads for a term. A term that fails for another reason than
@@ -66,7 +68,11 @@ export class BbsRole {
     this.current = undefined;
     this.setServing(false);
     if (term !== undefined) {
-      await Promise.race([term.engine.durable().catch(() => undefined), this.options.clock.sleep(2_000)]);
+      const enough = new AbortController();
+      const patience = this.options.clock.sleep(CLOSE_MS, enough.signal);
+      await Promise.race([term.engine.durable(), patience]).catch(() => undefined);
+      patience.catch(() => undefined);
+      enough.abort();
       term.close(new RiveraError('SHUTTING_DOWN', 'this server is closing'));
     }
     await this.opening;

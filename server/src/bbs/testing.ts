@@ -1,4 +1,4 @@
-import { mkdtemp, rm } from 'node:fs/promises';
+import { mkdtemp, readdir, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type {
@@ -13,8 +13,9 @@ import { type BidiStream, bidi, dial } from '@rivera/kit/grpc/dial';
 import { GrpcHost } from '@rivera/kit/grpc/host';
 import { silentLogger } from '@rivera/kit/log';
 import { Authority } from '@rivera/kit/tls/authority';
-import { type Identity, loadIdentity, type Role } from '@rivera/kit/tls/identity';
+import type { Identity, Role } from '@rivera/kit/tls/identity';
 import { connect, type RiveraClient } from '@rivera/sdk/client';
+import { processIdentity } from '../database/process-identity.js';
 import { BbsRole } from './bbs-role.js';
 import { bbsConfig } from './config.js';
 import { presence } from './core/testing.js';
@@ -30,13 +31,11 @@ export class BbsBench {
     readonly role: BbsRole,
     readonly database: MemoryDatabase,
     private readonly authority: Authority,
-    private readonly folder: string,
   ) {}
 
   static async start(options: { journal?: Journal; config?: object } = {}): Promise<BbsBench> {
-    const folder = await mkdtemp(join(tmpdir(), 'rivera-bbs-'));
-    const authority = await Authority.open(join(folder, 'ca'));
-    const identity = await loadIdentity(await authority.writeIdentity(folder, { role: 'server', name: 'server' }));
+    const authority = await makeAuthority();
+    const identity = await issue(authority, { role: 'server', name: 'server' });
     const host = new GrpcHost({ identity, logger: silentLogger, maxMessageBytes: 16 * 1024 * 1024 });
     const database = new MemoryDatabase();
     let win: (lease: { epoch: number }) => void = () => {};
@@ -59,7 +58,7 @@ export class BbsBench {
     const { port } = await host.listen('127.0.0.1:0');
     win({ epoch: 1 });
     while (!role.leading) await new Promise((resolve) => setTimeout(resolve, 2));
-    const bench = new BbsBench(`127.0.0.1:${port}`, role, database, authority, folder);
+    const bench = new BbsBench(`127.0.0.1:${port}`, role, database, authority);
     bench.closers.push(
       () => role.close(),
       () => host.close(100),
@@ -67,8 +66,8 @@ export class BbsBench {
     return bench;
   }
 
-  async identity(role: Role, name: string): Promise<Identity> {
-    return loadIdentity(await this.authority.writeIdentity(this.folder, { role, name }));
+  identity(role: Role, name: string): Promise<Identity> {
+    return issue(this.authority, { role, name });
   }
 
   async client(role: Role = 'client'): Promise<RiveraClient> {
@@ -95,8 +94,28 @@ export class BbsBench {
 
   async close(): Promise<void> {
     for (const close of this.closers) await close();
-    await rm(this.folder, { recursive: true, force: true });
   }
+}
+
+const FOLDER_PREFIX = 'rivera-bbs-';
+
+/** It lives in memory once it is made. The folder it is made in is gone by then; a later run sweeps one whose process died before. */
+async function makeAuthority(): Promise<Authority> {
+  for (const name of await readdir(tmpdir())) {
+    const maker = new RegExp(`^${FOLDER_PREFIX}(\\d+)-`).exec(name)?.[1];
+    if (maker === undefined || processIdentity(Number(maker)) !== undefined) continue;
+    await rm(join(tmpdir(), name), { recursive: true, force: true });
+  }
+  const folder = await mkdtemp(join(tmpdir(), `${FOLDER_PREFIX}${process.pid}-`));
+  try {
+    return await Authority.open(folder);
+  } finally {
+    await rm(folder, { recursive: true, force: true });
+  }
+}
+
+async function issue(authority: Authority, of: { role: Role; name: string }): Promise<Identity> {
+  return { ...of, caPem: authority.caPem, ...(await authority.issue(of)) };
 }
 
 /** A cell of which the test plays the part. */

@@ -108,6 +108,8 @@ export async function launch(o: {
       '--no-sync-log',
     );
     const child = spawn('conmon', args, {
+      // It leaves a file "oom" where it works when the container runs out of memory.
+      cwd: places.dir,
       stdio: ['ignore', 'ignore', 'ignore', report.fd],
       env: { PATH: process.env.PATH, LC_ALL: 'C', _OCI_SYNCPIPE: '3' },
     });

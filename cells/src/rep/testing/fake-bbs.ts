@@ -155,11 +155,11 @@ export class FakeBbs {
   #answerTo(transition: Transition): TransitionAck | undefined {
     const ack = this.answer(transition);
     if (ack === undefined) return undefined;
-    const { $case } = transition.transition ?? {};
+    const said = transition.transition;
     return {
-      ...TransitionAck.fromPartial({ sequence: transition.sequence, shouldStart: $case === 'taskStarted' }),
-      desiredLrp: $case === 'lrpClaimed' ? this.definition : undefined,
-      taskDefinition: $case === 'taskStarted' ? this.task : undefined,
+      ...TransitionAck.fromPartial({ sequence: transition.sequence, shouldStart: said?.$case === 'taskStarted' }),
+      desiredLrp: said?.$case === 'lrpClaimed' && said.value.includeDefinition ? this.definition : undefined,
+      taskDefinition: said?.$case === 'taskStarted' && said.value.includeDefinition ? this.task : undefined,
       ...ack,
     };
   }

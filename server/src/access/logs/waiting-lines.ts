@@ -40,10 +40,7 @@ export class WaitingLines {
   async take(signal: AbortSignal): Promise<ReadLogsResponse> {
     while (!this.news && this.head === this.entries.length) await this.rung(signal);
     signal.throwIfAborted();
-    const { dropped, unreachable: unreachableCells } = this;
-    this.dropped = 0;
-    this.unreachable = {};
-    this.news = false;
+    const gap = this.takeGap();
     const entries: LogEntry[] = [];
     for (let bytes = 0; this.head < this.entries.length && entries.length < MAX_PART_LINES; ) {
       bytes += weightOf(this.entries[this.head] as LogEntry);
@@ -51,7 +48,16 @@ export class WaitingLines {
       entries.push(this.shift());
     }
     this.shorten();
-    return { entries, dropped, unreachableCells };
+    return { entries, ...gap };
+  }
+
+  /** What is missing since the last take. */
+  takeGap(): Pick<ReadLogsResponse, 'dropped' | 'unreachableCells'> {
+    const { dropped, unreachable: unreachableCells } = this;
+    this.dropped = 0;
+    this.unreachable = {};
+    this.news = false;
+    return { dropped, unreachableCells };
   }
 
   private shift(): LogEntry {

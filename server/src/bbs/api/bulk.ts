@@ -50,6 +50,8 @@ async function readAll<Q extends { sequence: number }>(
   let answered: Promise<unknown> = Promise.resolve();
   for await (const request of requests) {
     if (engine.signal.aborted) throw endOf(engine);
+    // Nobody hears the answers any more, and nothing bounds what is under way.
+    if (room.isOpen) return;
     const answer = outcomeOf(request, apply);
     const durable = engine.durable();
     answered = Promise.all([answered, durable]).then(() => answers.push(answer));
@@ -97,6 +99,10 @@ class Room {
   leave(): void {
     this.inside--;
     this.wake?.();
+  }
+
+  get isOpen(): boolean {
+    return this.opened;
   }
 
   open(): void {

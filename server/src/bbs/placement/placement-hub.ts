@@ -1,4 +1,3 @@
-import { status } from '@grpc/grpc-js';
 import { ActualLrpState } from '@rivera/gen/rivera/bbs/v1/actual_lrp';
 import type { WorkRequirements } from '@rivera/gen/rivera/bbs/v1/placement';
 import type {
@@ -57,7 +56,10 @@ export class PlacementHub {
     this.engine
       .read((state, now) => everythingWaiting(state, now))
       .then(({ result }) => {
-        if (this.auctioneer?.outgoing === outgoing) for (const batch of inBatches(result)) this.send(batch);
+        if (this.auctioneer?.outgoing !== outgoing) return;
+        // What has been withdrawn while this became durable must not come behind its withdrawal.
+        const still = whatStillWaits(this.engine.state, result, this.engine.now());
+        for (const batch of inBatches(still)) this.send(batch);
       })
       .catch((error: unknown) => outgoing.end(error instanceof Error ? error : new Error(String(error))));
     this.log.info({ auctioneer: id, epoch }, 'auctioneer connected');
@@ -103,7 +105,7 @@ export class PlacementHub {
             : failPlacement(draft, work.value.processGuid, work.value.index, reason || UNREACHABLE, obstacles),
         );
       } catch (error) {
-        if (!(error instanceof RiveraError) || error.code === status.UNAVAILABLE) throw error;
+        if (!(error instanceof RiveraError) || error.retryable) throw error;
         this.log.debug({ err: error }, 'a placement result came too late');
       }
     }
@@ -194,6 +196,15 @@ function everythingWaiting(state: State, now: number): WorkBatch {
     for (const [index] of state.slotsOf(processGuid)) gathered.addLrp(processGuid, index);
   }
   for (const guid of state.tasks.keys()) gathered.addTask(guid, now);
+  return gathered.finish();
+}
+
+function whatStillWaits(state: State, work: WorkBatch, now: number): WorkBatch {
+  const gathered = new Gathering(state);
+  for (const { processGuid, indices } of work.lrps) {
+    for (const index of indices) gathered.addLrp(processGuid, index);
+  }
+  for (const { taskGuid } of work.tasks) gathered.addTask(taskGuid, now);
   return gathered.finish();
 }
 

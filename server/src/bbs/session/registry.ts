@@ -6,9 +6,11 @@ import type { Session } from './session.js';
 /** The open sessions, one per cell. */
 export class SessionRegistry {
   private readonly sessions = new Map<string, Session>();
+  private closed: Error | undefined;
 
-  /** A cell that comes anew replaces its earlier session, which may be a dead connection. */
+  /** A cell that comes anew replaces its earlier session, which may be a dead connection. @throws the reason after `closeAll` */
   open(session: Session): void {
+    if (this.closed !== undefined) throw this.closed;
     const { cellId } = session.speaker;
     const earlier = this.sessions.get(cellId);
     this.sessions.set(cellId, session);
@@ -48,6 +50,7 @@ export class SessionRegistry {
 
   /** Ends all sessions; the cells look for the new leader. */
   closeAll(error: Error): void {
+    this.closed = error;
     for (const session of this.sessions.values()) session.replace(error);
     this.sessions.clear();
   }
