@@ -122,6 +122,8 @@ describe(`${LRPS} LRPs on ${CELLS} simulated cells`, () => {
 
   it('kept every promise meanwhile', () => {
     expect(invariants.violations).toEqual([]);
+    // What has to be done is done when it becomes true; the audit is there for defects.
+    expect(stack.servers[0]?.log()).not.toContain('the audit had to mend rows');
     expect(invariants.writes.acknowledged).toBeGreaterThan(50);
     expect(invariants.compared.listings).toBeGreaterThan(5);
     expect(invariants.compared.databases).toBeGreaterThan(5);

@@ -32,10 +32,9 @@ export function waitForRunning(
 ): Promise<ActualLrp[]> {
   return within(`instances of ${processGuid} running`, options, async (signal) => {
     const view = new LrpView(options.instances);
-    for await (const item of watch(transport, {
-      ...{ snapshot: true, processGuids: [processGuid], signal },
-      kinds: [EventKind.DESIRED_LRP, EventKind.ACTUAL_LRP],
-    })) {
+    const kinds = [EventKind.DESIRED_LRP, EventKind.ACTUAL_LRP];
+    const wanted = { snapshot: true, processGuids: [processGuid], kinds, signal };
+    for await (const item of watch(transport, wanted, 'for ever')) {
       view.take(item);
       if (!view.whole) continue;
       if (!view.desired) throw missing(processGuid);

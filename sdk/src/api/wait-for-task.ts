@@ -16,9 +16,8 @@ export async function waitForTask(
 ): Promise<Task> {
   return within(`task ${taskGuid} ended`, options, async (signal) => {
     let known = false;
-    for await (const item of watch(transport, {
-      ...{ snapshot: true, kinds: [EventKind.TASK], taskGuids: [taskGuid], signal },
-    })) {
+    const wanted = { snapshot: true, kinds: [EventKind.TASK], taskGuids: [taskGuid], signal };
+    for await (const item of watch(transport, wanted, 'for ever')) {
       const task = taskOf(item);
       if (task && hasEnded(task)) return whole(task, signal);
       if (task) known = true;

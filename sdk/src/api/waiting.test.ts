@@ -75,6 +75,14 @@ describe('waiting for a task', () => {
     await expect(setting.client(server).tasks.waitForCompletion('t')).rejects.toBeInstanceOf(NotFoundError);
   });
 
+  it('outlasts a server that is away when the wait begins: the limit is the caller’s', async () => {
+    const server = await setting.server();
+    server.stop();
+    const wait = setting.client(server, { maxAttempts: 2 }).tasks.waitForCompletion('t', { timeoutMs: 400 });
+    await expect(wait).rejects.toBeInstanceOf(DeadlineExceededError);
+    expect(setting.waits.length).toBeGreaterThan(2);
+  });
+
   it('ends when time is over or its signal aborts', async () => {
     const server = await setting.server();
     showing(server, { records: [{ $case: 'task', value: task(TaskState.RUNNING) }] });

@@ -7,7 +7,7 @@ import {
 } from '@rivera/gen/rivera/bbs/v1/event_service';
 import { OutOfRangeError, UnavailableError } from '../errors.js';
 import { toRiveraError } from '../transport/status.js';
-import { messagesOf, Reconnects } from '../transport/streams.js';
+import { messagesOf, type Patience, Reconnects } from '../transport/streams.js';
 import type { Transport } from '../transport/transport.js';
 
 /** What to watch. Filters are combined with AND; empty or absent: all. */
@@ -37,17 +37,18 @@ export type WatchItem =
   | { kind: 'event'; event: Event; resumeToken: string }
   | { kind: 'reset' };
 
-/** Watches without gaps over any number of connections. */
+/** Watches without gaps over any number of connections. Who waits with a limit of their own is patient from the start. */
 export async function* watch(
   transport: Transport,
   options: WatchOptions = {},
+  patience: Patience = 'for ever once connected',
 ): AsyncGenerator<WatchItem, void, undefined> {
   const { signal, snapshot = false, resumeToken = '', kinds = [], domains = [] } = options;
   const { processGuids = [], cellIds = [], taskGuids = [] } = options;
   const filter = { kinds, domains, processGuids, cellIds, taskGuids };
   const position = new Position(snapshot, resumeToken);
   const scope = transport.lifetime.enter(signal);
-  const reconnects = new Reconnects(transport, scope, { safety: 'repeatable', patience: 'for ever once connected' });
+  const reconnects = new Reconnects(transport, scope, { safety: 'repeatable', patience });
   try {
     for (;;) {
       if (scope.signal.aborted) throw scope.cancelled();

@@ -63,8 +63,8 @@ export class Sender<Q> {
   }
 }
 
-/** How long a stream is opened again: a bounded number of times, or for ever once it has worked. */
-export type Patience = 'bounded' | 'for ever once connected';
+/** How long a stream is opened again: a bounded number of times, for ever once it has worked, or for ever. */
+export type Patience = 'bounded' | 'for ever once connected' | 'for ever';
 
 /** Paces the reconnects of one stream. */
 export class Reconnects {
@@ -97,7 +97,7 @@ export class Reconnects {
     const error: RiveraError = toRiveraError(cause);
     const fate = fateOf(error);
     const leaderKnown = fate !== 'final' && transport.servers.failed(failed.address, error);
-    const forEver = this.#connected && rules.patience !== 'bounded';
+    const forEver = rules.patience === 'for ever' || (this.#connected && rules.patience !== 'bounded');
     const decision = decide({
       ...{ safety: rules.safety, fate, error, attempt: this.#attempt, redirects: this.#redirects, leaderKnown },
       ...{ maxAttempts: forEver ? Number.POSITIVE_INFINITY : transport.settings.maxAttempts },

@@ -80,10 +80,14 @@ describe('a load under way', () => {
   function slow() {
     const answers: ((found: Map<string, Uint8Array>) => void)[] = [];
     const refusals: ((error: Error) => void)[] = [];
-    const cache = new PayloadCache(100, () => new Promise((resolve, reject) => {
-      answers.push(resolve);
-      refusals.push(reject);
-    }));
+    const cache = new PayloadCache(
+      100,
+      () =>
+        new Promise((resolve, reject) => {
+          answers.push(resolve);
+          refusals.push(reject);
+        }),
+    );
     return { cache, answers, refusals };
   }
 
