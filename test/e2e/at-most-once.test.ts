@@ -77,7 +77,7 @@ beforeAll(async () => {
     cell: { optionalPlacementTags: ['cell-1', 'any'] },
     server: {
       bbs: { presenceTtl: PRESENCE_TTL_MS, leaseTtl: 3_000, kick: 1_000, taskRetryBackoff: 50, maxTaskRetries: 100 },
-      auction: { answerTimeoutMs: 3_000, noCellGraceMs: 1_000 },
+      auction: { answerTimeout: 3_000, noCellGrace: 1_000 },
     },
   });
   await stack.addCell({ optionalPlacementTags: ['cell-2', 'any'] });

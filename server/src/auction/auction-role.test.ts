@@ -1,10 +1,11 @@
+import { PassThrough } from 'node:stream';
 import { AuctionServiceClient } from '@rivera/gen/rivera/auction/v1/auction_service';
 import { BidServiceClient } from '@rivera/gen/rivera/auction/v1/bid_service';
 import { PlacementServiceService } from '@rivera/gen/rivera/bbs/v1/placement_service';
 import { RiveraError } from '@rivera/kit/errors';
 import { unary } from '@rivera/kit/grpc/dial';
 import { TestBed } from '@rivera/kit/grpc/test-bed';
-import { silentLogger } from '@rivera/kit/log';
+import { createLogger, type Logger, silentLogger } from '@rivera/kit/log';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { type AuctioneerLease, AuctionRole } from './auction-role.js';
 import { auctionConfig } from './config.js';
@@ -51,17 +52,17 @@ let role: AuctionRole;
 let port: number;
 let cells: WireCell[];
 
-async function startRole(bbsAddresses: string[], changes = {}): Promise<void> {
+async function startRole(bbsAddresses: string[], changes = {}, log: Logger = silentLogger): Promise<void> {
   const host = await bed.host();
   lease = new HandLease();
   role = new AuctionRole({
-    config: auctionConfig.parse({ gatherMs: 50, reconnectMinMs: 10, reconnectMaxMs: 50, ...changes }),
+    config: auctionConfig.parse({ gather: 50, reconnectMin: 10, reconnectMax: 50, ...changes }),
     identity: await bed.identity('server', 'auctioneer-1'),
     host,
     lease,
     advertiseAddress: 'me:1',
     bbsAddresses,
-    log: silentLogger,
+    log,
   });
   role.start();
   port = (await host.listen('127.0.0.1:0')).port;
@@ -206,9 +207,13 @@ describe('from the BBS to cells and back, over real streams', () => {
       { default: ['server'] },
     );
     const { port: standbyPort } = await standby.listen('127.0.0.1:0');
-    await startRole([`127.0.0.1:${standbyPort}`]);
+    const written = new PassThrough();
+    await startRole([`127.0.0.1:${standbyPort}`], {}, createLogger({ name: 'test', destination: written }));
     lease.give(1);
     await bbs.until(() => bbs.hellos.length === 1);
+    const log = String(written.read());
+    expect(log).toContain('"reason":"NOT_LEADER","why":"standing by"');
+    expect(log).not.toContain('stack');
   });
 });
 

@@ -29,7 +29,7 @@ function auction(
   let works = 0;
   const auctioneer = new Auctioneer({
     epoch: 7,
-    config: auctionConfig.parse({ gatherMs: 0, startingContainerWeight: 0, ...changes }),
+    config: auctionConfig.parse({ gather: 0, startingContainerWeight: 0, ...changes }),
     clock,
     log: silentLogger,
     newWorkId: () => `7-${works++}`,
@@ -131,7 +131,7 @@ describe('work from the BBS', () => {
 
   it('is placed in slices, so that a storm does not stop everything else', () => {
     let now = 0;
-    const { cell, offer, slice, auctioneer } = auction({ sliceMs: 2 }, { elapsedMs: () => now++ });
+    const { cell, offer, slice, auctioneer } = auction({ slice: 2 }, { elapsedMs: () => now++ });
     const a = cell('a', { total: { memoryMb: 1000, diskMb: 1000, containers: 1000 } });
     offer({ lrps: [lrpAuction('p', [...Array(100).keys()])] });
     slice();
@@ -176,7 +176,7 @@ describe('work from the BBS', () => {
 
 describe('a new auctioneer', () => {
   it('holds work while no cell is there, and fails it when the grace is over', async () => {
-    const { offer, pass, outcomes, clock } = auction({ noCellGraceMs: 5000 });
+    const { offer, pass, outcomes, clock } = auction({ noCellGrace: 5000 });
     offer({ lrps: [lrpAuction('p', [0])] });
     await clock.advance(4999);
     pass();
@@ -195,7 +195,7 @@ describe('a new auctioneer', () => {
   });
 
   it('lets cells gather before the first placement', async () => {
-    const { cell, offer, pass, clock } = auction({ gatherMs: 500 });
+    const { cell, offer, pass, clock } = auction({ gather: 500 });
     const a = cell('a');
     offer({ lrps: [lrpAuction('p', [0]), lrpAuction('q', [0])] });
     pass();
@@ -289,7 +289,7 @@ describe('work that a cell refuses', () => {
   });
 
   it('makes the cell avoided for a while when it happens again and again, longer each time', async () => {
-    const { cell, offer, pass, auctioneer, clock } = auction({ avoidAfterStrikes: 2, avoidForMs: 10_000 });
+    const { cell, offer, pass, auctioneer, clock } = auction({ avoidAfterStrikes: 2, avoidFor: 10_000 });
     const a = cell('a');
     const b = cell('b', { available: { memoryMb: 50, diskMb: 50, containers: 50 } });
     let n = 0;
@@ -332,7 +332,7 @@ describe('work that a cell refuses', () => {
 
 describe('what the BBS offers again', () => {
   it('is not placed twice while a cell has not answered, nor for a while after it said yes', async () => {
-    const { cell, offer, pass, outcomes, clock, auctioneer } = auction({ settleMs: 10_000, answerTimeoutMs: 60_000 });
+    const { cell, offer, pass, outcomes, clock, auctioneer } = auction({ settle: 10_000, answerTimeout: 60_000 });
     const [a, b] = [cell('a'), cell('b')];
     const again = () => {
       offer({ lrps: [lrpAuction('p', [0])] });
@@ -408,7 +408,7 @@ describe('a cell that goes away', () => {
   });
 
   it('and stays away leaves it to the BBS, whose next offer is placed once the time for an answer is over', async () => {
-    const { cell, offer, pass, outcomes, clock } = auction({ answerTimeoutMs: 10_000 });
+    const { cell, offer, pass, outcomes, clock } = auction({ answerTimeout: 10_000 });
     const [a, b] = [cell('a'), cell('b')];
     offer({ lrps: [lrpAuction('p', [0])] });
     pass();
@@ -437,7 +437,7 @@ describe('a cell that goes away', () => {
 
 describe('a cell that does not answer', () => {
   it('gets its room back, and the work is left to the BBS', async () => {
-    const { cell, offer, pass, outcomes, auctioneer, clock } = auction({ answerTimeoutMs: 10_000 });
+    const { cell, offer, pass, outcomes, auctioneer, clock } = auction({ answerTimeout: 10_000 });
     const a = cell('a');
     offer({ lrps: [lrpAuction('p', [0])] });
     pass();
@@ -452,7 +452,7 @@ describe('a cell that does not answer', () => {
   });
 
   it('but shows the work, has it', async () => {
-    const { cell, offer, pass, outcomes, clock } = auction({ answerTimeoutMs: 10_000 });
+    const { cell, offer, pass, outcomes, clock } = auction({ answerTimeout: 10_000 });
     const a = cell('a');
     offer({ lrps: [lrpAuction('p', [0])] });
     pass();
@@ -462,7 +462,7 @@ describe('a cell that does not answer', () => {
   });
 
   it('but said yes and never shows the work, gets its room back', async () => {
-    const { cell, offer, pass, auctioneer, clock } = auction({ settleMs: 10_000 });
+    const { cell, offer, pass, auctioneer, clock } = auction({ settle: 10_000 });
     const a = cell('a');
     offer({ tasks: [taskAuction('t')] });
     pass();
@@ -476,7 +476,7 @@ describe('a cell that does not answer', () => {
 
 describe('a cell that keeps silent or goes away with work', () => {
   it('is avoided like one that refuses', async () => {
-    const { cell, offer, pass, auctioneer, clock } = auction({ avoidAfterStrikes: 1, answerTimeoutMs: 10_000 });
+    const { cell, offer, pass, auctioneer, clock } = auction({ avoidAfterStrikes: 1, answerTimeout: 10_000 });
     cell('a');
     offer({ tasks: [taskAuction('t')] });
     pass();
@@ -485,7 +485,7 @@ describe('a cell that keeps silent or goes away with work', () => {
   });
 
   it('is judged once for work that it went away with', async () => {
-    const { cell, offer, pass, auctioneer, clock } = auction({ avoidAfterStrikes: 2, answerTimeoutMs: 10_000 });
+    const { cell, offer, pass, auctioneer, clock } = auction({ avoidAfterStrikes: 2, answerTimeout: 10_000 });
     const a = cell('a');
     offer({ tasks: [taskAuction('t')] });
     pass();

@@ -83,7 +83,7 @@ export class BbsLink {
       } catch (error) {
         if (signal.aborted) return;
         this.finder.failed(error, address);
-        log.info({ address, err: error }, 'no placement stream to the BBS, trying again');
+        log.info({ address, ...wordsOf(error) }, 'no placement stream to the BBS, trying again');
       }
       if (clock.now() - dialledAtMs > reconnectMaxMs) failures = 0;
       const longestMs = Math.min(reconnectMinMs * 2 ** failures++, reconnectMaxMs);
@@ -131,4 +131,10 @@ export class BbsLink {
     }
     if (this.stream !== undefined && this.unsent.length > 0) void this.writeUnsent(this.stream);
   }
+}
+
+/** What the log says: the words alone of what belongs to elections and restarts, where a stack would look like a mistake. */
+function wordsOf(error: unknown): object {
+  const expected = error instanceof RiveraError && error.retryable;
+  return expected ? { reason: error.reason, why: error.message } : { err: error };
 }

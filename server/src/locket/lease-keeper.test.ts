@@ -1,5 +1,6 @@
+import { PassThrough } from 'node:stream';
 import { ManualClock, systemClock } from '@rivera/kit/clock';
-import { silentLogger } from '@rivera/kit/log';
+import { createLogger, silentLogger } from '@rivera/kit/log';
 import { afterEach, describe, expect, it } from 'vitest';
 import { LeaseKeeper, type LeaseKeeperOptions } from './lease-keeper.js';
 import { MemoryLeaseStore, MemoryLeases } from './memory-lease-store.js';
@@ -49,6 +50,14 @@ const unreachable = () => {
 };
 
 describe('a lease keeper', () => {
+  it('names the lease in its log', async () => {
+    const { clock, keeper } = bed();
+    const written = new PassThrough();
+    keeper('a', { logger: createLogger({ name: 'test', destination: written }) });
+    await clock.advance(0);
+    expect(JSON.parse(String(written.read()))).toMatchObject({ msg: 'lease acquired', lease: 'bbs' });
+  });
+
   it('takes a free lease at once and keeps it', async () => {
     const { clock, keeper } = bed();
     const a = keeper('a');

@@ -138,7 +138,7 @@ export class LeaseKeeper {
         this.other = error.lease;
         this.lose(`held by "${error.lease.owner}"`);
       } else {
-        logger.warn({ err: error, key }, 'the lease could not be asked for');
+        logger.warn({ err: error, lease: key }, 'the lease could not be asked for');
       }
       return false;
     }
@@ -161,7 +161,7 @@ export class LeaseKeeper {
     const cancelTimer = this.options.clock.setTimer(leftMs, () => this.expire(sent));
     this.holding = { epoch: lease.epoch, since: sent, cancelTimer };
     if (fresh) {
-      this.options.logger.info({ key: lease.key, epoch: lease.epoch }, 'lease acquired');
+      this.options.logger.info({ lease: lease.key, epoch: lease.epoch }, 'lease acquired');
       this.options.onAcquired(lease.epoch);
     }
     return true;
@@ -177,7 +177,7 @@ export class LeaseKeeper {
     this.holding = undefined;
     holding.cancelTimer();
     if (this.stop.signal.aborted) return;
-    this.options.logger.warn({ key: this.options.key, epoch: holding.epoch, reason }, 'lease lost');
+    this.options.logger.warn({ lease: this.options.key, epoch: holding.epoch, reason }, 'lease lost');
     this.options.onLost(reason);
   }
 
@@ -186,7 +186,7 @@ export class LeaseKeeper {
       await this.options.store.release(this.options.key, this.options.owner);
     } catch (error) {
       // It expires by itself; another waits a little longer.
-      this.options.logger.warn({ err: error, key: this.options.key }, 'the lease could not be released');
+      this.options.logger.warn({ err: error, lease: this.options.key }, 'the lease could not be released');
     }
   }
 
