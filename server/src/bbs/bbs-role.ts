@@ -4,9 +4,9 @@ import type { GrpcHost } from '@rivera/kit/grpc/host';
 import type { Logger } from '@rivera/kit/log';
 import type { Candidate } from '../locket/election.js';
 import type { CallbackTls } from './callbacks/deliver.js';
-import { type BbsConfig, policyOf } from './config.js';
-import { DEFAULT_CONVERGER_OPTIONS } from './converger.js';
-import { Engine } from './engine/engine.js';
+import { type BbsConfig, callbackTimeoutMs, policyOf } from './config.js';
+import { type ConvergerObserver, DEFAULT_CONVERGER_OPTIONS } from './converger.js';
+import { type CommitReport, Engine } from './engine/engine.js';
 import { type Journal, JournalError } from './journal/journal.js';
 import { addBbsServices } from './services.js';
 import { BbsTerm } from './term.js';
@@ -20,7 +20,18 @@ export interface BbsRoleOptions {
   /** For the lease `bbs`; started after this role and closed after it. */
   readonly candidate: Pick<Candidate, 'onAcquired' | 'onLost' | 'holderAddress' | 'epoch' | 'resign'>;
   readonly callbackTls?: CallbackTls;
+  readonly observer?: BbsObserver;
 }
+
+/** Hears of what those who measure want to know; must not throw. */
+export interface BbsObserver extends ConvergerObserver {
+  /** A term has begun; nothing was changed in it yet. */
+  began(term: BbsTerm): void;
+  committed(report: CommitReport): void;
+}
+
+/** What this server does as a BBS: it leads; it has the lease and reads its state; it waits for the lease; it is closing. */
+export type BbsStanding = 'leading' | 'opening' | 'standing-by' | 'closed';
 
 const REOPEN_MS = 500;
 /** What was accepted may take so long to become durable when this server closes. */
@@ -60,6 +71,17 @@ export class BbsRole {
     return this.current !== undefined;
   }
 
+  /** The current term, if this server leads. */
+  get leadingTerm(): BbsTerm | undefined {
+    return this.current;
+  }
+
+  get standing(): BbsStanding {
+    if (this.closed) return 'closed';
+    if (this.current !== undefined) return 'leading';
+    return this.epoch === undefined ? 'standing-by' : 'opening';
+  }
+
   /** Commits what was accepted and ends all streams; whoever closes the candidate then lets another server lead. */
   async close(): Promise<void> {
     this.closed = true;
@@ -89,11 +111,12 @@ export class BbsRole {
   }
 
   private async open(epoch: number): Promise<void> {
-    const { journal, clock, log, config } = this.options;
+    const { journal, clock, log, config, observer } = this.options;
+    const onCommit = observer && { onCommit: (report: CommitReport) => observer.committed(report) };
     while (this.epoch === epoch && this.current === undefined) {
       const startedAtMs = clock.now();
       try {
-        const engine = await Engine.open({ journal, epoch, policy: policyOf(config), clock, log });
+        const engine = await Engine.open({ journal, epoch, policy: policyOf(config), clock, log, ...onCommit });
         if (this.epoch !== epoch) return engine.close();
         this.begin(engine, epoch);
         const { tasks, desiredLrps, actualLrpCount } = engine.state;
@@ -113,7 +136,7 @@ export class BbsRole {
   }
 
   private begin(engine: Engine, epoch: number): void {
-    const { journal, clock, log, config, callbackTls } = this.options;
+    const { journal, clock, log, config, callbackTls, observer } = this.options;
     const term = new BbsTerm({
       engine,
       journal,
@@ -121,14 +144,19 @@ export class BbsRole {
       log,
       callbacks: {
         concurrency: config.callbackConcurrency,
-        timeoutMs: config.callbackTimeout,
+        timeoutMs: callbackTimeoutMs(config),
         ...(callbackTls && { tls: callbackTls }),
       },
-      converger: { ...DEFAULT_CONVERGER_OPTIONS, auditIntervalMs: config.auditInterval },
+      converger: {
+        ...DEFAULT_CONVERGER_OPTIONS,
+        auditIntervalMs: config.auditInterval,
+        ...(observer && { observer }),
+      },
       payloadCacheBytes: config.payloadCache,
       changeLogCapacity: config.changeLogCapacity,
     });
     this.current = term;
+    observer?.began(term);
     term.start();
     this.setServing(true);
     void engine.over.then((reason) => {

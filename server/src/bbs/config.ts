@@ -16,7 +16,9 @@ export const bbsConfig = z.object({
   callbackRetention: duration({ min: '1s' })
     .default(DEFAULT_POLICY.callbackRetentionMs)
     .describe('How long delivery of a completion callback is tried'),
-  callbackTimeout: duration({ min: '100ms' }).default(10_000).describe('Time that a completion callback may take'),
+  callbackTimeout: duration({ min: '100ms' })
+    .default(10_000)
+    .describe('Time that a completion callback may take; never longer than most of kick'),
   callbackConcurrency: z.number().int().min(1).max(10_000).default(64).describe('Callbacks under way at a time'),
   kick: duration({ min: '1s' })
     .default(DEFAULT_POLICY.kickMs)
@@ -73,13 +75,9 @@ export const bbsConfig = z.object({
     .describe('What happens to instances that crash, unless their LRP says otherwise'),
 });
 
-/** Rules between settings. @throws Error that names them */
-export function requireConsistent(config: BbsConfig): void {
-  if (config.callbackTimeout >= config.kick) {
-    throw new Error(
-      'bbs.callbackTimeout must be less than bbs.kick: a callback under way would be tried a second time',
-    );
-  }
+/** How long one callback may take: a Task that is RESOLVING for longer than `kick` is taken for abandoned, and would be told twice. */
+export function callbackTimeoutMs({ callbackTimeout, kick }: BbsConfig): number {
+  return Math.min(callbackTimeout, Math.floor(kick * 0.8));
 }
 
 export type BbsConfig = z.infer<typeof bbsConfig>;

@@ -1,6 +1,7 @@
 import type { Clock } from '@rivera/kit/clock';
 import type { Logger } from '@rivera/kit/log';
 import { auditProcess, auditTask, lookAtDue } from './core/converge.js';
+import type { RowChange } from './core/draft.js';
 import { dueKey } from './core/state.js';
 import type { Engine } from './engine/engine.js';
 
@@ -11,6 +12,27 @@ export interface ConvergerOptions {
   readonly auditIntervalMs: number;
   /** Looks between two breaths of the event loop. */
   readonly slice: number;
+  /** For those who measure; must not throw. */
+  readonly observer?: ConvergerObserver;
+}
+
+/** Hears of what the converger did. */
+export interface ConvergerObserver {
+  /** A pass over what was due has ended. */
+  ticked(report: { readonly due: number; readonly ms: number }): void;
+  /** A comparison of everything has ended. */
+  audited(report: AuditReport): void;
+}
+
+/** What a comparison of everything found. */
+export interface AuditReport {
+  /** Rows that had to be mended. */
+  readonly mended: number;
+  /** Among them instances that were desired and did not exist. */
+  readonly missing: number;
+  /** Among them instances that were told to stop, or removed, as nobody desires them. */
+  readonly extra: number;
+  readonly durationMs: number;
 }
 
 const AGAIN_MS = 1_000;
@@ -75,12 +97,16 @@ export class Converger {
   /** Looks at everything that is due now. */
   async tick(): Promise<void> {
     await this.forgiveLateness();
+    const startedAtMs = performance.now();
+    let due = 0;
     for (;;) {
       const keys = this.engine.state.due.take(this.engine.now(), this.options.slice);
       this.look(keys);
-      if (keys.length < this.options.slice || this.closed) return;
+      due += keys.length;
+      if (keys.length < this.options.slice || this.closed) break;
       await breath();
     }
+    this.options.observer?.ticked({ due, ms: performance.now() - startedAtMs });
   }
 
   /**
@@ -113,11 +139,19 @@ export class Converger {
   async audit(): Promise<number> {
     const startedAtMs = this.clock.now();
     let mended = 0;
+    let missing = 0;
+    let extra = 0;
     const { state } = this.engine;
     const processGuids = new Set([...state.desiredLrps.keys(), ...state.slotOrder.after('')]);
     let looks = 0;
     for (const processGuid of processGuids) {
-      mended += this.engine.apply((draft) => auditProcess(draft, processGuid));
+      mended += this.engine.apply((draft) => {
+        const found = auditProcess(draft, processGuid);
+        if (found === 0) return 0;
+        missing += draft.changes.filter(isNewInstance).length;
+        extra += draft.changes.filter(isUnwantedInstance).length;
+        return found;
+      });
       if (++looks % this.options.slice === 0) await breath();
       if (this.closed) return mended;
     }
@@ -127,6 +161,7 @@ export class Converger {
       if (this.closed) return mended;
     }
     this.lastAudit = { mended, durationMs: this.clock.now() - startedAtMs };
+    this.options.observer?.audited({ ...this.lastAudit, missing, extra });
     if (mended > 0) this.log.warn(this.lastAudit, 'the audit had to mend rows');
     return mended;
   }
@@ -147,6 +182,15 @@ export class Converger {
     };
     again();
   }
+}
+
+function isNewInstance(change: RowChange): boolean {
+  return change.kind === 'actual-lrp' && change.before === undefined;
+}
+
+function isUnwantedInstance(change: RowChange): boolean {
+  if (change.kind !== 'actual-lrp' || change.before === undefined) return false;
+  return change.after === undefined || (change.after.retired && !change.before.retired);
 }
 
 function breath(): Promise<void> {

@@ -4,11 +4,18 @@ export class PayloadCache {
   /** Loads under way; one that was overtaken by a newer payload is not kept. */
   private readonly loading = new Map<string, symbol>();
   private bytes = 0;
+  /** Payloads that were asked for and here, and that had to be loaded. */
+  readonly counts = { hits: 0, misses: 0 };
 
   constructor(
     private readonly maxBytes: number,
     private readonly load: (guids: readonly string[]) => Promise<Map<string, Uint8Array>>,
   ) {}
+
+  /** Bytes that are kept now. */
+  get keptBytes(): number {
+    return this.bytes;
+  }
 
   /** What there is of them. @throws what the load throws */
   async get(guids: readonly string[]): Promise<Map<string, Uint8Array>> {
@@ -24,6 +31,8 @@ export class PayloadCache {
         found.set(guid, payload);
       }
     }
+    this.counts.hits += found.size;
+    this.counts.misses += missing.length;
     if (missing.length > 0) await this.loadInto(found, missing);
     return found;
   }

@@ -1,3 +1,5 @@
+import { ActualLrpState } from '@rivera/gen/rivera/bbs/v1/actual_lrp';
+import { TaskState } from '@rivera/gen/rivera/bbs/v1/task';
 import { RiveraError } from '@rivera/kit/errors';
 import { claimActualLrp, crashActualLrp, removeActualLrp, runActualLrp } from './actual-lrp.js';
 import { cellArrived, reconcileInventory } from './cell.js';
@@ -39,16 +41,6 @@ export class ModelCell {
   readonly commands: Effect[] = [];
 
   constructor(readonly cellId: string) {}
-
-  /** What the BBS may hear twice: the last word about something, and anything about what is not here any more. */
-  repeatable(): Statement[] {
-    const about = (statement: Statement) => ('ref' in statement ? statement.ref.instanceGuid : statement.executionGuid);
-    return this.said.filter((statement, i) => {
-      const guid = about(statement);
-      const here = this.instances.has(guid) || this.tasks.has(guid);
-      return !here || this.said.findLastIndex((other) => about(other) === guid) === i;
-    });
-  }
 
   holds(held: HeldInstance | HeldTask): boolean {
     return 'ref' in held ? this.instances.has(held.ref.instanceGuid) : this.tasks.has(held.executionGuid);
@@ -126,7 +118,7 @@ export class ModelCluster extends CoreBench {
     }
   }
 
-  /** The cell says hello, repeats what it has no answer to, and tells what it holds. */
+  /** The cell says hello, repeats what it has no answer to, tells what it holds, and says once more what was acknowledged. */
   connect(cell: ModelCell, incarnation: string): void {
     cell.connected = true;
     cell.commands.length = 0;
@@ -134,16 +126,61 @@ export class ModelCluster extends CoreBench {
     this.run((draft) => cellArrived(draft, presence(cell.cellId), incarnation));
     for (const item of [...cell.instances.values(), ...cell.tasks.values()])
       if (item.asked) this.speak(cell, item, true);
-    this.inventory(cell);
+    this.tellAll(cell);
   }
 
-  /** What is reserved and was never asked for is not told, as the BBS can't know of it. */
+  /** What a heartbeat's digest shows: whether BBS and cell hold the same of it. */
+  differs(cell: ModelCell): boolean {
+    const { cellId } = cell;
+    const believed = [
+      ...[...this.state.lrpsOnCell(cellId)].map(
+        ({ instanceGuid, state }) => `${instanceGuid}/${ActualLrpState[state]}`,
+      ),
+      ...[...this.state.tasksOnCell(cellId)].map((guid) => this.state.tasks.get(guid)?.executionGuid),
+    ];
+    const held = [
+      ...[...cell.instances.values()].map(({ ref, phase }) => `${ref.instanceGuid}/${phase.toUpperCase()}`),
+      ...cell.tasks.keys(),
+    ];
+    return believed.sort().join() !== held.sort().join();
+  }
+
+  /** The inventory, and behind it everything that the cell believes to be acknowledged: who says that it is here gets it back. */
+  tellAll(cell: ModelCell): void {
+    this.inventory(cell);
+    for (const held of cell.instances.values()) {
+      if (held.phase === 'running') this.speak(cell, held, true);
+      else if (held.phase === 'claimed' && !this.say(cell, { kind: 'claim', ref: held.ref })) {
+        cell.instances.delete(held.ref.instanceGuid);
+      }
+    }
+    for (const held of cell.tasks.values()) if (held.phase === 'started') this.speak(cell, held, true);
+  }
+
+  /** What is reserved and was never asked for is not told, as the BBS can't know of it. What is somebody else's, or over, must go. */
   inventory(cell: ModelCell): void {
     const lrps = [...cell.instances.values()]
       .filter((held) => held.phase !== 'reserved' || held.asked)
       .map(({ ref }) => ref);
     const tasks = [...cell.tasks.values()].filter((held) => held.phase !== 'reserved' || held.asked);
     this.run((draft) => reconcileInventory(draft, cell.cellId, { lrps, tasks }));
+    if (!cell.connected) return;
+    for (const { processGuid, index, domain, instanceGuid } of lrps) {
+      const { ordinary } = this.state.slot(processGuid, index);
+      const leftAlone = ordinary
+        ? ordinary.instanceGuid === instanceGuid || ordinary.state === ActualLrpState.UNCLAIMED
+        : !this.state.isFresh(domain, this.now);
+      const told = cell.commands.some(
+        (each) => each.kind === 'stop-lrp' && each.instance.instanceGuid === instanceGuid,
+      );
+      must(leftAlone || told, `cell ${cell.cellId} was not told to stop ${instanceGuid}`);
+    }
+    for (const { taskGuid, executionGuid } of tasks) {
+      const task = this.state.tasks.get(taskGuid);
+      const runs = task?.state === TaskState.RUNNING && task.executionGuid === executionGuid;
+      const told = cell.commands.some((each) => each.kind === 'cancel-task' && each.executionGuid === executionGuid);
+      must(runs || task?.state === TaskState.PENDING || told, `cell ${cell.cellId} was not told to cancel ${taskGuid}`);
+    }
   }
 
   /** A cell takes an offer. */

@@ -1,4 +1,3 @@
-import { ActualLrpState } from '@rivera/gen/rivera/bbs/v1/actual_lrp';
 import type { MetricTagValue } from '@rivera/gen/rivera/recipe/v1/container';
 import { RiveraError } from '@rivera/kit/errors';
 import { createUnclaimed, retireActualLrp } from './actual-lrp.js';

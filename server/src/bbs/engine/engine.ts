@@ -8,7 +8,7 @@ import { Draft, type RowChange } from '../core/draft.js';
 import type { Policy } from '../core/policy.js';
 import { State } from '../core/state.js';
 import { unstorable } from '../core/storable.js';
-import { type Journal, JournalError } from '../journal/journal.js';
+import { type Journal, type JournalBatch, JournalError } from '../journal/journal.js';
 import { type Commit, toJournalBatch } from './batch.js';
 
 /** Bounds of an engine. */
@@ -30,6 +30,19 @@ export const DEFAULT_ENGINE_LIMITS: EngineLimits = {
   retryMs: 50,
 };
 
+/** One transaction that has become durable. */
+export interface CommitReport {
+  readonly batch: JournalBatch;
+  /** Commands in it. */
+  readonly commands: number;
+  /** Rows that they changed; of each row only the last image is written. */
+  readonly rows: number;
+  /** From the first attempt to the answer. */
+  readonly ms: number;
+  /** Attempts that failed before. */
+  readonly retries: number;
+}
+
 export interface EngineOptions {
   readonly journal: Journal;
   /** Of the lease under which this engine writes. */
@@ -40,6 +53,8 @@ export interface EngineOptions {
   readonly limits?: EngineLimits;
   /** Names for modification tags; replaced by deterministic ones in simulations. */
   readonly newEpoch?: () => string;
+  /** Hears of each transaction, for those who measure; must not throw. */
+  readonly onCommit?: (report: CommitReport) => void;
 }
 
 interface Waiter {
@@ -120,6 +135,11 @@ export class Engine {
   /** Changed rows that wait for their transaction. */
   get backlogRows(): number {
     return this.waitingRows;
+  }
+
+  /** How long the oldest of them has waited. */
+  get backlogAgeMs(): number {
+    return this.waitingRows === 0 ? 0 : Math.max(0, this.options.clock.now() - this.waitingSinceMs);
   }
 
   /** Called with commits in order, once they are durable. Returns how to unsubscribe. */
@@ -274,8 +294,15 @@ export class Engine {
     const revision = (commits[commits.length - 1] as Commit).revision;
     if (revision > this.durableRevisionValue) {
       passTaskPoints('before', commits);
-      await this.commitWithRetries(toJournalBatch(this.options.epoch, this.durableRevisionValue, commits));
+      const batch = toJournalBatch(this.options.epoch, this.durableRevisionValue, commits);
+      const startedAtMs = performance.now();
+      const retries = await this.commitWithRetries(batch);
       passTaskPoints('after', commits);
+      if (this.failure === undefined) {
+        const rows = commits.reduce((sum, commit) => sum + commit.changes.length, 0);
+        const ms = performance.now() - startedAtMs;
+        this.options.onCommit?.({ batch, commands: commits.length, rows, ms, retries });
+      }
     }
     if (this.failure !== undefined) return;
     this.durableRevisionValue = revision;
@@ -295,18 +322,21 @@ export class Engine {
     return this.waiting.splice(0, count);
   }
 
-  /** Repeats while the journal only is out of reach; the lease decides how long, by closing this engine. */
-  private async commitWithRetries(batch: ReturnType<typeof toJournalBatch>): Promise<void> {
+  /** Repeats while the journal only is out of reach; the lease decides how long, by closing this engine. @returns failed attempts */
+  private async commitWithRetries(batch: JournalBatch): Promise<number> {
+    let retries = 0;
     for (let waitMs = this.limits.retryMs; this.failure === undefined; waitMs = Math.min(1000, waitMs * 2)) {
       try {
         await this.options.journal.commit(batch);
-        return;
+        return retries;
       } catch (error) {
         if (!(error instanceof JournalError) || error.kind !== 'unavailable' || this.failure !== undefined) throw error;
         this.options.log.warn({ err: error, waitMs }, 'the database is unavailable: the batch is tried again');
+        retries++;
         await this.options.clock.sleep(waitMs);
       }
     }
+    return retries;
   }
 
   /** A listener that fails would miss what is durable for ever: the next engine tells everybody everything anew. */

@@ -1,14 +1,17 @@
 import { NetInfo } from '@rivera/gen/rivera/bbs/v1/actual_lrp';
 import { PlacementObstacle } from '@rivera/gen/rivera/bbs/v1/placement';
+import { placeOf } from '../../database/detail-codec.js';
 import { actualLrps } from '../../database/schema.js';
 import { sqlBoolean, sqlInteger, sqlString } from '../../database/sql-text.js';
 import type { ActualLrpRow } from '../core/model.js';
-import { type Detail, entriesMember, hasMembers, listMember, readMessage, textMember, writeMessage } from './detail.js';
+import { type Detail, readDocument, writeDocument, entriesMember, hasMembers, listMember, readMessage, textMember, writeMessage } from './detail.js';
 import { booleanCell, bytesCell, numberCell, type RowCodec, tableNames, textCell } from './row-codec.js';
+
+const names = tableNames(actualLrps);
 
 /** The hot one: each transition of each instance writes such a row. */
 export const actualLrpRows: RowCodec<ActualLrpRow> = {
-  ...tableNames(actualLrps),
+  ...names,
   keyColumns: ['process_guid', 'instance_index', 'generation'],
 
   write: (row, codec) =>
@@ -16,12 +19,12 @@ export const actualLrpRows: RowCodec<ActualLrpRow> = {
     `${sqlString(row.domain)},${sqlInteger(row.state)},${sqlString(row.instanceGuid)},${sqlString(row.cellId)},` +
     `${sqlInteger(row.sinceMs)},${sqlInteger(row.startedAtMs)},${sqlInteger(row.crashCount)},` +
     `${sqlInteger(row.nextRestartAtMs)},${sqlBoolean(row.retired)},${sqlBoolean(row.routable)},${sqlString(row.tagEpoch)},` +
-    `${sqlInteger(row.tagIndex)},${codec.writeText(writeDetail(row))}`,
+    `${sqlInteger(row.tagIndex)},${codec.writeText(writeDetail(row), placeOf(names.table, [row.processGuid, row.index, row.generation]))}`,
 
   key: (row) => [sqlString(row.processGuid), sqlInteger(row.index), sqlString(row.generation)],
 
   read(cells, reading) {
-    const detail = JSON.parse(reading.codec.readText(bytesCell(cells[16]))) as Detail;
+    const detail = readDocument(reading.codec.readText(bytesCell(cells[16]), placeOf(names.table, [textCell(cells[0]), numberCell(cells[1]), textCell(cells[2])])));
     return {
       processGuid: reading.shared(textCell(cells[0])),
       index: numberCell(cells[1]),
@@ -61,5 +64,5 @@ function writeDetail(row: ActualLrpRow): string {
   if (row.netInfo !== undefined) detail.netInfo = writeMessage(NetInfo, row.netInfo);
   if (row.internalRoutes.length > 0) detail.internalRoutes = row.internalRoutes;
   if (hasMembers(row.metricTags)) detail.metricTags = row.metricTags;
-  return JSON.stringify(detail);
+  return writeDocument(detail);
 }

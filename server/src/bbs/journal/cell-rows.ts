@@ -1,8 +1,9 @@
 import { CellPresence } from '@rivera/gen/rivera/bbs/v1/cell';
+import { placeOf } from '../../database/detail-codec.js';
 import { cells as cellsTable, domains } from '../../database/schema.js';
 import { sqlBoolean, sqlInteger, sqlString } from '../../database/sql-text.js';
 import type { CellRow, DomainRow } from '../core/model.js';
-import { type Detail, readMessage, writeMessage } from './detail.js';
+import { readDocument, readMessage, writeDocument, writeMessage } from './detail.js';
 import { booleanCell, bytesCell, numberCell, type RowCodec, tableNames, textCell } from './row-codec.js';
 
 export const domainRows: RowCodec<DomainRow> = {
@@ -13,18 +14,20 @@ export const domainRows: RowCodec<DomainRow> = {
   read: (cells) => ({ domain: textCell(cells[0]), expiresAtMs: numberCell(cells[1]) }),
 };
 
+const cellNames = tableNames(cellsTable);
+
 export const cellRows: RowCodec<CellRow> = {
-  ...tableNames(cellsTable),
+  ...cellNames,
   keyColumns: ['cell_id'],
 
   write: (row, codec) =>
     `${sqlString(row.cellId)},${sqlString(row.incarnation)},${sqlBoolean(row.evacuating)},${sqlBoolean(row.missing)},` +
-    `${sqlInteger(row.sinceMs)},${codec.writeText(JSON.stringify({ presence: writeMessage(CellPresence, row.presence) }))}`,
+    `${sqlInteger(row.sinceMs)},${codec.writeText(writeDetail(row), placeOf(cellNames.table, [row.cellId]))}`,
 
   key: (row) => [sqlString(row.cellId)],
 
   read(cells, reading) {
-    const detail = JSON.parse(reading.codec.readText(bytesCell(cells[5]))) as Detail;
+    const detail = readDocument(reading.codec.readText(bytesCell(cells[5]), placeOf(cellNames.table, [textCell(cells[0])])));
     return {
       cellId: reading.shared(textCell(cells[0])),
       presence: readMessage(CellPresence, detail.presence),
@@ -35,3 +38,7 @@ export const cellRows: RowCodec<CellRow> = {
     };
   },
 };
+
+function writeDetail(row: CellRow): string {
+  return writeDocument({ presence: writeMessage(CellPresence, row.presence) });
+}

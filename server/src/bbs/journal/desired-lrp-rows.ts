@@ -1,25 +1,28 @@
 import { RestartPolicy } from '@rivera/gen/rivera/bbs/v1/desired_lrp';
 import { WorkRequirements } from '@rivera/gen/rivera/bbs/v1/placement';
 import { MetricTagValue } from '@rivera/gen/rivera/recipe/v1/container';
+import { placeOf } from '../../database/detail-codec.js';
 import { desiredLrps } from '../../database/schema.js';
 import { sqlInteger, sqlString } from '../../database/sql-text.js';
 import type { DesiredLrpRow } from '../core/model.js';
-import { type Detail, entriesMember, hasMembers, readMessage, textMember, writeMessage } from './detail.js';
+import { type Detail, readDocument, writeDocument, entriesMember, hasMembers, readMessage, textMember, writeMessage } from './detail.js';
 import { bytesCell, numberCell, type RowCodec, tableNames, textCell } from './row-codec.js';
 
+const names = tableNames(desiredLrps);
+
 export const desiredLrpRows: RowCodec<DesiredLrpRow> = {
-  ...tableNames(desiredLrps),
+  ...names,
   keyColumns: ['process_guid'],
 
   write: (row, codec) =>
     `${sqlString(row.processGuid)},${sqlString(row.domain)},${sqlInteger(row.instances)},` +
     `${sqlInteger(row.updateStrategy)},${sqlString(row.tagEpoch)},${sqlInteger(row.tagIndex)},` +
-    `${sqlInteger(row.createdAtMs)},${sqlString(row.definitionDigest)},${codec.writeText(writeDetail(row))}`,
+    `${sqlInteger(row.createdAtMs)},${sqlString(row.definitionDigest)},${codec.writeText(writeDetail(row), placeOf(names.table, [row.processGuid]))}`,
 
   key: (row) => [sqlString(row.processGuid)],
 
   read(cells, reading) {
-    const detail = JSON.parse(reading.codec.readText(bytesCell(cells[8]))) as Detail;
+    const detail = readDocument(reading.codec.readText(bytesCell(cells[8]), placeOf(names.table, [textCell(cells[0])])));
     return {
       processGuid: textCell(cells[0]),
       domain: reading.shared(textCell(cells[1])),
@@ -52,5 +55,5 @@ function writeDetail(row: DesiredLrpRow): string {
     );
   }
   if (row.restartPolicy !== undefined) detail.restartPolicy = writeMessage(RestartPolicy, row.restartPolicy);
-  return JSON.stringify(detail);
+  return writeDocument(detail);
 }

@@ -11,6 +11,15 @@ interface MessageType<T> {
 
 export type Detail = Record<string, unknown>;
 
+/** No text at all when there is nothing to store: encryption then has nothing to do. */
+export function writeDocument(detail: Detail): string {
+  return hasMembers(detail) ? JSON.stringify(detail) : '';
+}
+
+export function readDocument(text: string): Detail {
+  return text === '' ? {} : (JSON.parse(text) as Detail);
+}
+
 export function writeMessage<T>(type: MessageType<T>, message: T): string {
   const bytes = type.encode(message).finish();
   return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('base64');

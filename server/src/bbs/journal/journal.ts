@@ -7,10 +7,13 @@ import type { ActualLrpRow, CellRow, DesiredLrpRow, DomainRow, TaskRow } from '.
 export interface Journal {
   /**
    * Begins a term. Afterwards no commit of a lower epoch can succeed, however late it arrives.
-   * @throws JournalError `fenced` when a higher epoch has begun already
+   * @throws JournalError `fenced` when a higher epoch has begun already, or when this server lacks a key that rows need
    */
   open(epoch: number): Promise<{ revision: number }>;
-  /** All rows, in parts of at most some thousand, as of the revision that `open` returned. */
+  /**
+   * All rows, in parts of at most some thousand, as of the revision that `open` returned. Rows that can't be decoded are not among
+   * them: they are moved to the quarantine at the end.
+   */
   load(): AsyncIterable<JournalRows>;
   /**
    * Makes a batch durable as a whole or not at all. Repeating a batch whose answer was lost is harmless.
@@ -22,7 +25,50 @@ export interface Journal {
   readTaskDefinitions(guids: readonly string[]): Promise<Map<string, Uint8Array>>;
   /** Payloads that are not in the heap; guids without one are missing from the answer. */
   readRunInfos(processGuids: readonly string[]): Promise<Map<string, Uint8Array>>;
+  /** What could not be decoded, in this term or an earlier one. Complete once `load` has come to its end; kept up to date. */
+  quarantined(): Quarantined;
+  /** The rows set aside, newest first; at most 1,000. */
+  quarantinedRows(limit: number): Promise<QuarantinedRow[]>;
+  /** Every label that rows have been stored under, and how many still are. Empty for a journal that can't encrypt. */
+  encryptionStatus(): Promise<KeyStatus[]>;
   close(): Promise<void>;
+}
+
+/** What is kept out of memory because nobody can read it. */
+export interface Quarantined {
+  /** Rows of all kinds in the quarantine. */
+  readonly rows: number;
+  /**
+   * Processes whose desired LRP is in the quarantine and has not been written anew. Somebody wants their instances, nobody knows how
+   * many: without a desired row in memory, such a process must be left alone and not be taken for one that nobody wants.
+   */
+  readonly processGuids: ReadonlySet<string>;
+}
+
+/** A row of the quarantine, without its content. */
+export interface QuarantinedRow {
+  readonly id: number;
+  readonly table: string;
+  /** In the order of the table's key. */
+  readonly key: readonly (string | number)[];
+  readonly reason: string;
+  readonly quarantinedAtMs: number;
+  /** A new row was written in its place then; 0: none was. */
+  readonly supersededAtMs: number;
+}
+
+/** How far rotation has come for one label. */
+export interface KeyStatus {
+  /** '' for rows that are stored plain. */
+  readonly label: string;
+  /** New rows are written under it. */
+  readonly active: boolean;
+  /** Rows under it by the last survey, less those rewritten since; undefined before the first survey. */
+  readonly rowsLeft: number | undefined;
+  /** Rows that were rewritten under another label. */
+  readonly rowsRewritten: number;
+  /** When a survey of all tables found no row under it: its key is no longer needed. 0: it may be. */
+  readonly finishedAtMs: number;
 }
 
 /** Rows of any kind. */

@@ -6,7 +6,15 @@ import {
   type DomainRow,
   type TaskRow,
 } from '../core/model.js';
-import { type Journal, type JournalBatch, JournalError, type JournalRows } from './journal.js';
+import {
+  type Journal,
+  type JournalBatch,
+  JournalError,
+  type JournalRows,
+  type KeyStatus,
+  type Quarantined,
+  type QuarantinedRow,
+} from './journal.js';
 import { assertStorable } from './storable.js';
 
 /** Rows in one part of `load`. */
@@ -112,6 +120,19 @@ export class MemoryJournal implements Journal {
 
   readRunInfos(processGuids: readonly string[]): Promise<Map<string, Uint8Array>> {
     return this.readPayloads(this.database.runInfos, processGuids);
+  }
+
+  /** Objects in memory are always readable. */
+  quarantined(): Quarantined {
+    return { rows: 0, processGuids: new Set() };
+  }
+
+  async quarantinedRows(): Promise<QuarantinedRow[]> {
+    return [];
+  }
+
+  async encryptionStatus(): Promise<KeyStatus[]> {
+    return [];
   }
 
   async close(): Promise<void> {

@@ -1,3 +1,4 @@
+import { placeOf } from '../../database/detail-codec.js';
 import { lrpRunInfos, taskDefinitions } from '../../database/schema.js';
 import { sqlString } from '../../database/sql-text.js';
 import { bytesCell, type RowCodec, tableNames, textCell } from './row-codec.js';
@@ -15,8 +16,11 @@ function payloadRows(names: { table: string; columns: string[] }): RowCodec<Payl
   return {
     ...names,
     keyColumns: names.columns.slice(0, 1),
-    write: (row, codec) => `${sqlString(row.guid)},${codec.writeBytes(row.payload)}`,
+    write: (row, codec) => `${sqlString(row.guid)},${codec.writeBytes(row.payload, placeOf(names.table, [row.guid]))}`,
     key: (row) => [sqlString(row.guid)],
-    read: (cells, reading) => ({ guid: textCell(cells[0]), payload: reading.codec.readBytes(bytesCell(cells[1])) }),
+    read(cells, reading) {
+      const guid = textCell(cells[0]);
+      return { guid, payload: reading.codec.readBytes(bytesCell(cells[1]), placeOf(names.table, [guid])) };
+    },
   };
 }

@@ -1,13 +1,18 @@
 import { getTableColumns, getTableName } from 'drizzle-orm';
 import type { MySqlTable } from 'drizzle-orm/mysql-core';
-import type { DetailCodec } from '../../database/detail-codec.js';
+import { type DetailCodec, type Place, placeOf } from '../../database/detail-codec.js';
+import { sqlBytes, sqlInteger } from '../../database/sql-text.js';
 
-/** How the rows of one kind stand in their table: literals on the way in, cells of a result on the way out. */
-export interface RowCodec<Row> {
+/** A table as its rows are moved and rewritten, whatever they mean. */
+export interface Table {
   readonly table: string;
-  /** In the order of schema.ts, which is also the order of what `write` returns. */
+  /** In the order of schema.ts, which is also the order of what `write` returns: the key first, what a `DetailCodec` made last. */
   readonly columns: readonly string[];
   readonly keyColumns: readonly string[];
+}
+
+/** How the rows of one kind stand in their table: literals on the way in, cells of a result on the way out. */
+export interface RowCodec<Row> extends Table {
   /** The literals of a row, separated by commas. @throws RangeError for numbers that are no whole ones */
   write(row: Row, codec: DetailCodec): string;
   /** The literals of its key. */
@@ -25,6 +30,28 @@ export interface Reading {
 /** Names of a table and its columns, from the schema. */
 export function tableNames(table: MySqlTable): { table: string; columns: string[] } {
   return { table: getTableName(table), columns: Object.values(getTableColumns(table)).map((column) => column.name) };
+}
+
+/** The literals of a key as it was read, byte for byte. */
+export function keyLiterals({ keyColumns }: Table, cells: readonly unknown[]): string[] {
+  return keyColumns.map((_, position) => literalOf(cells[position]));
+}
+
+/** A key as texts and numbers, in the order of its columns. */
+export function keyParts({ keyColumns }: Table, cells: readonly unknown[]): (string | number)[] {
+  return keyColumns.map((_, position) => {
+    const cell = cells[position];
+    return Buffer.isBuffer(cell) ? textCell(cell) : numberCell(cell);
+  });
+}
+
+/** Where the content of a row stands, for its `DetailCodec`. */
+export function placeOfCells(table: Table, cells: readonly unknown[]): Place {
+  return placeOf(table.table, keyParts(table, cells));
+}
+
+export function literalOf(cell: unknown): string {
+  return Buffer.isBuffer(cell) ? sqlBytes(cell) : sqlInteger(numberCell(cell));
 }
 
 /** Shares at most so many different texts. */

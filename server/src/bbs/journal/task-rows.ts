@@ -1,12 +1,15 @@
 import { WorkRequirements } from '@rivera/gen/rivera/bbs/v1/placement';
+import { placeOf } from '../../database/detail-codec.js';
 import { tasks } from '../../database/schema.js';
 import { sqlBoolean, sqlInteger, sqlString } from '../../database/sql-text.js';
 import type { TaskRow } from '../core/model.js';
-import { type Detail, readMessage, textMember, writeMessage } from './detail.js';
+import { type Detail, readDocument, writeDocument, readMessage, textMember, writeMessage } from './detail.js';
 import { booleanCell, bytesCell, numberCell, type RowCodec, tableNames, textCell } from './row-codec.js';
 
+const names = tableNames(tasks);
+
 export const taskRows: RowCodec<TaskRow> = {
-  ...tableNames(tasks),
+  ...names,
   keyColumns: ['guid'],
 
   write: (row, codec) =>
@@ -14,12 +17,12 @@ export const taskRows: RowCodec<TaskRow> = {
     `${sqlInteger(row.updatedAtMs)},${sqlInteger(row.firstCompletedAtMs)},${sqlString(row.cellId)},` +
     `${sqlString(row.executionGuid)},${sqlBoolean(row.failed)},${sqlInteger(row.rejectionCount)},` +
     `${sqlInteger(row.nextAttemptAtMs)},${sqlInteger(row.callbackAttempts)},${sqlInteger(row.nextCallbackAtMs)},` +
-    `${sqlString(row.definitionDigest)},${codec.writeText(writeDetail(row))}`,
+    `${sqlString(row.definitionDigest)},${codec.writeText(writeDetail(row), placeOf(names.table, [row.guid]))}`,
 
   key: (row) => [sqlString(row.guid)],
 
   read(cells, reading) {
-    const detail = JSON.parse(reading.codec.readText(bytesCell(cells[14]))) as Detail;
+    const detail = readDocument(reading.codec.readText(bytesCell(cells[14]), placeOf(names.table, [textCell(cells[0])])));
     return {
       guid: textCell(cells[0]),
       domain: reading.shared(textCell(cells[1])),
@@ -52,5 +55,5 @@ function writeDetail(row: TaskRow): string {
   if (row.rejectionReason !== '') detail.rejectionReason = row.rejectionReason;
   if (row.annotation !== '') detail.annotation = row.annotation;
   if (row.callbackUrl !== '') detail.callbackUrl = row.callbackUrl;
-  return JSON.stringify(detail);
+  return writeDocument(detail);
 }

@@ -44,9 +44,10 @@ const wordsOf = (batch: WorkBatch): string[] => [
   ...batch.tasks.map((task) => task.taskGuid),
 ];
 
+const OBSTACLE = { kind: 'MEMORY', description: 'not enough memory', cells: 1, exampleCellIds: ['c1'] };
 const notPlaced = (key: PlacementResult['key'], reason = 'no room'): PlacementResult => ({
   key,
-  outcome: { $case: 'notPlaced', value: { reason, obstacles: [{ cellId: 'c1', zone: 'z1', reason: 'memory' }] } },
+  outcome: { $case: 'notPlaced', value: { reason, obstacles: [OBSTACLE] } },
 });
 const ofTask = (value: string): PlacementResult['key'] => ({ key: { $case: 'taskGuid', value } });
 const ofLrp = (processGuid: string, index: number): PlacementResult['key'] => ({
@@ -180,19 +181,24 @@ describe('what becomes durable', () => {
     expect(wordsOf(await auctioneer.hears())).toEqual(['not p/0', 'not p/1', 'not t']);
   });
 
-  it('says what is withdrawn before what is offered: the same work may be both in one breath', async () => {
-    const auctioneer = connect();
-    await bench.task('t');
-    expect(wordsOf(await auctioneer.hears())).toEqual(['t']);
+  it('says all that is withdrawn before all that is offered: the same work may be both in one breath', async () => {
+    const guids = Array.from({ length: 1_200 }, (_, i) => `t${i}`);
     await bench.engine.execute((draft) => {
-      cancelTask(draft, 't');
-      resolveTask(draft, 't');
-      deleteTask(draft, 't');
-      desireTask(draft, newTask('t'));
+      for (const guid of guids) desireTask(draft, newTask(guid));
+    });
+    const auctioneer = connect();
+    expect(wordsOf(await auctioneer.hears())).toEqual(guids);
+    await bench.engine.execute((draft) => {
+      for (const guid of guids) {
+        cancelTask(draft, guid);
+        resolveTask(draft, guid);
+        deleteTask(draft, guid);
+        desireTask(draft, newTask(guid));
+      }
     });
     const words: string[] = [];
-    while (!words.includes('t')) words.push(...wordsOf(await auctioneer.hears()));
-    expect(words).toEqual(['not t', 't']);
+    while (words.length < 2_400) words.push(...wordsOf(await auctioneer.hears()));
+    expect(words).toEqual([...guids.map((guid) => `not ${guid}`), ...guids]);
   });
 
   it('is not offered when it was taken meanwhile, and not withdrawn when a cell has it', async () => {
@@ -228,7 +234,7 @@ describe('results', () => {
 
   it('that work could not be placed are recorded with the reason and the obstacles', () => {
     hub.results(outgoing, [notPlaced(ofLrp('p', 0)), notPlaced(ofTask('t'))]);
-    expect(bench.slot('p')).toMatchObject({ placementError: 'no room', obstacles: [{ reason: 'memory' }] });
+    expect(bench.slot('p')).toMatchObject({ placementError: 'no room', obstacles: [OBSTACLE] });
     expect(task()).toMatchObject({ state: TaskState.PENDING, rejectionCount: 1, rejectionReason: 'no room' });
   });
 

@@ -36,9 +36,10 @@ function visit(
   const below = `${field}.${snake(member.$case)}`;
   switch (member.$case) {
     case 'runAction': {
-      const { path, user, args, env, resourceLimits } = member.value;
-      violations.check(path !== '', `${below}.path`, 'is required');
-      violations.check(user !== '', `${below}.user`, 'is required');
+      const { path, user, dir, args, env, resourceLimits } = member.value;
+      checkRequired(violations, `${below}.path`, path);
+      checkRequired(violations, `${below}.user`, user);
+      checkText(violations, `${below}.dir`, dir);
       violations.check(args.length <= MAX_ARGS, `${below}.args`, `must have at most ${MAX_ARGS} entries`);
       for (const [i, arg] of args.entries()) checkText(violations, `${below}.args[${i}]`, arg);
       checkEnvironment(violations, `${below}.env`, env);
@@ -46,12 +47,12 @@ function visit(
       return;
     }
     case 'downloadAction':
-      violations.check(member.value.user !== '', `${below}.user`, 'is required');
+      checkRequired(violations, `${below}.user`, member.value.user);
       return checkDownload(violations, below, member.value);
     case 'uploadAction': {
       const { from, to, user } = member.value;
-      violations.check(from !== '', `${below}.from`, 'is required');
-      violations.check(user !== '', `${below}.user`, 'is required');
+      checkRequired(violations, `${below}.from`, from);
+      checkRequired(violations, `${below}.user`, user);
       return checkHttpUrl(violations, `${below}.to`, to);
     }
     case 'timeoutAction':
@@ -90,7 +91,7 @@ export function checkDownload(
   download: Pick<DownloadAction, 'from' | 'to' | 'checksumAlgorithm' | 'checksumValue'>,
 ): void {
   checkHttpUrl(violations, `${field}.from`, download.from);
-  violations.check(download.to !== '', `${field}.to`, 'is required');
+  checkRequired(violations, `${field}.to`, download.to);
   const { checksumAlgorithm: algorithm, checksumValue: value } = download;
   if (algorithm === '' && value === '') return;
   violations.check(value !== '', `${field}.checksum_value`, 'is required with checksum_algorithm');
@@ -129,9 +130,16 @@ function checkCheck(violations: Violations, field: string, check: Check): void {
 }
 
 export function checkPositiveDuration(violations: Violations, field: string, duration: Duration | undefined): void {
-  const positive = duration !== undefined && (duration.seconds > 0 || (duration.seconds === 0 && duration.nanos > 0));
+  const { seconds, nanos } = duration ?? { seconds: 0, nanos: 0 };
+  const positive = seconds > 0 || (seconds === 0 && nanos > 0);
   if (!violations.check(positive, field, 'must be more than 0')) return;
-  violations.check((duration?.seconds ?? 0) <= MAX_TIMEOUT_SECONDS, field, 'must be at most ten years');
+  const inRange = seconds <= MAX_TIMEOUT_SECONDS && nanos >= 0 && nanos < 1e9;
+  violations.check(inRange, field, 'must be at most ten years, with nanos of 0..999,999,999');
+}
+
+function checkRequired(violations: Violations, field: string, text: string): void {
+  violations.check(text !== '', field, 'is required');
+  checkText(violations, field, text);
 }
 
 function snake(name: string): string {

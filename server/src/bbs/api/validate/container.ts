@@ -27,6 +27,7 @@ export function checkContainer(violations: Violations, field: string, container:
   }
   violations.check(container.cpuWeight <= 100, `${field}.cpu_weight`, 'must be 0..100');
   violations.check(container.logGuid.length <= 255, `${field}.log_guid`, 'must have at most 255 characters');
+  checkText(violations, `${field}.log_guid`, container.logGuid);
   const rate = container.logRateLimit?.bytesPerSecond ?? -1;
   violations.check(rate >= -1, `${field}.log_rate_limit.bytes_per_second`, 'must be at least -1');
   checkEnvironment(violations, `${field}.environment_variables`, container.environmentVariables);
@@ -48,6 +49,7 @@ export function checkContainer(violations: Violations, field: string, container:
 export function checkRootFs(violations: Violations, field: string, rootFs: string): void {
   const valid = /^[a-zA-Z][a-zA-Z0-9+.-]*:\S+$/.test(rootFs) && rootFs.length <= 1_024;
   violations.check(valid, field, 'must be a URL with a scheme, such as preloaded:NAME, of at most 1,024 characters');
+  checkText(violations, field, rootFs);
 }
 
 export function checkMetricTags(
@@ -110,7 +112,8 @@ function checkImageLayer(violations: Violations, field: string, layer: ImageLaye
   violations.check(exclusive || layer.layerType === ImageLayer_LayerType.SHARED, `${field}.layer_type`, 'is required');
   const media = [ImageLayer_MediaType.TGZ, ImageLayer_MediaType.TAR, ImageLayer_MediaType.ZIP];
   violations.check(media.includes(layer.mediaType), `${field}.media_type`, 'is required');
-  const hasAlgorithm = layer.digestAlgorithm !== ImageLayer_DigestAlgorithm.UNSPECIFIED;
+  const algorithms = [ImageLayer_DigestAlgorithm.SHA256, ImageLayer_DigestAlgorithm.SHA512];
+  const hasAlgorithm = algorithms.includes(layer.digestAlgorithm);
   const hasValue = layer.digestValue !== '';
   violations.check(hasAlgorithm || !(hasValue || exclusive), `${field}.digest_algorithm`, 'is required here');
   violations.check(hasValue || !(hasAlgorithm || exclusive), `${field}.digest_value`, 'is required here');

@@ -45,8 +45,9 @@ export function checkEgressRule(violations: Violations, field: string, rule: Sec
 
 function isDestination(text: string): boolean {
   if (isIP(text) !== 0) return true;
-  const [address = '', prefix] = text.split('/');
+  const [address = '', prefix, ...more] = text.split('/');
   if (prefix !== undefined) {
+    if (more.length > 0) return false;
     const bits = isIPv4(address) ? 32 : isIP(address) === 6 ? 128 : -1;
     return /^\d{1,3}$/.test(prefix) && Number(prefix) <= bits;
   }

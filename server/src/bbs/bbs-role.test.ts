@@ -1,0 +1,327 @@
+import { ManualClock } from '@rivera/kit/clock';
+import type { RiveraError } from '@rivera/kit/errors';
+import { TestBed } from '@rivera/kit/grpc/test-bed';
+import { silentLogger } from '@rivera/kit/log';
+import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from 'vitest';
+import { BbsRole } from './bbs-role.js';
+import { bbsConfig } from './config.js';
+import { upsertDomain } from './core/domain.js';
+import { Gate, turns } from './engine/testing.js';
+import { JournalError } from './journal/journal.js';
+import { MemoryDatabase, MemoryJournal } from './journal/memory-journal.js';
+
+let bed: TestBed;
+beforeAll(async () => {
+  bed = await TestBed.create();
+});
+afterAll(() => bed.close());
+
+const closers: (() => Promise<void>)[] = [];
+afterEach(async () => {
+  for (const close of closers.splice(0)) await close();
+});
+
+/** One server's BBS, with the election in the hands of the test. */
+async function stand(database = new MemoryDatabase()) {
+  const clock = new ManualClock(1_000_000);
+  const host = await bed.host();
+  const served = vi.spyOn(host, 'setServing');
+  const election = {
+    win: (_epoch: number) => {},
+    lose: () => {},
+    holder: undefined as string | undefined,
+    resigned: 0,
+  };
+  const journal = new MemoryJournal(database);
+  const role = new BbsRole({
+    config: bbsConfig.parse({}),
+    journal,
+    host,
+    clock,
+    log: silentLogger,
+    candidate: {
+      onAcquired: (listener) => {
+        election.win = (epoch) => listener({ epoch });
+      },
+      onLost: (listener) => {
+        election.lose = listener;
+      },
+      holderAddress: () => election.holder,
+      resign: () => {
+        election.resigned++;
+      },
+      epoch: undefined,
+    },
+  });
+  /** What health says of every service. */
+  const serving = () => new Set(new Map(served.mock.calls).values());
+  const leads = async (epoch: number) => {
+    election.win(epoch);
+    await turns();
+    expect(role.leading).toBe(true);
+  };
+  const freshen = (domain: string) => role.term().engine.execute((draft) => upsertDomain(draft, domain, 0));
+  /** Closes it, and lets the time pass that this takes. */
+  const close = async () => {
+    database.faults = {};
+    const closed = role.close();
+    await turns();
+    await clock.advance(2_000);
+    await closed;
+  };
+  closers.push(close);
+  return { role, election, database, clock, journal, serving, leads, freshen };
+}
+
+const refusal = (role: BbsRole): RiveraError => {
+  try {
+    role.term();
+  } catch (error) {
+    return error as RiveraError;
+  }
+  throw new Error('it leads');
+};
+
+describe('a server that stands by', () => {
+  it('says so, and who leads as soon as it knows', async () => {
+    const { role, election, serving } = await stand();
+    expect(refusal(role)).toMatchObject({ reason: 'NOT_LEADER', message: expect.stringContaining('no server leads') });
+    election.holder = '10.0.0.7:1800';
+    expect(refusal(role)).toMatchObject({ reason: 'NOT_LEADER', metadata: { leader_address: '10.0.0.7:1800' } });
+    expect(serving()).toEqual(new Set([false]));
+  });
+
+  it('does not touch the database', async () => {
+    const { database } = await stand();
+    expect(database.opening).toBe(0);
+  });
+});
+
+describe('a server that wins', () => {
+  it('leads once everything is loaded', async () => {
+    const database = new MemoryDatabase();
+    database.domains.set('d', { domain: 'd', expiresAtMs: 0 });
+    const gate = new Gate();
+    database.faults = { onRead: () => gate.pass() };
+    const { role, election, serving } = await stand(database);
+    election.win(3);
+    await gate.reached;
+    await turns();
+    expect(role.leading).toBe(false);
+    gate.open();
+    await turns();
+    expect(role.term().engine.epoch).toBe(3);
+    expect(role.term().engine.state.domains.has('d')).toBe(true);
+    expect(serving()).toEqual(new Set([true]));
+  });
+
+  it('tries until the database answers', async () => {
+    const { role, election, database, clock } = await stand();
+    let attempts = 0;
+    database.faults = {
+      onOpen: () => {
+        attempts++;
+        throw new JournalError('unavailable', 'connection refused');
+      },
+    };
+    election.win(1);
+    await turns();
+    expect(attempts).toBe(1);
+    await clock.advance(499);
+    expect(attempts).toBe(1);
+    await clock.advance(1);
+    expect(attempts).toBe(2);
+    database.faults = {};
+    await clock.advance(500);
+    await turns();
+    expect(role.leading).toBe(true);
+  });
+
+  it('does not lead when the lease is lost before everything is loaded', async () => {
+    const { role, election, database } = await stand();
+    const gate = new Gate();
+    database.faults = { onOpen: () => gate.pass() };
+    election.win(1);
+    await gate.reached;
+    election.lose();
+    gate.open();
+    await turns();
+    expect(role.leading).toBe(false);
+  });
+
+  it('leads under the later epoch when it won twice meanwhile', async () => {
+    const { role, election, database } = await stand();
+    const gate = new Gate();
+    database.faults = { onOpen: () => gate.pass() };
+    election.win(1);
+    await gate.reached;
+    election.lose();
+    election.win(2);
+    gate.open();
+    await turns();
+    expect(role.term().engine.epoch).toBe(2);
+    expect(database.epoch).toBe(2);
+  });
+});
+
+describe('a server that loses its lease', () => {
+  it('ends its term at once: nothing can be written, and who waits learns that the outcome is unknown', async () => {
+    const { role, election, database, serving, leads, freshen } = await stand();
+    await leads(1);
+    const { engine, sessions } = role.term();
+    const gate = new Gate();
+    database.faults = { beforeCommit: () => gate.pass() };
+    const waiting = freshen('d');
+    waiting.catch(() => undefined);
+    election.lose();
+    expect(role.leading).toBe(false);
+    expect(serving()).toEqual(new Set([false]));
+    expect(engine.signal.aborted).toBe(true);
+    expect(sessions.size).toBe(0);
+    await expect(waiting).rejects.toMatchObject({ reason: 'OUTCOME_UNKNOWN' });
+    expect(() => engine.apply(() => 0)).toThrow();
+    gate.open();
+  });
+
+  it('does not begin again by itself, and leads anew when it wins again', async () => {
+    const { role, election, clock, leads, freshen } = await stand();
+    await leads(1);
+    await freshen('d');
+    const first = role.term();
+    election.lose();
+    await clock.advance(60_000);
+    expect(role.leading).toBe(false);
+    await leads(2);
+    expect(role.term()).not.toBe(first);
+    expect(role.term().engine.state.domains.has('d')).toBe(true);
+  });
+});
+
+describe('a term that fails while the lease is held', () => {
+  it('begins again after a pause, with everything loaded anew and nothing of what failed', async () => {
+    const { role, database, clock, leads, freshen } = await stand();
+    await leads(1);
+    await freshen('kept');
+    database.faults = {
+      beforeCommit: () => {
+        throw new JournalError('rejected', 'the database does not take this');
+      },
+    };
+    await expect(freshen('rejected')).rejects.toMatchObject({ reason: 'OUTCOME_UNKNOWN' });
+    await turns();
+    database.faults = {};
+    expect(refusal(role).reason).toBe('NOT_LEADER');
+    expect(database.opening).toBe(1);
+    await clock.advance(499);
+    expect(database.opening).toBe(1);
+    await clock.advance(1);
+    await turns();
+    expect(role.term().engine.epoch).toBe(1);
+    expect([...role.term().engine.state.domains.keys()]).toEqual(['kept']);
+    await freshen('after');
+    expect([...database.domains.keys()]).toEqual(['kept', 'after']);
+  });
+
+  it('does not begin again when the lease is lost in the pause', async () => {
+    const { role, database, election, clock, leads } = await stand();
+    await leads(1);
+    role.term().engine.close(new Error('a defect'));
+    await turns();
+    election.lose();
+    await clock.advance(60_000);
+    expect(role.leading).toBe(false);
+    expect(database.opening).toBe(1);
+  });
+
+  it('that was fenced by a later one gives the lease up', async () => {
+    const { role, database, election, clock, leads, freshen } = await stand();
+    await leads(1);
+    await new MemoryJournal(database).open(5);
+    await expect(freshen('d')).rejects.toMatchObject({ reason: 'OUTCOME_UNKNOWN' });
+    await turns();
+    await clock.advance(500);
+    await turns();
+    expect(election.resigned).toBe(1);
+    await clock.advance(60_000);
+    expect(role.leading).toBe(false);
+    expect(election.resigned).toBe(1);
+    expect(database.epoch).toBe(5);
+    expect(database.domains.size).toBe(0);
+    await leads(6);
+  });
+});
+
+describe('closing', () => {
+  it('commits what was accepted, refuses what comes, and leaves nothing that waits for time', async () => {
+    const { role, database, clock, leads, freshen } = await stand();
+    await leads(1);
+    const gate = new Gate();
+    database.faults = { beforeCommit: () => gate.pass() };
+    const accepted = freshen('d');
+    await gate.reached;
+    const closed = role.close();
+    expect(role.leading).toBe(false);
+    expect(refusal(role).reason).toBe('NOT_LEADER');
+    gate.open();
+    await accepted;
+    await closed;
+    expect(database.domains.has('d')).toBe(true);
+    expect(clock.pending).toBe(0);
+  });
+
+  it('does not wait for ever for a database that is away', async () => {
+    const { role, database, clock, leads, freshen } = await stand();
+    await leads(1);
+    database.faults = {
+      beforeCommit: () => {
+        throw new JournalError('unavailable', 'connection refused');
+      },
+    };
+    const accepted = freshen('d');
+    accepted.catch(() => undefined);
+    await turns();
+    const closed = role.close();
+    await clock.advance(2_000);
+    await closed;
+    await expect(accepted).rejects.toMatchObject({ reason: 'OUTCOME_UNKNOWN' });
+    await clock.advance(2_000);
+    expect(clock.pending).toBe(0);
+  });
+
+  it('leaves no term behind when the lease is won meanwhile', async () => {
+    const { role, database, election } = await stand();
+    const closing = role.close();
+    election.win(3);
+    await closing;
+    await turns();
+    expect(role.leading).toBe(false);
+    expect(database.opening).toBe(0);
+  });
+
+  it('leaves no term behind that was just beginning', async () => {
+    const { role, database, election, clock } = await stand();
+    const gate = new Gate();
+    database.faults = { onOpen: () => gate.pass() };
+    election.win(3);
+    await gate.reached;
+    const closing = role.close();
+    gate.open();
+    await closing;
+    await turns();
+    expect(role.leading).toBe(false);
+    expect(clock.pending).toBe(0);
+  });
+
+  it('leaves no term behind that was about to begin again', async () => {
+    const { role, database, clock, leads } = await stand();
+    await leads(1);
+    role.term().engine.close(new Error('a defect'));
+    await turns();
+    const closing = role.close();
+    await clock.advance(500);
+    await closing;
+    await clock.advance(60_000);
+    expect(role.leading).toBe(false);
+    expect(database.opening).toBe(1);
+  });
+});
