@@ -3,6 +3,7 @@ import { CliError, EXIT, EXIT_CODE_HELP } from './failures.js';
 import type { Io } from './io.js';
 import { parseMilliseconds } from './recipe/quantities.js';
 import { Session, type Settings } from './session.js';
+import { withAddresses } from './silence.js';
 
 /** A mistake on the command line, with the command that it was made in. */
 export class CommandLineError extends CliError {
@@ -47,16 +48,22 @@ export function rootCommand(io: Io): Command {
     .helpCommand('help [command...]', 'tell about a command');
 }
 
-/** Shows a command's own options before those that all commands have. */
+/**
+ * Shows a command's own options before those that all commands have. Help stands with the common ones when it would be alone in a
+ * group of its own.
+ */
 function ownOptionsFirst<T extends Command | Option>(
   this: Help,
   unsorted: T[],
   visible: T[],
   groupOf: (item: T) => string,
 ): Map<string, T[]> {
-  const isCommon = (item: T) => COMMON_GROUPS.includes(groupOf(item));
+  const hasOwn = unsorted.some((item) => !COMMON_GROUPS.includes(groupOf(item)));
+  const [common] = COMMON_GROUPS.filter((name) => unsorted.some((item) => groupOf(item) === name));
+  const placeOf = (item: T) => (hasOwn || common === undefined || unsorted.includes(item) ? groupOf(item) : common);
+  const isCommon = (item: T) => COMMON_GROUPS.includes(placeOf(item));
   const sorted = [...unsorted.filter((item) => !isCommon(item)), ...unsorted.filter(isCommon)];
-  return Help.prototype.groupItems.call(this, sorted, visible, groupOf as never) as Map<string, T[]>;
+  return Help.prototype.groupItems.call(this, sorted, visible, placeOf as never) as Map<string, T[]>;
 }
 
 const COMMON_GROUPS = ['Output:', 'Connection:'];
@@ -109,6 +116,8 @@ export function perform<O extends object>(command: Command, io: Io, outcome: Out
     const session = new Session(io, options);
     try {
       outcome.exitCode = (await action(session, command.args, options)) ?? EXIT.ok;
+    } catch (error) {
+      throw session.servers === undefined ? error : withAddresses(error, session.servers);
     } finally {
       await session.close();
     }

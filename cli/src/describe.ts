@@ -2,6 +2,7 @@ import type { ErrorReason } from '@rivera/kit/errors';
 import type { RiveraError } from '@rivera/sdk/errors';
 import { CommandLineError } from './command-line.js';
 import { CliError, EXIT } from './failures.js';
+import { isSilence, SILENCE_HELP, wordsFor } from './silence.js';
 import { oneLine } from './terminal/text.js';
 
 /** What is said about a failure. */
@@ -39,6 +40,7 @@ export function describeFailure(error: unknown): Description {
     return { exitCode: error.exitCode, message: error.message, next: [...error.next, usage] };
   }
   if (error instanceof CliError) return { exitCode: error.exitCode, message: error.message, next: error.next };
+  if (isSilence(error)) return { exitCode: EXIT.local, message: wordsFor(error, 'the servers'), next: SILENCE_HELP };
   if (isAnswer(error)) return describeAnswer(error);
   return {
     exitCode: EXIT.local,
@@ -48,14 +50,6 @@ export function describeFailure(error: unknown): Description {
 }
 
 function describeAnswer(error: RiveraError): Description {
-  const silent = error.reason === '' && (error.codeName === 'UNAVAILABLE' || error.codeName === 'DEADLINE_EXCEEDED');
-  if (silent) {
-    return {
-      exitCode: EXIT.local,
-      message: `no answer: ${oneLine(error.message)}`,
-      next: ['Is it running?  rivera up', 'Find out more:  rivera doctor'],
-    };
-  }
   const step = NEXT_STEPS[error.reason as ErrorReason];
   return {
     exitCode: EXIT.answered,

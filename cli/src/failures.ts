@@ -24,7 +24,7 @@ export const EXIT = {
 /** One line per code, for help texts. */
 export const EXIT_CODE_HELP: readonly (readonly [number, string])[] = [
   [EXIT.ok, 'it worked'],
-  [EXIT.failed, 'the work failed: a task failed, an LRP did not come up'],
+  [EXIT.failed, 'the work failed: a task failed, an LRP did not come up or keeps crashing'],
   [EXIT.usage, 'wrong arguments, settings or spec'],
   [EXIT.answered, 'a component answered with an error'],
   [EXIT.local, 'no answer (connection, timeout) or something on this machine'],

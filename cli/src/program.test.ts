@@ -1,6 +1,8 @@
+import type { Command } from 'commander';
 import { describe, expect, it } from 'vitest';
 import { EXIT } from './failures.js';
-import { runHere } from './testing/terminal.js';
+import { buildProgram } from './program.js';
+import { ioOf, runHere } from './testing/terminal.js';
 
 describe('the command line', () => {
   it('prints its version', async () => {
@@ -46,6 +48,9 @@ describe('the command line', () => {
     'server',
     'cell',
     'config',
+    'cert authority',
+    'cert issue',
+    'rootfs build',
     'doctor',
     'completion',
   ])('has examples in the help of %s', async (command) => {
@@ -53,6 +58,29 @@ describe('the command line', () => {
     expect(exitCode).toBe(EXIT.ok);
     expect(stdout).toContain(`Usage: rivera ${command}`);
     expect(stdout).toContain(`$ rivera ${command.split(' ')[0]}`.replace('$ rivera completion', 'rivera completion'));
+  });
+
+  it('describes every operand of every command', () => {
+    const program = buildProgram(ioOf(), { exitCode: 0 });
+    const silent = (command: Command): string[] =>
+      command.commands
+        .filter((each) => each.name() !== '__complete')
+        .flatMap((each) => [
+          ...each.registeredArguments
+            .filter(({ description }) => description === '')
+            .map((operand) => `${command.name()} ${each.name()}: ${operand.name()}`),
+          ...silent(each),
+        ]);
+    expect(silent(program)).toEqual([]);
+  });
+
+  it('shows help with the common options where a command has none of its own', async () => {
+    const none = (await runHere(['lrp', 'show', '--help'])).stdout;
+    expect(none).not.toContain('Options:');
+    expect(none).toMatch(/Output:\n(?: .*\n)* {2}-h, --help/);
+    const some = (await runHere(['lrp', 'list', '--help'])).stdout;
+    expect(some).toMatch(/\nOptions:\n {2}--domain .*\n {2}-h, --help/);
+    expect((await runHere(['task', '--help'])).stdout).toMatch(/\nOptions:\n {2}-h, --help/);
   });
 
   it('ends with 255 for an unknown command or option, and suggests what was meant', async () => {

@@ -1,6 +1,7 @@
 import type { Command } from 'commander';
 import { exitCodeHelp, type Outcome, rootCommand } from './command-line.js';
 import { addCells } from './commands/cells.js';
+import { addCert } from './commands/cert.js';
 import { addCompletion } from './commands/completion.js';
 import { addDoctor } from './commands/doctor.js';
 import { addDomains } from './commands/domains.js';
@@ -34,6 +35,7 @@ export function buildProgram(io: Io, outcome: Outcome): Command {
   addUp(program, io, outcome);
   addRoles(program, io, outcome);
   addRootFs(program, io, outcome);
+  addCert(program, io, outcome);
   addDoctor(program, io, outcome);
   program.commandsGroup('This program:');
   addVersion(program, io, outcome);

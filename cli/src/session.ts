@@ -20,6 +20,7 @@ const PATIENT_ATTEMPTS = 10_000;
 export class Session {
   readonly out: Output;
   #client: Promise<RiveraClient> | undefined;
+  #servers: readonly string[] | undefined;
 
   constructor(
     readonly io: Io,
@@ -36,6 +37,11 @@ export class Session {
   /** Aborted by Ctrl-C. */
   get signal(): AbortSignal {
     return this.io.interrupts.signal;
+  }
+
+  /** The servers that have been asked something; undefined when none has. */
+  get servers(): readonly string[] | undefined {
+    return this.#servers;
   }
 
   /** How the servers are reached. */
@@ -56,6 +62,7 @@ export class Session {
 
   async #open(): Promise<RiveraClient> {
     const { servers, ca, cert, key } = this.connection();
+    this.#servers = servers;
     const { connect } = await import('@rivera/sdk/client');
     const patience = this.settings.timeout ?? timeoutFrom(this.io.env);
     try {

@@ -61,6 +61,21 @@ describe('rivera task run', () => {
   });
 });
 
+describe('rivera lrp run', () => {
+  it('fails with the reason when the command keeps ending, and runs what stays', async () => {
+    const bad = await rivera('lrp', 'run', 'bad', '--', 'false');
+    expect(bad.code).toBe(1);
+    expect(bad.stderr).toContain(
+      'bad keeps crashing: 0 of 1 instance running\n  #0 crashed 3 times: APP: Exited with status 1',
+    );
+    const good = await rivera('lrp', 'run', 'good', '--', 'sleep', '1000');
+    expect(good).toMatchObject({ code: 0, stderr: expect.stringContaining('good: 1 instance running') });
+    expect((await rivera('lrp', 'rm', 'bad', 'good')).code).toBe(0);
+    expect(JSON.parse((await rivera('lrp', 'show', 'web', '--json')).stdout).actualLrps).toHaveLength(2);
+    expect((await rivera('events', '--process', 'good', '--process', 'bad')).stdout).toBe('');
+  }, 60_000);
+});
+
 describe('rivera exec', () => {
   it('passes input, output and the exit code through', async () => {
     const args = [RIVERA, 'exec', '-i', 'web/1', '--', 'sh', '-c', 'cat; echo err >&2; exit 7'];

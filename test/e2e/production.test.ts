@@ -1,5 +1,5 @@
 import { execFile } from 'node:child_process';
-import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
 import { rm } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { promisify } from 'node:util';
@@ -38,8 +38,12 @@ function settingsIn(name: string): Record<string, unknown> {
 beforeAll(async () => {
   await sweepLeftovers();
   folder = newStackFolder();
-  const certificates = README.find(({ language, text }) => language === 'sh' && text.includes('openssl'));
-  await runScript(within(certificates?.text ?? ''), { cwd: folder, env: process.env });
+  const certificates = README.find(({ language, text }) => language === 'sh' && text.includes('rivera cert issue'));
+  const bin = join(folder, 'bin');
+  mkdirSync(bin);
+  symlinkSync(join(ROOT, 'cli/bin/rivera.mjs'), join(bin, 'rivera'));
+  const env = { ...process.env, PATH: `${bin}:${dirname(process.execPath)}:${process.env.PATH}` };
+  await runScript(within(certificates?.text ?? 'false'), { cwd: folder, env });
   mariadb = await PrivateMariaDb.start({ folder: join(folder, 'db'), durable: false });
   await run(process.execPath, [RIVERA, 'rootfs', 'build', 'busybox', '--dir', join(folder, 'lib/rootfs')]);
   const addresses = [`127.0.0.1:${await freePort()}`, `127.0.0.1:${await freePort()}`];

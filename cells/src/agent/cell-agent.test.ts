@@ -1,6 +1,7 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { PassThrough } from 'node:stream';
 import { DesiredLrp } from '@rivera/gen/rivera/bbs/v1/desired_lrp';
 import { TaskDefinition } from '@rivera/gen/rivera/bbs/v1/task';
 import { type Action, RunAction } from '@rivera/gen/rivera/recipe/v1/action';
@@ -10,8 +11,9 @@ import { type ExecRequest, ReadLogsRequest, RepServiceClient } from '@rivera/gen
 import { systemClock } from '@rivera/kit/clock';
 import { bidi, dial, serverStream } from '@rivera/kit/grpc/dial';
 import { TestBed } from '@rivera/kit/grpc/test-bed';
-import { silentLogger } from '@rivera/kit/log';
+import { createLogger, type Logger, silentLogger } from '@rivera/kit/log';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
+import { SimMachine } from '../garden/sim/machine.js';
 import { FakeAuctioneer, lrpWork, taskWork } from '../rep/testing/fake-auctioneer.js';
 import { FakeBbs } from '../rep/testing/fake-bbs.js';
 import { CellAgent } from './cell-agent.js';
@@ -74,15 +76,18 @@ afterEach(async () => {
   await rm(dir, { recursive: true });
 });
 
-async function make(changes: Partial<CellConfig> = {}, name = 'cell-1'): Promise<CellAgent> {
+async function make(
+  changes: Partial<CellConfig> = {},
+  { name = 'cell-1', logger = silentLogger }: { name?: string; logger?: Logger } = {},
+): Promise<CellAgent> {
   const identity = await bed.identity('cell', name);
-  const agent = new CellAgent({ ...config, ...changes }, { logger: silentLogger, identity, simulated });
+  const agent = new CellAgent({ ...config, ...changes }, { logger, identity, simulated });
   agents.push(agent);
   return agent;
 }
 
-async function started(): Promise<CellAgent> {
-  const agent = await make();
+async function started(logger?: Logger): Promise<CellAgent> {
+  const agent = await make({}, logger === undefined ? {} : { logger });
   await agent.start();
   await eventually(() => expect(agent.connected).toBe(true));
   return agent;
@@ -159,6 +164,20 @@ describe('a cell agent', () => {
     expect(bbs.seen.at(-1)).toMatch(/^remove /);
   });
 
+  it.each([
+    [[], 1],
+    [['busybox'], 0],
+  ])('with the root filesystems %j warns of their lack %d times, and names the folder', async (rootFs, warnings) => {
+    simulated = { ...simulated, machine: new SimMachine({ clock: systemClock, rootFs }) };
+    const written = new PassThrough();
+    await started(createLogger({ name: 'cell', level: 'warn', destination: written }));
+    const lines = String(written.read() ?? '')
+      .split('\n')
+      .filter((line) => line.includes('no root filesystem'));
+    expect(lines).toHaveLength(warnings);
+    for (const line of lines) expect(JSON.parse(line)).toMatchObject({ rootFsDir: join(dir, 'rootfs') });
+  });
+
   it('shares its data folder with no other agent, and gives it up when it ends', async () => {
     const first = await started();
     await expect((await make()).start()).rejects.toThrow('another cell agent is using the data folder');
@@ -167,7 +186,7 @@ describe('a cell agent', () => {
   });
 
   it('refuses an identity that is not its own', async () => {
-    await expect((await make({}, 'cell-2')).start()).rejects.toThrow('the certificate is for cell "cell-2"');
+    await expect((await make({}, { name: 'cell-2' })).start()).rejects.toThrow('the certificate is for cell "cell-2"');
     await started();
   });
 });

@@ -15,9 +15,10 @@ import { MetricsSampler } from '../rep/metrics-sampler.js';
 import { Reconciler } from '../rep/reconciler.js';
 import { REP_ACCESS, repService } from '../rep/rep-service.js';
 import { CellSession } from '../rep/session.js';
+import { CellAdmin } from './cell-admin.js';
 import type { CellConfig } from './config.js';
 import { DataLock } from './data-lock.js';
-import { makeParts, type SimulatedMachine } from './parts.js';
+import { makeParts, rootFsDirOf, type SimulatedMachine } from './parts.js';
 
 export interface CellAgentDeps {
   logger: Logger;
@@ -51,6 +52,7 @@ export class CellAgent {
   /** How to undo what was started, in the order of starting. */
   readonly #undo: (() => Promise<void> | void)[] = [];
   #running: Running | undefined;
+  #admin: CellAdmin | undefined;
   #evacuating = false;
   /** Nothing is left that would need the bridge. */
   #dissolve = false;
@@ -67,6 +69,11 @@ export class CellAgent {
   /** As announced; empty before the start. */
   get repAddress(): string {
     return this.#running?.presence.repAddress ?? '';
+  }
+
+  /** host:port of metrics, health and state; undefined: there is none. */
+  get adminAddress(): string | undefined {
+    return this.#admin?.address;
   }
 
   /** Whether BBS and auctioneer know of this cell now. */
@@ -114,7 +121,12 @@ export class CellAgent {
     }
     if (config.backend === 'oci') await assertMachineReady({ dataDir: config.dataDir });
     const epochs = await EpochFile.open(join(config.dataDir, 'auction-epoch'));
-    const { garden, executor } = makeParts(config, { logger, clock, simulated: this.#simulated });
+    const admin = new CellAdmin(config, logger);
+    this.#undo.push(() => admin.close());
+    await admin.listen();
+    this.#admin = admin;
+    const { measured } = admin;
+    const { garden, executor } = makeParts(config, { logger, clock, simulated: this.#simulated, measured });
     this.#undo.push(async () => {
       if (this.#dissolve) await garden.dissolve();
       await garden.close();
@@ -126,7 +138,7 @@ export class CellAgent {
     const metrics = new MetricsSampler({ executor, clock, logger });
     const reconciler = new Reconciler({ executor, clock, logger });
     const presence = await this.#presence(garden, executor);
-    const host = new GrpcHost({ identity, logger });
+    const host = new GrpcHost({ identity, logger, observers: admin.observers });
     const rep = repService({ executor, presence, metrics, evacuating: () => this.#evacuating });
     host.add(RepServiceService, rep, REP_ACCESS);
     const { port } = await host.listen(config.listen);
@@ -155,11 +167,22 @@ export class CellAgent {
       newGuid: randomUUID,
     });
     this.#running = { executor, reconciler, session, bids, presence };
+    admin.show({ executor, session, bids, presence, evacuating: () => this.#evacuating });
     session.start();
     this.#undo.push(() => session.close());
     bids.start();
     this.#undo.push(() => bids.close());
+    if (presence.rootFsProviders.every(({ properties }) => properties.length === 0)) this.#warnOfNoRootFs();
     logger.info({ address: presence.repAddress, capacity: presence.capacity }, 'cell is up');
+  }
+
+  /** A cell that can run nothing looks like any other until work waits for ever; so it says so. */
+  #warnOfNoRootFs(): void {
+    const rootFsDir = rootFsDirOf(this.#config);
+    this.#log.warn(
+      { rootFsDir },
+      `there is no root filesystem in ${rootFsDir}, so no work can be placed here; build one (rivera rootfs build busybox --dir ${rootFsDir}) and start this cell again`,
+    );
   }
 
   async #presence(garden: Garden, executor: Executor): Promise<CellPresence> {
@@ -180,6 +203,7 @@ export class CellAgent {
   }
 
   async #close(stopContainers: boolean): Promise<void> {
+    this.#admin?.closes();
     const emptied = stopContainers && this.#running !== undefined && (await this.#stopContainers(this.#running));
     if (emptied) this.#dissolve = true;
     let failure: unknown;

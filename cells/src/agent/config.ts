@@ -1,3 +1,4 @@
+import { adminConfig, auditConfig } from '@rivera/kit/admin/config';
 import { duration } from '@rivera/kit/config';
 import { z } from 'zod';
 import { executorConfig } from '../executor/config.js';
@@ -87,6 +88,8 @@ export const cellConfig = z.object({
     })
     .prefault({})
     .describe('Log of the agent itself'),
+  audit: auditConfig.prefault({}).describe('The record of who did what in containers'),
+  admin: adminConfig.prefault({}).describe('Metrics, health and state for those who operate this cell'),
 });
 
 export type CellConfig = z.infer<typeof cellConfig>;

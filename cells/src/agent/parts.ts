@@ -39,10 +39,18 @@ export function simulateMachine(config: CellConfig, clock: Clock): SimulatedMach
   return { machine, store: new MemoryRecordStore() };
 }
 
+export interface MakePartsOptions {
+  logger: Logger;
+  clock: Clock;
+  simulated?: SimulatedMachine | undefined;
+  /** Puts something around the garden that times what it does. */
+  measured?: ((garden: Garden) => Garden) | undefined;
+}
+
 /** Makes what the configuration asks for. */
 export function makeParts(
   config: CellConfig,
-  { logger, clock, simulated }: { logger: Logger; clock: Clock; simulated?: SimulatedMachine | undefined },
+  { logger, clock, simulated, measured = (garden) => garden }: MakePartsOptions,
 ): CellParts {
   const { cellId, dataDir } = config;
   const common = {
@@ -60,15 +68,20 @@ export function makeParts(
   };
   switch (config.backend) {
     case 'oci': {
-      const garden = makeOciGarden(config, { logger, clock });
+      const garden = measured(makeOciGarden(config, { logger, clock }));
       return { garden, executor: new ContainerExecutor({ ...common, garden }) };
     }
     case 'sim': {
       const { machine, store } = simulated ?? simulateMachine(config, clock);
-      const garden = new SimGarden(machine);
+      const garden = measured(new SimGarden(machine));
       return { garden, executor: new ContainerExecutor({ ...common, garden, store }) };
     }
   }
+}
+
+/** The folder whose folders are offered as `preloaded:NAME`. */
+export function rootFsDirOf({ rootFsDir, dataDir }: CellConfig): string {
+  return rootFsDir || join(dataDir, 'rootfs');
 }
 
 function makeOciGarden(config: CellConfig, { logger, clock }: { logger: Logger; clock: Clock }): Garden {
@@ -76,7 +89,7 @@ function makeOciGarden(config: CellConfig, { logger, clock }: { logger: Logger; 
   return new OciGarden({
     cellId,
     dataDir,
-    rootFsDir: config.rootFsDir || join(dataDir, 'rootfs'),
+    rootFsDir: rootFsDirOf(config),
     subnet,
     bridge,
     hostAddress,

@@ -1,3 +1,4 @@
+import { AuctionServiceService as auction, LedgerEntry } from '@rivera/gen/rivera/auction/v1/auction_service';
 import { CellState } from '@rivera/gen/rivera/bbs/v1/cell';
 import { CellServiceService as cells } from '@rivera/gen/rivera/bbs/v1/cell_service';
 import { DomainServiceService as domains } from '@rivera/gen/rivera/bbs/v1/domain_service';
@@ -20,12 +21,28 @@ describe('rivera cells and domains', () => {
     fake.server.unary(cells.getCell, () => ({ cell: cell('cell-1') }));
     expect((await rivera('cells')).stdout).toBe(
       [
-        'id       state     zone   instances   tasks     memory        disk   seen   address\n',
-        'cell-1   present   z1             3       1   4096 MiB   10240 MiB   2s     10.0.0.1:1801\n',
-        'cell-2   missing   z1             3       1   4096 MiB   10240 MiB   2s     10.0.0.1:1801\n',
+        'id       state     zone   instances   tasks   containers     memory        disk   seen   address\n',
+        'cell-1   present   z1             3       1          250   4096 MiB   10240 MiB   2s     10.0.0.1:1801\n',
+        'cell-2   missing   z1             3       1          250   4096 MiB   10240 MiB   2s     10.0.0.1:1801\n',
       ].join(''),
     );
     expect((await rivera('cells', 'show', 'cell-1')).stdout).toContain('preloaded:busybox');
+  });
+
+  it('tell how full cells are, where the auctioneer knows', async () => {
+    fake.server.unary(cells.listCells, () => ({ ...page, cells: [cell('cell-1'), cell('cell-2', CellState.MISSING)] }));
+    fake.server.unary(cells.getCell, () => ({ cell: cell('cell-1') }));
+    const total = { memoryMb: 4096, diskMb: 10_240, containers: 250 };
+    const available = { memoryMb: 4000, diskMb: 9984, containers: 246 };
+    const entry = LedgerEntry.fromPartial({ cellId: 'cell-1', zone: 'z1', total, available, held: 4 });
+    fake.server.unary(auction.listLedger, () => ({ entries: [entry], nextPageToken: '', queued: 0, epoch: 1 }));
+    const { stdout } = await rivera('cells');
+    expect(stdout).toContain('4/250   96/4096 MiB   256/10240 MiB');
+    expect(stdout).toMatch(/cell-2 .* 250 +4096 MiB +10240 MiB/);
+    const [first = ''] = (await rivera('cells', '--json')).stdout.split('\n');
+    expect(JSON.parse(first)).toMatchObject({ lrpInstances: 3, ledger: { available: { containers: 246 } } });
+    const shown = (await rivera('cells', 'show', 'cell-1')).stdout;
+    expect(shown).toMatch(/containers: +4\/250\nmemory: +96\/4096 MiB\ndisk: +256\/10240 MiB\n/);
   });
 
   it('list and declare domains', async () => {
@@ -51,7 +68,7 @@ describe('a server that', () => {
     const { exitCode, stdout, stderr } = await rivera('cells', '--timeout', '500ms');
     expect(exitCode).toBe(EXIT.local);
     expect(stdout).toBe('');
-    expect(stderr).toMatch(/^rivera: no answer: [\s\S]*rivera up[\s\S]*rivera doctor/);
+    expect(stderr).toMatch(/^rivera: nothing answers at 127\.0\.0\.1:\d+\n.*rivera up\n.*rivera doctor\n$/);
   });
 
   it('answers that it is unavailable makes exit code 4', async () => {
@@ -66,8 +83,9 @@ describe('a server that', () => {
   it('hangs is given up after --timeout', async () => {
     fake.server.unary(cells.listCells, () => new Promise<never>(() => undefined));
     const started = performance.now();
-    const { exitCode } = await rivera('cells', '--timeout', '300ms');
+    const { exitCode, stderr } = await rivera('cells', '--timeout', '300ms');
     expect(exitCode).toBe(EXIT.local);
+    expect(stderr).toMatch(/^rivera: 127\.0\.0\.1:\d+ did not answer in time\n/);
     expect(performance.now() - started).toBeLessThan(2_000);
   });
 });

@@ -1,7 +1,10 @@
-import { Cell } from '@rivera/gen/rivera/bbs/v1/cell';
+import { LedgerEntry } from '@rivera/gen/rivera/auction/v1/auction_service';
+import { Cell, type CellCapacity } from '@rivera/gen/rivera/bbs/v1/cell';
 import type { Command } from 'commander';
 import { examples, type Outcome, perform, withConnection } from '../command-line.js';
+import { isAnswer } from '../describe.js';
 import type { Io } from '../io.js';
+import type { Session } from '../session.js';
 import { renderPairs, renderTable } from '../terminal/table.js';
 import { ageOf, formatTimestamp } from '../terminal/time.js';
 import { withSuggestion } from './names.js';
@@ -21,10 +24,14 @@ export function addCells(program: Command, io: Io, outcome: Outcome): void {
   perform<{ zone?: string }>(cells, io, outcome, async (session, _, { zone = '' }) => {
     const { out, signal } = session;
     const client = await session.client();
+    const cells: Cell[] = [];
+    for await (const cell of client.cells.list({ zone }, { signal })) cells.push(cell);
+    const ledger = await readLedger(session);
     const rows: string[][] = [];
-    for await (const cell of client.cells.list({ zone }, { signal })) {
-      if (out.json) await out.line(Cell.toJSON(cell));
-      else rows.push(row(cell));
+    for (const cell of cells) {
+      const entry = ledger.get(cell.presence?.cellId ?? '');
+      if (out.json) await out.line(toJson(cell, entry));
+      else rows.push(row(cell, entry));
     }
     if (out.json) return undefined;
     const right = (title: string) => ({ title, align: 'right' as const });
@@ -34,6 +41,7 @@ export function addCells(program: Command, io: Io, outcome: Outcome): void {
       'zone',
       right('instances'),
       right('tasks'),
+      right('containers'),
       right('memory'),
       right('disk'),
       'seen',
@@ -43,12 +51,13 @@ export function addCells(program: Command, io: Io, outcome: Outcome): void {
     else await out.data(renderTable(columns, rows));
     return undefined;
 
-    function row(cell: Cell): string[] {
+    function row(cell: Cell, entry: LedgerEntry | undefined): string[] {
       const { presence } = cell;
+      const { containers, memoryMb, diskMb } = fullness(cell, entry);
       return [
         ...[presence?.cellId ?? '', coloured(cellState(cell.state), out.colours), presence?.zone ?? ''],
         ...[String(cell.lrpInstances), String(cell.tasks)],
-        ...[`${presence?.capacity?.memoryMb ?? 0} MiB`, `${presence?.capacity?.diskMb ?? 0} MiB`],
+        ...[containers, `${memoryMb} MiB`, `${diskMb} MiB`],
         ...[ageOf(cell.lastSeenAt, io.now()), presence?.repAddress ?? ''],
       ];
     }
@@ -57,18 +66,19 @@ export function addCells(program: Command, io: Io, outcome: Outcome): void {
 }
 
 function addShow(cells: Command, io: Io, outcome: Outcome): void {
-  const command = withConnection(cells.command('show').argument('<id>').description('show one cell'));
+  const command = withConnection(cells.command('show').argument('<id>', 'of the cell').description('show one cell'));
   perform(command, io, outcome, async (session, [id = '']) => {
     const cell = await withSuggestion(session, 'cell', id, (client) => client.cells.get(id));
-    if (session.out.json) await session.out.line(Cell.toJSON(cell));
-    else await session.out.data(describeCell(cell, io.now()));
+    const entry = (await readLedger(session)).get(id);
+    if (session.out.json) await session.out.line(toJson(cell, entry));
+    else await session.out.data(describeCell(cell, entry, io.now()));
     return undefined;
   });
 }
 
-function describeCell(cell: Cell, nowMs: number): string {
+function describeCell(cell: Cell, entry: LedgerEntry | undefined, nowMs: number): string {
   const { presence } = cell;
-  const capacity = presence?.capacity;
+  const { containers, memoryMb, diskMb } = fullness(cell, entry);
   const rootFs = presence?.rootFsProviders.map(({ name, properties }) =>
     properties.length === 0 ? `${name}:*` : properties.map((property) => `${name}:${property}`).join(', '),
   );
@@ -81,13 +91,48 @@ function describeCell(cell: Cell, nowMs: number): string {
     ['address', presence?.repAddress],
     ['instances', String(cell.lrpInstances)],
     ['tasks', String(cell.tasks)],
-    [
-      'capacity',
-      capacity && `${capacity.memoryMb} MiB memory, ${capacity.diskMb} MiB disk, ${capacity.containers} containers`,
-    ],
+    ['containers', containers],
+    ['memory', `${memoryMb} MiB`],
+    ['disk', `${diskMb} MiB`],
+    ['avoided', entry?.avoidedUntil && `until ${formatTimestamp(entry.avoidedUntil)}, as it kept failing work`],
     ['root filesystems', rootFs?.join(', ')],
     ['required tags', presence?.placementTags.join(', ')],
     ['optional tags', presence?.optionalPlacementTags.join(', ')],
     ['volume drivers', presence?.volumeDrivers.join(', ')],
   ]);
+}
+
+/** The ledger is an extra: it is not worth a long wait. */
+const LEDGER_PATIENCE_MS = 2_000;
+
+/** What the auctioneer knows of each cell; empty when it can't be asked, as while none leads. */
+async function readLedger(session: Session): Promise<Map<string, LedgerEntry>> {
+  const { signal, settings } = session;
+  const deadlineMs = Math.min(settings.timeout ?? LEDGER_PATIENCE_MS, LEDGER_PATIENCE_MS);
+  const client = await session.client();
+  const ledger = new Map<string, LedgerEntry>();
+  try {
+    const entries = client.auction.ledger({}, { signal, deadlineMs });
+    for await (const entry of entries) ledger.set(entry.cellId, entry);
+  } catch (error) {
+    if (!isAnswer(error) || signal.aborted) throw error;
+  }
+  return ledger;
+}
+
+/** `used/total` of each resource as the auctioneer counts it; without its word, the total alone. */
+function fullness({ presence }: Cell, entry: LedgerEntry | undefined): Record<keyof Fullness, string> {
+  const total = entry?.total ?? presence?.capacity;
+  const available = entry?.available;
+  const of = (name: keyof Fullness) => {
+    const all = total?.[name] ?? 0;
+    return available === undefined ? `${all}` : `${all - available[name]}/${all}`;
+  };
+  return { containers: of('containers'), memoryMb: of('memoryMb'), diskMb: of('diskMb') };
+}
+
+type Fullness = Pick<CellCapacity, 'containers' | 'memoryMb' | 'diskMb'>;
+
+function toJson(cell: Cell, entry: LedgerEntry | undefined): object {
+  return { ...(Cell.toJSON(cell) as object), ...(entry && { ledger: LedgerEntry.toJSON(entry) }) };
 }

@@ -30,6 +30,15 @@ describe('rivera doctor', () => {
     for (const { verdict, remedy } of found.values()) if (verdict === 'ok') expect(remedy).toBe('');
   });
 
+  it('minds a data folder that cells can not use, and names the rule', async () => {
+    expect((await findings({}, '--data', '/srv/rivera')).get('data folder')).toMatchObject({ verdict: 'ok' });
+    expect((await findings({}, '--data', '/srv/my data')).get('data folder')).toMatchObject({
+      verdict: 'missing',
+      found: expect.stringContaining('/srv/my data; needed: a path of letters'),
+      remedy: expect.stringContaining('--data DIR'),
+    });
+  });
+
   it('does not mind that there is no server yet, but says how to start one', async () => {
     expect((await findings({})).get('server')).toMatchObject({
       verdict: 'optional',

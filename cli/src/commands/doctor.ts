@@ -1,12 +1,16 @@
+import { resolve } from 'node:path';
 import { CellState } from '@rivera/gen/rivera/bbs/v1/cell';
 import type { Command } from 'commander';
 import { examples, type Outcome, perform, withConnection } from '../command-line.js';
+import { findDataFolder } from '../connection/context.js';
 import { describeFailure } from '../describe.js';
 import { CliError, EXIT } from '../failures.js';
 import type { Io } from '../io.js';
 import type { Session } from '../session.js';
+import { withAddresses } from '../silence.js';
 import { renderTable } from '../terminal/table.js';
 import { count } from '../terminal/text.js';
+import { DATA_FOLDER_RULE, isUsableDataFolder } from '../up/data-folder.js';
 
 /** One thing that was looked at. */
 export interface Finding {
@@ -22,14 +26,15 @@ export interface Finding {
 export function addDoctor(program: Command, io: Io, outcome: Outcome): void {
   const command = withConnection(
     program.command('doctor').description('what this machine has and lacks, and whether the servers answer'),
-  );
+  ).option('--data <dir>', 'data folder to look at (default ./.rivera, then ~/.rivera)');
   examples(command, ['rivera doctor', 'with a remedy for what is missing']);
   command.addHelpText(
     'after',
     '\nExit code 0 when this machine can run cells and the servers, if any are known, answer; else 1.',
   );
-  perform(command, io, outcome, async (session) => {
-    const findings = [...(await machineFindings()), ...(await serverFindings(session))];
+  perform<{ data?: string; context?: string }>(command, io, outcome, async (session, _, { data, context }) => {
+    const dataDir = data === undefined ? findDataFolder(context, io) : resolve(io.cwd, data);
+    const findings = [...(await machineFindings()), dataFolderFinding(dataDir), ...(await serverFindings(session))];
     if (session.out.json) for (const finding of findings) await session.out.line(finding);
     else await show(session, findings);
     return findings.some(({ verdict }) => verdict === 'missing') ? EXIT.failed : EXIT.ok;
@@ -43,6 +48,17 @@ async function machineFindings(): Promise<Finding[]> {
     if (ok) return { name, verdict: 'ok', found, remedy: '' };
     return { name, verdict: optional ? 'optional' : 'missing', found: `${found}; needed: ${needed}`, remedy };
   });
+}
+
+/** Whether cells can live there; a folder that is not there yet will be made. */
+function dataFolderFinding(dataDir: string): Finding {
+  if (isUsableDataFolder(dataDir)) return { name: 'data folder', verdict: 'ok', found: dataDir, remedy: '' };
+  return {
+    name: 'data folder',
+    verdict: 'missing',
+    found: `${dataDir}; needed: a path of ${DATA_FOLDER_RULE}`,
+    remedy: 'choose another data folder:  rivera up --data DIR',
+  };
 }
 
 /** Whether the servers answer, and have cells. That no server is known is fine: none may have been started yet. */
@@ -74,8 +90,9 @@ export async function serverFindings(session: Session): Promise<Finding[]> {
       },
     ];
   } catch (error) {
-    const { message, next } = describeFailure(error);
-    return [{ name: 'server', verdict: 'missing', found: `${servers}: ${message}`, remedy: next[0] ?? '' }];
+    const { message, next } = describeFailure(withAddresses(error, [servers]));
+    const found = message.includes(servers) ? message : `${servers}: ${message}`;
+    return [{ name: 'server', verdict: 'missing', found, remedy: next[0] ?? '' }];
   }
 }
 

@@ -37,7 +37,10 @@ export function addDomains(program: Command, io: Io, outcome: Outcome): void {
 
 function addSet(domains: Command, io: Io, outcome: Outcome): void {
   const command = withConnection(
-    domains.command('set').argument('<name>').description('declare that what is desired for a domain is complete'),
+    domains
+      .command('set')
+      .argument('<name>', 'of the domain')
+      .description('declare that what is desired for a domain is complete'),
   ).option('-t, --ttl <time>', 'for how long, e.g. 30s (default: until declared anew)', (text: string) =>
     parseMilliseconds(text),
   );

@@ -29,9 +29,9 @@ describe('rivera events', () => {
 
   it('shows what there is and ends', async () => {
     const { calls } = fake.watching(first, changed);
-    expect(await fake.rivera(['events', '--kind', 'actual-lrp', '--process', 'hello'])).toEqual({
+    expect(await fake.rivera(['events', '--kind', 'actual_lrp', '--process', 'hello'])).toEqual({
       exitCode: EXIT.ok,
-      stdout: 'actual_lrp            hello/0   running on cell-1 at 10.0.0.1:61001\n',
+      stdout: 'actual_lrp            hello/0            running on cell-1 at 10.0.0.1:61001\n',
       stderr: '',
     });
     expect(calls[0]).toMatchObject({ snapshot: true, kinds: [EventKind.ACTUAL_LRP], processGuids: ['hello'] });
@@ -64,7 +64,29 @@ describe('rivera events', () => {
       onOutput: (text) => text.includes('→') && interrupts.deliver('SIGINT'),
     });
     expect(stdout).toContain(
-      'actual_lrp_changed    hello/0   claimed on cell-1 → running on cell-1 at 10.0.0.1:61001\n',
+      'actual_lrp_changed    hello/0            claimed on cell-1 → running on cell-1 at 10.0.0.1:61001\n',
     );
+  });
+
+  it('stands in columns, whether there is a time and however long the names are', async () => {
+    const named = (processGuid: string) => instance(0, { key: { processGuid, index: 0, domain: 'example' } });
+    const long = 'a-process-with-a-name-of-some-length';
+    const records = ['web', long].map((name) => ({ record: { $case: 'actualLrp' as const, value: named(name) } }));
+    fake.watching({ ...first, snapshotRecords: records }, changed);
+    const interrupts = new Interrupts();
+    const { stdout } = await fake.rivera(['events', '--follow'], {
+      interrupts,
+      onOutput: (text) => text.includes('→') && interrupts.deliver('SIGINT'),
+    });
+    const [short = '', ...others] = stdout.trimEnd().split('\n');
+    expect(others).toHaveLength(2);
+    for (const line of [short, ...others]) expect(line.indexOf('actual_lrp')).toBe(30);
+    for (const line of others) expect(line.search(/claimed|running/)).toBe(30 + 22 + `${long}/0`.length + 3);
+  });
+
+  it('takes the kinds as it prints them, and as the flags of other commands are written', async () => {
+    const { calls } = fake.watching(first);
+    await fake.rivera(['events', '--kind', 'desired_lrp', '--kind', 'actual-lrp']);
+    expect(calls[0]?.kinds).toEqual([EventKind.DESIRED_LRP, EventKind.ACTUAL_LRP]);
   });
 });

@@ -13,8 +13,8 @@ import { collect } from './work-options.js';
 
 const KINDS: Readonly<Record<string, EventKind>> = {
   task: EventKind.TASK,
-  'desired-lrp': EventKind.DESIRED_LRP,
-  'actual-lrp': EventKind.ACTUAL_LRP,
+  desired_lrp: EventKind.DESIRED_LRP,
+  actual_lrp: EventKind.ACTUAL_LRP,
   cell: EventKind.CELL,
 };
 
@@ -43,12 +43,12 @@ export function addEvents(program: Command, io: Io, outcome: Outcome): void {
   examples(
     command,
     ['rivera events', 'everything as it is'],
-    ['rivera events --new --kind actual-lrp', 'instances that come and go'],
+    ['rivera events --new --kind actual_lrp', 'instances that come and go'],
     ['rivera events -f --process hello --json', 'for programs'],
   );
   perform<Options>(command, io, outcome, async (session, _, options) => {
     if (options.new && options.resume !== undefined) throw usageError('--new and --resume exclude each other');
-    const follows = options.follow || options.new || options.resume !== undefined;
+    const follows = options.follow === true || options.new === true || options.resume !== undefined;
     const client = await session.client();
     const items = client.watch({
       snapshot: !options.new && options.resume === undefined,
@@ -60,8 +60,9 @@ export function addEvents(program: Command, io: Io, outcome: Outcome): void {
       cellIds: options.cell,
       signal: session.signal,
     });
+    const lines = new EventLines(session.out, follows);
     for await (const item of items) {
-      await (session.out.json ? session.out.line(toJson(item)) : show(session.out, item));
+      await (session.out.json ? session.out.line(toJson(item)) : lines.show(item));
       if (item.kind === 'snapshot-complete' && !follows) break;
     }
     return undefined;
@@ -69,7 +70,7 @@ export function addEvents(program: Command, io: Io, outcome: Outcome): void {
 }
 
 function collectKind(text: string, before: EventKind[] = []): EventKind[] {
-  const kind = KINDS[text.toLowerCase().replaceAll('_', '-')];
+  const kind = KINDS[text.toLowerCase().replaceAll('-', '_')];
   if (kind !== undefined) return [...before, kind];
   const meant = nearest(text, Object.keys(KINDS));
   throw usageError(
@@ -78,23 +79,43 @@ function collectKind(text: string, before: EventKind[] = []): EventKind[] {
   );
 }
 
-async function show(out: Output, item: WatchItem): Promise<void> {
-  switch (item.kind) {
-    case 'snapshot':
-      return out.data(line(out, undefined, describeRecord(item.record)));
-    case 'event':
-      return out.data(line(out, item.event.time, describeEvent(item.event)));
-    case 'reset':
-      return out.note('Changes may have been missed; everything as it is now:\n');
-    case 'snapshot-complete':
-      return undefined;
+/** The longest type, and subjects as long as most. */
+const TYPE_WIDTH = 'desired_lrp_created'.length;
+const SUBJECT_WIDTH = 16;
+const MOST_SUBJECT_WIDTH = 60;
+
+/** Lines in columns: time (where changes follow), type, subject, what happened. A long subject moves the last column for good. */
+class EventLines {
+  #subjectWidth = SUBJECT_WIDTH;
+
+  constructor(
+    private readonly out: Output,
+    private readonly withTime: boolean,
+  ) {}
+
+  async show(item: WatchItem): Promise<void> {
+    switch (item.kind) {
+      case 'snapshot':
+        return this.out.data(this.#line(undefined, describeRecord(item.record)));
+      case 'event':
+        return this.out.data(this.#line(item.event.time, describeEvent(item.event)));
+      case 'reset':
+        return this.out.note('Changes may have been missed; everything as it is now:\n');
+      case 'snapshot-complete':
+        return undefined;
+    }
+  }
+
+  #line(time: Date | undefined, { type, subject, what }: EventText): string {
+    this.#subjectWidth = Math.max(this.#subjectWidth, Math.min(subject.length, MOST_SUBJECT_WIDTH));
+    const when = time === undefined ? '' : formatTimestamp(time);
+    const cells = [type.padEnd(TYPE_WIDTH), subject.padEnd(this.#subjectWidth), what];
+    if (this.withTime) cells.unshift(this.out.colours.dim(when.padEnd(TIME_WIDTH)));
+    return `${cells.join('   ').trimEnd()}\n`;
   }
 }
 
-function line(out: Output, time: Date | undefined, { type, subject, what }: EventText): string {
-  const when = time === undefined ? '' : `${out.colours.dim(formatTimestamp(time))}   `;
-  return `${when}${type.padEnd(19)}   ${subject}   ${what}\n`;
-}
+const TIME_WIDTH = formatTimestamp(new Date(0)).length;
 
 function toJson(item: WatchItem): unknown {
   switch (item.kind) {

@@ -4,7 +4,7 @@ import type { RiveraClient, WatchItem } from '@rivera/sdk/client';
 import { CliError, EXIT } from '../failures.js';
 import type { Session } from '../session.js';
 import { Progress } from '../terminal/progress.js';
-import type { Waiting } from './wait-for-running.js';
+import { lateAfter, type Waiting } from './waiting.js';
 
 /** Time for one replacement to come up. */
 const REPLACEMENT_MS = 120_000;
@@ -63,7 +63,7 @@ async function untilReplaced(
 ): Promise<ActualLrp> {
   const name = old.key?.processGuid ?? '';
   const index = old.key?.index ?? 0;
-  const timeout = AbortSignal.timeout(timeoutMs);
+  const timeout = lateAfter(timeoutMs);
   const signal = AbortSignal.any([session.signal, timeout]);
   try {
     const items = client.watch({ snapshot: true, kinds: [EventKind.ACTUAL_LRP], processGuids: [name], signal });

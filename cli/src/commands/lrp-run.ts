@@ -5,22 +5,23 @@ import type { Io } from '../io.js';
 import { readDocument } from '../recipe/document.js';
 import { type LrpFlags, lrpFrom } from '../recipe/lrp-spec.js';
 import { parseCount, parseMilliseconds } from '../recipe/quantities.js';
-import { showRunning, untilRunning, type Waiting, withWaiting } from './wait-for-running.js';
+import { showRunning, untilRunning } from './wait-for-running.js';
+import { settlingOf, type WaitingToRun, withSettling } from './waiting.js';
 import { withWork } from './work-options.js';
 
-interface Options extends LrpFlags, Waiting {
+interface Options extends LrpFlags, WaitingToRun {
   file?: string;
 }
 
 /** `rivera lrp run`: desires an LRP and waits until its instances run. */
 export function addLrpRun(parent: Command, io: Io, outcome: Outcome): void {
-  const command = withWaiting(
+  const command = withSettling(
     withWork(
       withConnection(
         parent
           .command('run')
-          .argument('[name]')
-          .argument('[command...]')
+          .argument('[name]', 'of the LRP; may come from the spec')
+          .argument('[command...]', 'what each instance runs, behind --')
           .description('keep instances of a command up, in containers'),
       ),
     ),
@@ -58,6 +59,7 @@ export function addLrpRun(parent: Command, io: Io, outcome: Outcome): void {
     }
     const running = await untilRunning(session, lrp.processGuid, {
       instances: lrp.instances,
+      settleMs: settlingOf(lrp, options),
       timeoutMs: options.waitTimeout,
     });
     await showRunning(session, lrp.processGuid, running);

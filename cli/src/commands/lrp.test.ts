@@ -1,3 +1,4 @@
+import { ActualLrpState } from '@rivera/gen/rivera/bbs/v1/actual_lrp';
 import { ActualLrpServiceService as actualLrps } from '@rivera/gen/rivera/bbs/v1/actual_lrp_service';
 import { DesiredLrpServiceService as desiredLrps } from '@rivera/gen/rivera/bbs/v1/desired_lrp_service';
 import { statusOf } from '@rivera/sdk/testing/fake-server';
@@ -40,6 +41,21 @@ describe('rivera lrp', () => {
     expect(stdout).toContain('#0   running     60s     cell-1   10.0.0.1:61001\n');
     expect(stdout).toContain('#1   unclaimed   60s');
     expect(stdout).toContain('insufficient resources: memory\n');
+  });
+
+  it('cuts long troubles on a terminal alone', async () => {
+    const reason = `it crashed ${'and crashed again '.repeat(10)}in the end`;
+    const crashed = instance(0, { state: ActualLrpState.CRASHED, crashReason: reason });
+    fake.server.unary(desiredLrps.getDesiredLrp, () => ({ desiredLrp: lrp() }));
+    fake.server.unary(desiredLrps.listDesiredLrps, () => ({ ...page, desiredLrps: [lrp()] }));
+    fake.server.unary(actualLrps.listActualLrps, () => ({ ...page, actualLrps: [crashed] }));
+    for (const args of [
+      ['lrp', 'show', 'hello'],
+      ['lrp', 'list'],
+    ]) {
+      expect((await rivera(...args)).stdout).toContain(`${reason}\n`);
+      expect((await fake.rivera(args, { terminal: true })).stdout).toContain('…\n');
+    }
   });
 
   it('scales without waiting when told so', async () => {

@@ -7,13 +7,15 @@ import type { Io } from '../io.js';
 import { parseCount } from '../recipe/quantities.js';
 import type { Session } from '../session.js';
 import { renderPairs, renderTable } from '../terminal/table.js';
-import { cut, oneLine } from '../terminal/text.js';
+import { oneLine } from '../terminal/text.js';
 import { ageOf, formatTimestamp } from '../terminal/time.js';
 import { restart } from './lrp-restart.js';
 import { addLrpRun } from './lrp-run.js';
 import { withSuggestion } from './names.js';
 import { addressesOf, coloured, instanceState, troubleOf } from './states.js';
-import { showRunning, untilRunning, type Waiting, withWaiting } from './wait-for-running.js';
+import { showRunning, untilRunning } from './wait-for-running.js';
+import { untilGone } from './wait-until-gone.js';
+import { settlingOf, type Waiting, type WaitingToRun, withSettling, withWaiting } from './waiting.js';
 
 /** `rivera lrp …`: processes that are kept up. */
 export function addLrp(program: Command, io: Io, outcome: Outcome): void {
@@ -55,7 +57,7 @@ function addList(lrp: Command, io: Io, outcome: Outcome): void {
     function row(item: DesiredLrp, { running, trouble }: Tally): string[] {
       const instances = `${running}/${item.instances}`;
       const colour = running >= item.instances ? out.colours.green : out.colours.yellow;
-      return [item.processGuid, item.domain, colour(instances), ageOf(item.createdAt, io.now()), cut(trouble, 70)];
+      return [item.processGuid, item.domain, colour(instances), ageOf(item.createdAt, io.now()), out.fit(trouble, 70)];
     }
   });
 }
@@ -79,7 +81,9 @@ async function tally(client: RiveraClient, domain: string, signal: AbortSignal):
 }
 
 function addShow(lrp: Command, io: Io, outcome: Outcome): void {
-  const command = withConnection(lrp.command('show').argument('<name>').description('show one LRP and its instances'));
+  const command = withConnection(
+    lrp.command('show').argument('<name>', 'of the LRP').description('show one LRP and its instances'),
+  );
   examples(command, ['rivera lrp show hello', 'state, address and troubles of each instance']);
   perform(command, io, outcome, async (session, [name = '']) => {
     const desired = await withSuggestion(session, 'lrp', name, (client) => client.desiredLrps.get(name));
@@ -139,17 +143,17 @@ export function instanceTable(session: Pick<Session, 'out' | 'io'>, instances: r
       .map(({ address }) => address)
       .join(', '),
     lrp.crashCount === 0 ? '' : String(lrp.crashCount),
-    cut(troubleOf(lrp), 100),
+    session.out.fit(troubleOf(lrp), 100),
   ]);
   return renderTable(['', 'state', 'since', 'cell', 'address', 'crashes', 'details'], rows);
 }
 
 function addScale(lrp: Command, io: Io, outcome: Outcome): void {
-  const command = withWaiting(
+  const command = withSettling(
     withConnection(
       lrp
         .command('scale')
-        .argument('<name>')
+        .argument('<name>', 'of the LRP')
         .argument('<instances>', 'how many to keep up', parseCount('the number of instances', 0, 10_000))
         .description('change how many instances are kept up'),
     ),
@@ -159,7 +163,7 @@ function addScale(lrp: Command, io: Io, outcome: Outcome): void {
     ['rivera lrp scale hello 3', 'and wait until three run'],
     ['rivera lrp scale hello 0', 'stop it, keep its recipe'],
   );
-  perform<Waiting>(command, io, outcome, async (session, [name = '', wanted = ''], options) => {
+  perform<WaitingToRun>(command, io, outcome, async (session, [name = '', wanted = ''], options) => {
     const instances = Number(wanted);
     const updated = await withSuggestion(session, 'lrp', name, (client) =>
       client.desiredLrps.update(name, { instances }),
@@ -168,7 +172,8 @@ function addScale(lrp: Command, io: Io, outcome: Outcome): void {
       if (session.out.json) await session.out.line(DesiredLrp.toJSON(updated));
       return undefined;
     }
-    const running = await untilRunning(session, name, { instances, timeoutMs: options.waitTimeout });
+    const settleMs = settlingOf(updated, options);
+    const running = await untilRunning(session, name, { instances, settleMs, timeoutMs: options.waitTimeout });
     await showRunning(session, name, running);
     return undefined;
   });
@@ -176,7 +181,9 @@ function addScale(lrp: Command, io: Io, outcome: Outcome): void {
 
 function addRestart(lrp: Command, io: Io, outcome: Outcome): void {
   const command = withWaiting(
-    withConnection(lrp.command('restart').argument('<name>').description('replace the instances, one after the other')),
+    withConnection(
+      lrp.command('restart').argument('<name>', 'of the LRP').description('replace the instances, one after the other'),
+    ),
   ).option('-i, --index <n>', 'only this instance', parseCount('--index', 0, 9_999));
   examples(
     command,
@@ -190,12 +197,20 @@ function addRestart(lrp: Command, io: Io, outcome: Outcome): void {
 }
 
 function addRemove(lrp: Command, io: Io, outcome: Outcome): void {
-  const command = withConnection(
-    lrp.command('rm').argument('<name...>').description('forget LRPs and stop their instances'),
+  const command = withWaiting(
+    withConnection(
+      lrp.command('rm').argument('<name...>', 'of the LRPs').description('forget LRPs and stop their instances'),
+    ),
+    'the instances are gone',
   );
-  examples(command, ['rivera lrp rm hello', 'its instances stop']);
-  perform(command, io, outcome, async (session, names) => {
+  examples(
+    command,
+    ['rivera lrp rm hello', 'and wait until its instances are gone'],
+    ['rivera lrp rm hello web --no-wait', 'both; their instances stop by themselves'],
+  );
+  perform<Waiting>(command, io, outcome, async (session, names, options) => {
     for (const name of names) await withSuggestion(session, 'lrp', name, (client) => client.desiredLrps.remove(name));
+    if (options.wait) await untilGone(session, names, options.waitTimeout);
     return undefined;
   });
 }

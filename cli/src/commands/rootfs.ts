@@ -4,6 +4,7 @@ import { join, resolve } from 'node:path';
 import { promisify } from 'node:util';
 import { Argument, type Command } from 'commander';
 import { examples, type Outcome, perform, withOutput } from '../command-line.js';
+import { findDataFolder, type Surroundings } from '../connection/context.js';
 import { localError } from '../failures.js';
 import type { Io } from '../io.js';
 import type { Session } from '../session.js';
@@ -35,8 +36,11 @@ export function addRootFs(program: Command, io: Io, outcome: Outcome): void {
     return undefined;
   });
   const list = withDir(rootFs.command('list')).description('what there is');
-  perform<Options>(list, io, outcome, async ({ io: { cwd, home }, out }, _, options) => {
-    for (const name of namesIn(folderOf(options, cwd, home))) {
+  perform<Options>(list, io, outcome, async ({ io, out }, _, options) => {
+    const folder = folderOf(options, io);
+    const names = namesIn(folder);
+    if (names.length === 0 && !out.json) await out.note(`No root filesystems found in ${folder}.\n`);
+    for (const name of names) {
       if (out.json) await out.line({ name, rootFs: `preloaded:${name}` });
       else await out.data(`preloaded:${name}\n`);
     }
@@ -45,11 +49,14 @@ export function addRootFs(program: Command, io: Io, outcome: Outcome): void {
 }
 
 function withDir(command: Command): Command {
-  return withOutput(command).option('--dir <dir>', 'folder of root filesystems (default ~/.rivera/rootfs)');
+  return withOutput(command).option(
+    '--dir <dir>',
+    'folder of root filesystems (default: rootfs in the data folder, ./.rivera, then ~/.rivera)',
+  );
 }
 
-function folderOf({ dir }: Options, cwd: string, home: string): string {
-  return resolve(cwd, dir ?? join(home, '.rivera', 'rootfs'));
+function folderOf({ dir }: Options, around: Surroundings): string {
+  return resolve(around.cwd, dir ?? join(findDataFolder(undefined, around), 'rootfs'));
 }
 
 function namesIn(folder: string): string[] {
@@ -65,7 +72,7 @@ function namesIn(folder: string): string[] {
 }
 
 async function buildRootFs({ io, out }: Session, kind: Kind, options: Options): Promise<void> {
-  const dir = join(folderOf(options, io.cwd, io.home), kind);
+  const dir = join(folderOf(options, io), kind);
   const steps = new Steps(out);
   await requireTool(kind);
   const done = ({ built }: { built: boolean }) => `${dir}${built ? '' : ' is as it should be'}`;

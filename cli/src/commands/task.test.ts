@@ -49,6 +49,21 @@ describe('rivera task', () => {
     expect(calls[0]).toMatchObject({ domain: 'd', cellId: 'c', states: [TaskState.RUNNING] });
   });
 
+  it('lists those that ended in one way or the other, as the table calls it', async () => {
+    const ended = { state: TaskState.COMPLETED, cellId: '' };
+    const { calls } = fake.server.unary(tasks.listTasks, () => ({
+      ...page,
+      tasks: [task({ ...ended, taskGuid: 'good' }), task({ ...ended, taskGuid: 'bad', failed: true })],
+    }));
+    const names = async (state: string) =>
+      (await rivera('task', 'list', '--json', '--state', state)).stdout.match(/(?<="taskGuid":")\w+/g);
+    expect(await names('succeeded')).toEqual(['good']);
+    expect(await names('failed')).toEqual(['bad']);
+    expect(await names('completed')).toEqual(['good', 'bad']);
+    expect(calls[0]?.states).toEqual([TaskState.COMPLETED, TaskState.RESOLVING]);
+    expect((await rivera('task', 'list', '--state', 'suceeded')).stderr).toContain("Did you mean 'succeeded'?");
+  });
+
   it('says that there are none on stderr, so that counting lines gives 0', async () => {
     fake.server.unary(tasks.listTasks, () => ({ ...page, tasks: [] }));
     expect(await rivera('task', 'list')).toEqual({ exitCode: EXIT.ok, stdout: '', stderr: 'No tasks found.\n' });

@@ -4,7 +4,7 @@ import { examples, type Outcome, perform, withConnection } from '../command-line
 import { usageError } from '../failures.js';
 import type { Io } from '../io.js';
 import { renderPairs, renderTable } from '../terminal/table.js';
-import { cut, nearest, oneLine } from '../terminal/text.js';
+import { nearest, oneLine } from '../terminal/text.js';
 import { ageOf, formatTimestamp } from '../terminal/time.js';
 import { withSuggestion } from './names.js';
 import { coloured, hasEnded, taskState } from './states.js';
@@ -21,32 +21,43 @@ export function addTask(program: Command, io: Io, outcome: Outcome): void {
   addRemove(task, io, outcome);
 }
 
-const STATES: Readonly<Record<string, TaskState>> = {
-  pending: TaskState.PENDING,
-  running: TaskState.RUNNING,
-  completed: TaskState.COMPLETED,
-  resolving: TaskState.RESOLVING,
+/** What `--state` chooses: states of the API and, of Tasks that have ended, how they did; undefined: either way. */
+interface Choice {
+  states: readonly TaskState[];
+  failed?: boolean;
+}
+
+const ENDED = [TaskState.COMPLETED, TaskState.RESOLVING] as const;
+const CHOICES: Readonly<Record<string, Choice>> = {
+  pending: { states: [TaskState.PENDING] },
+  running: { states: [TaskState.RUNNING] },
+  succeeded: { states: ENDED, failed: false },
+  failed: { states: ENDED, failed: true },
+  completed: { states: [TaskState.COMPLETED] },
+  resolving: { states: [TaskState.RESOLVING] },
 };
 
 function addList(task: Command, io: Io, outcome: Outcome): void {
   const command = withConnection(task.command('list').alias('ls').description('list tasks'))
     .option('--domain <domain>', 'only of this domain')
     .option('--cell <id>', 'only on this cell')
-    .option('--state <state>', `only in this state: ${Object.keys(STATES).join(', ')}`, parseState);
+    .option('--state <state>', `only in this state: ${Object.keys(CHOICES).join(', ')}`, parseState);
   examples(
     command,
     ['rivera task list --state running', 'what runs now'],
     ['rivera task list --json | wc -l', 'count them'],
   );
-  perform<{ domain?: string; cell?: string; state?: TaskState }>(command, io, outcome, async (session, _, options) => {
+  perform<{ domain?: string; cell?: string; state?: Choice }>(command, io, outcome, async (session, _, options) => {
     const client = await session.client();
     const filter = {
       domain: options.domain ?? '',
       cellId: options.cell ?? '',
-      states: options.state === undefined ? [] : [options.state],
+      states: [...(options.state?.states ?? [])],
     };
+    const failed = options.state?.failed;
     const rows: string[][] = [];
     for await (const item of client.tasks.list(filter, { signal: session.signal })) {
+      if (failed !== undefined && item.failed !== failed) continue;
       if (session.out.json) await session.out.line(Task.toJSON(item));
       else rows.push(row(item));
     }
@@ -58,23 +69,24 @@ function addList(task: Command, io: Io, outcome: Outcome): void {
     function row(item: Task): string[] {
       const state = coloured(taskState(item), session.out.colours);
       const ended = item.failed ? item.failureReason : hasEnded(item) ? item.result : item.rejectionReason;
-      return [item.taskGuid, item.domain, state, ageOf(item.createdAt, io.now()), item.cellId, cut(oneLine(ended), 60)];
+      const age = ageOf(item.createdAt, io.now());
+      return [item.taskGuid, item.domain, state, age, item.cellId, session.out.fit(oneLine(ended), 60)];
     }
   });
 }
 
-function parseState(text: string): TaskState {
-  const state = STATES[text.toLowerCase()];
-  if (state !== undefined) return state;
-  const meant = nearest(text, Object.keys(STATES));
+function parseState(text: string): Choice {
+  const choice = CHOICES[text.toLowerCase()];
+  if (choice !== undefined) return choice;
+  const meant = nearest(text, Object.keys(CHOICES));
   throw usageError(
     `'${text}' is not a state of tasks`,
-    meant ? `Did you mean '${meant}'?` : `One of: ${Object.keys(STATES).join(', ')}`,
+    meant ? `Did you mean '${meant}'?` : `One of: ${Object.keys(CHOICES).join(', ')}`,
   );
 }
 
 function addShow(task: Command, io: Io, outcome: Outcome): void {
-  const command = withConnection(task.command('show').argument('<name>').description('show one task'));
+  const command = withConnection(task.command('show').argument('<name>', 'of the task').description('show one task'));
   examples(
     command,
     ['rivera task show nightly', 'state, result, failure'],
@@ -113,7 +125,7 @@ export function describeTask(task: Task, nowMs: number): string {
 
 function addCancel(task: Command, io: Io, outcome: Outcome): void {
   const command = withConnection(
-    task.command('cancel').argument('<name>').description('end a task that has not ended'),
+    task.command('cancel').argument('<name>', 'of the task').description('end a task that has not ended'),
   );
   examples(command, ['rivera task cancel nightly', 'it ends as failed']);
   perform(command, io, outcome, async (session, [name = '']) => {
@@ -125,7 +137,7 @@ function addCancel(task: Command, io: Io, outcome: Outcome): void {
 
 function addRemove(task: Command, io: Io, outcome: Outcome): void {
   const command = withConnection(
-    task.command('rm').argument('<name...>').description('forget tasks that have ended'),
+    task.command('rm').argument('<name...>', 'of the tasks').description('forget tasks that have ended'),
   ).option('--force', 'cancel those that have not ended');
   examples(command, ['rivera task rm nightly', 'forget it'], ['rivera task rm --force a b', 'whatever they are doing']);
   perform<{ force?: boolean }>(command, io, outcome, async (session, names, { force = false }) => {

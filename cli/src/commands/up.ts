@@ -6,6 +6,7 @@ import { EXIT } from '../failures.js';
 import type { Io } from '../io.js';
 import { parseCount } from '../recipe/quantities.js';
 import type { Session } from '../session.js';
+import { requireDataFolder } from '../up/data-folder.js';
 import { MOST_CELLS } from '../up/places.js';
 import type { Running } from '../up/up.js';
 import { VERSION } from '../version.js';
@@ -42,6 +43,7 @@ export function addUp(program: Command, io: Io, outcome: Outcome): void {
 async function runUp(session: Session, _: readonly string[], options: Options): Promise<number> {
   const { io, out } = session;
   const dataDir = resolve(io.cwd, options.data ?? join(io.home, '.rivera'));
+  requireDataFolder(dataDir);
   const { requireMachine } = await import('../up/machine.js');
   const { Up } = await import('../up/up.js');
   const { Steps } = await import('../up/steps.js');

@@ -40,6 +40,97 @@ describe('waiting for instances', () => {
     );
   });
 
+  describe('that nobody looks at', () => {
+    const run = ['lrp', 'run', 'hello', '--settle', '150ms', '--', 'sh'];
+    const record = (value: ActualLrp) => ({ record: { $case: 'actualLrp' as const, value } });
+    const changed = (after: ActualLrp) => ({
+      events: [{ event: { $case: 'actualLrpChanged' as const, value: { after } } }],
+      resumeToken: '2',
+    });
+    const unlooked = lrp({ instances: 1, ports: [] });
+    const first = (value: ActualLrp) => ({
+      snapshotRecords: [{ record: { $case: 'desiredLrp' as const, value: unlooked } }, record(value)],
+      snapshotComplete: true,
+      resumeToken: '1',
+    });
+    const running = instance(0, { netInfo: undefined });
+    const crashed = instance(0, {
+      ...{ instanceGuid: '', cellId: '', state: ActualLrpState.CRASHED, netInfo: undefined },
+      ...{ crashCount: 3, crashReason: 'APP: Exited with status 1' },
+    });
+
+    function desires() {
+      fake.server.unary(desiredLrps.desireLrp, ({ desiredLrp }) => ({ desiredLrp }));
+    }
+
+    it('counts when it has been running for a while', async () => {
+      desires();
+      fake.watching(first(running));
+      const started = performance.now();
+      expect(await fake.rivera(run)).toMatchObject({
+        exitCode: EXIT.ok,
+        stderr: expect.stringContaining('hello: 1 instance running\n'),
+      });
+      expect(performance.now() - started).toBeGreaterThanOrEqual(150);
+    });
+
+    it('does not count when it ends at once: that is a failure, with the reason', async () => {
+      desires();
+      fake.watching(first(running), changed(crashed));
+      const { exitCode, stderr } = await fake.rivera(run);
+      expect(exitCode).toBe(EXIT.failed);
+      expect(stderr).toContain(
+        'rivera: hello keeps crashing: 0 of 1 instance running\n  #0 crashed 3 times: APP: Exited with status 1\n',
+      );
+    });
+
+    it('counts at once when told so', async () => {
+      desires();
+      fake.watching(first(running), changed(crashed));
+      const said = await fake.rivera(['lrp', 'run', 'hello', '--settle', '0s', '--', 'sh']);
+      expect(said.exitCode).toBe(EXIT.ok);
+    });
+  });
+
+  describe('to be gone', () => {
+    const removed = (value: ActualLrp) => ({
+      events: [{ event: { $case: 'actualLrpRemoved' as const, value: { actualLrp: value } } }],
+      resumeToken: '2',
+    });
+    const left = (...instances: ActualLrp[]) => ({
+      snapshotRecords: instances.map((value) => ({ record: { $case: 'actualLrp' as const, value } })),
+      snapshotComplete: true,
+      resumeToken: '1',
+    });
+
+    it('ends when the last one is', async () => {
+      const { calls } = fake.server.unary(desiredLrps.removeDesiredLrp, () => ({}));
+      fake.watching(left(instance(0), instance(1)), removed(instance(1)), removed(instance(0)));
+      expect(await fake.rivera(['lrp', 'rm', 'hello'])).toEqual({
+        exitCode: EXIT.ok,
+        stdout: '',
+        stderr: 'hello: 2 instances left\nhello: 1 instance left\n',
+      });
+      expect(calls).toHaveLength(1);
+    });
+
+    it('ends with 1 and what is left when that takes too long', async () => {
+      fake.server.unary(desiredLrps.removeDesiredLrp, () => ({}));
+      fake.watching(left(instance(0), instance(1)));
+      const { exitCode, stderr } = await fake.rivera(['lrp', 'rm', 'hello', '--wait-timeout', '200ms']);
+      expect(exitCode).toBe(EXIT.failed);
+      expect(stderr).toContain('rivera: hello: 2 instances not gone after 0.2 s\n  #0 running on cell-1\n');
+    });
+
+    it('is not waited for when told so', async () => {
+      fake.server.unary(desiredLrps.removeDesiredLrp, () => ({}));
+      const { calls } = fake.watching(left(instance(0)));
+      const said = await fake.rivera(['lrp', 'rm', 'hello', '--no-wait']);
+      expect(said).toEqual({ exitCode: EXIT.ok, stdout: '', stderr: '' });
+      expect(calls).toEqual([]);
+    });
+  });
+
   it('for a replacement looks for another container in the slot', async () => {
     fake.server.unary(desiredLrps.getDesiredLrp, () => ({ desiredLrp: lrp({ instances: 1 }) }));
     fake.server.unary(actualLrps.listActualLrps, () => ({ actualLrps: [instance(0)], nextPageToken: '', revision: 1 }));

@@ -1,5 +1,5 @@
-import { readFileSync } from 'node:fs';
-import { dirname, join, resolve } from 'node:path';
+import { existsSync, readFileSync } from 'node:fs';
+import { basename, dirname, join, resolve } from 'node:path';
 import { z } from 'zod';
 import { usageError } from '../failures.js';
 
@@ -95,6 +95,22 @@ function findContext(flags: ConnectionFlags, around: Surroundings): ConnectionCo
   return (
     readContext(join(around.cwd, '.rivera', CONTEXT_FILE)) ?? readContext(join(around.home, '.rivera', CONTEXT_FILE))
   );
+}
+
+/**
+ * The data folder that is meant here: the one whose context the client commands use, else `./.rivera` where there is one (a start
+ * writes the context late), else `~/.rivera`.
+ */
+export function findDataFolder(named: string | undefined, around: Surroundings): string {
+  const context = named ?? nonEmpty(around.env.RIVERA_CONTEXT);
+  if (context !== undefined) {
+    const path = resolve(around.cwd, context);
+    return basename(path) === CONTEXT_FILE ? dirname(path) : path;
+  }
+  const [here, home] = [join(around.cwd, '.rivera'), join(around.home, '.rivera')];
+  if (existsSync(join(here, CONTEXT_FILE))) return here;
+  if (existsSync(join(home, CONTEXT_FILE))) return home;
+  return existsSync(here) ? here : home;
 }
 
 /** Paths in the file count from the file's folder, so that the folder can be moved. */

@@ -1,6 +1,7 @@
 import { once } from 'node:events';
 import type { Writable } from 'node:stream';
 import pc from 'picocolors';
+import { cut } from './text.js';
 
 export type Colours = ReturnType<typeof pc.createColors>;
 
@@ -44,6 +45,16 @@ export class Output {
   /** Whether a person watches what goes to stderr. */
   get watched(): boolean {
     return this.#stderr.isTTY === true;
+  }
+
+  /** Columns of the terminal that stderr goes to; some do not know theirs. */
+  get noteWidth(): number {
+    return this.#stderr.columns || 120;
+  }
+
+  /** A text for a cell of a table: on a terminal as long as `width`, for whom else reads it whole. */
+  fit(text: string, width: number): string {
+    return this.#stdout.isTTY === true ? cut(text, width) : text;
   }
 
   /** Data. Resolves when there is room for more. */

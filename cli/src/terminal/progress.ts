@@ -14,7 +14,8 @@ export class Progress {
     if (this.out.json || text === this.#last) return;
     this.#last = text;
     // Progress may be dropped when the reader is slow: what follows says more.
-    void this.out.note(this.out.watched ? `\r\u001b[K${this.out.noteColours.dim(cut(text, 120))}` : `${text}\n`);
+    const { watched, noteColours, noteWidth } = this.out;
+    void this.out.note(watched ? `\r\u001b[K${noteColours.dim(cut(text, noteWidth - 1))}` : `${text}\n`);
   }
 
   /** Takes the line away again. */

@@ -34,7 +34,13 @@ describe('durations', () => {
   });
 
   it('are shown as people say them', () => {
-    expect([85.4, 1440, 125_000].map(formatTook)).toEqual(['85 ms', '1.4 s', '2 m 5 s']);
+    expect([85.4, 1440, 20_000, 119_600, 125_000].map(formatTook)).toEqual([
+      '85 ms',
+      '1.4 s',
+      '20 s',
+      '2 m',
+      '2 m 5 s',
+    ]);
   });
 });
 

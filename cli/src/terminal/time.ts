@@ -15,11 +15,12 @@ export function ageOf(moment: Date | undefined, nowMs: number): string {
   return moment === undefined ? '-' : formatAge(nowMs - moment.getTime());
 }
 
-/** How long something took: `85 ms`, `1.4 s`, `2 m 5 s`. */
+/** How long something took: `85 ms`, `1.4 s`, `20 s`, `2 m`, `2 m 5 s`. */
 export function formatTook(ms: number): string {
   if (ms < 100) return `${Math.round(ms)} ms`;
-  if (ms < 60_000) return `${(ms / 1000).toFixed(1)} s`;
-  return `${Math.floor(ms / 60_000)} m ${Math.round((ms % 60_000) / 1000)} s`;
+  if (ms < 60_000) return `${(ms / 1000).toFixed(ms % 1000 === 0 ? 0 : 1)} s`;
+  const seconds = Math.round(ms / 1000);
+  return `${Math.floor(seconds / 60)} m${seconds % 60 === 0 ? '' : ` ${seconds % 60} s`}`;
 }
 
 /**

@@ -1,5 +1,6 @@
 import { AuctionServiceService } from '@rivera/gen/rivera/auction/v1/auction_service';
 import { BidServiceService } from '@rivera/gen/rivera/auction/v1/bid_service';
+import type { PlacementResult } from '@rivera/gen/rivera/bbs/v1/placement_service';
 import { type Clock, systemClock } from '@rivera/kit/clock';
 import { RiveraError } from '@rivera/kit/errors';
 import type { GrpcHost } from '@rivera/kit/grpc/host';
@@ -37,6 +38,8 @@ export interface AuctionRoleOptions {
   readonly clock?: Clock;
   /** 0..1, for jitter. */
   readonly random?: () => number;
+  /** Hears what became of work, for those who measure; must not throw. */
+  readonly onResults?: (results: readonly PlacementResult[]) => void;
 }
 
 interface Term {
@@ -57,6 +60,11 @@ export class AuctionRole {
   /** Whether this is the active auctioneer. */
   get active(): boolean {
     return this.term !== undefined;
+  }
+
+  /** That of the current term, if this is the active one. */
+  get auctioneer(): Auctioneer | undefined {
+    return this.term?.auctioneer;
   }
 
   /** Adds the services to the host, which must not listen yet, and waits for the lease. */
@@ -97,7 +105,10 @@ export class AuctionRole {
       log,
       newWorkId: () => `${epoch}-${(this.assignments++).toString(36)}`,
       holdsLease: () => this.options.lease.epoch === epoch,
-      report: (results) => link.report(results),
+      report: (results) => {
+        this.options.onResults?.(results);
+        link.report(results);
+      },
     });
     this.term = { auctioneer, link };
     link.start(auctioneer);

@@ -304,10 +304,13 @@ describe('closing', () => {
     database.faults = { onOpen: () => gate.pass() };
     election.win(3);
     await gate.reached;
-    const closing = role.close();
+    const happened: string[] = [];
+    const closing = role.close().then(() => happened.push('closed'));
+    await turns();
+    happened.push('the database answers');
     gate.open();
     await closing;
-    await turns();
+    expect(happened).toEqual(['the database answers', 'closed']);
     expect(role.leading).toBe(false);
     expect(clock.pending).toBe(0);
   });

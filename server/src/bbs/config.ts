@@ -40,6 +40,9 @@ export const bbsConfig = z.object({
   auditInterval: duration({ min: '1s' })
     .default(DEFAULT_CONVERGER_OPTIONS.auditIntervalMs)
     .describe('How often everything is compared with what is desired'),
+  slowCommit: duration({ min: '1ms' })
+    .default(1_000)
+    .describe('A transaction that takes longer is in the log, with what was in it'),
   leaseTtl: duration({ min: '2s', max: '5m' })
     .default(15_000)
     .describe('A leader that can not renew its lease for so long is replaced'),

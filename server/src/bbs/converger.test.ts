@@ -191,6 +191,18 @@ describe('a server that was held up', () => {
     expect([...leader.engine.state.cells.values()].map(({ missing }) => missing)).toEqual([false, false]);
   });
 
+  it('does not judge cells that had no time yet to come back to a new leader', async () => {
+    const first = await lead();
+    await first.arrive('c1');
+    first.converger.close();
+    first.bench.close();
+    const next = await lead({ database: first.bench.database, epoch: 2, clock: first.clock });
+    leaping(next.clock)(60_000);
+    await next.clock.advance(TICK_MS);
+    await turns();
+    expect(next.engine.state.cells.get('c1')?.missing).toBe(false);
+  });
+
   it('reads first what cells sent meanwhile, and then judges those that stay silent', async () => {
     const leader = await lead();
     const leap = leaping(leader.clock);

@@ -76,8 +76,9 @@ export class ContainerLog {
   #splitter(source: string, stream: OutputStream): LineSplitter {
     return new LineSplitter((message, timeMs) => {
       const { pass, notice } = this.#limiter.admit(message.length, timeMs);
-      if (pass) this.#append(source, stream, message, timeMs);
-      else if (notice !== undefined) this.#append(CELL_SOURCE, 'stderr', Buffer.from(notice), timeMs);
+      if (pass) return this.#append(source, stream, message, timeMs);
+      this.options.store.refused?.(notice !== undefined);
+      if (notice !== undefined) this.#append(CELL_SOURCE, 'stderr', Buffer.from(notice), timeMs);
     });
   }
 

@@ -8,4 +8,20 @@ export interface LogStore {
    * lines and learns how many.
    */
   read(filter: LogFilter, signal: AbortSignal): AsyncIterable<{ entries: LogEntry[]; dropped: number }>;
+  /** A line was over the rate of its container; `notice`: it is the first of a row, and the container is told. */
+  refused?(notice: boolean): void;
+  /** Since the agent began. */
+  counts?(): LogCounts;
+}
+
+/** Of all lines of a cell. */
+export interface LogCounts {
+  /** Kept. */
+  lines: number;
+  /** Dropped, as their container exceeded its rate. */
+  rate: number;
+  /** Dropped, as a reader had fallen too far behind; once for each of its readers. */
+  reader: number;
+  /** Times that a container exceeded its rate. */
+  excesses: number;
 }

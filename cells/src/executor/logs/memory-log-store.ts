@@ -2,7 +2,7 @@ import type { LogEntry, LogFilter } from '@rivera/gen/rivera/rep/v1/container';
 import type { Clock } from '@rivera/kit/clock';
 import type { LogIdentity } from '../executor.js';
 import { Follower } from './follower.js';
-import type { LogStore } from './log-store.js';
+import type { LogCounts, LogStore } from './log-store.js';
 
 /** A log store that is told which LRPs and Tasks have containers here. */
 export interface RetainingLogStore extends LogStore {
@@ -58,6 +58,7 @@ export class InMemoryLogStore implements RetainingLogStore {
   readonly #bounds: LogStoreBounds;
   #followerCount = 0;
   #sequence = 0;
+  readonly #counts: LogCounts = { lines: 0, rate: 0, reader: 0, excesses: 0 };
   #sweepAtMs = 0;
 
   constructor(private readonly options: { cellId: string; clock: Clock; bounds?: Partial<LogStoreBounds> }) {
@@ -65,6 +66,7 @@ export class InMemoryLogStore implements RetainingLogStore {
   }
 
   append(line: Omit<LogEntry, 'sequence' | 'cellId' | '_unknownFields'>): void {
+    this.#counts.lines++;
     const key = keyOf(line);
     const entry: LogEntry = { ...line, sequence: ++this.#sequence, cellId: this.options.cellId };
     const source = this.#source(key);
@@ -81,6 +83,15 @@ export class InMemoryLogStore implements RetainingLogStore {
     }
     for (const follower of this.#followers.get(key) ?? []) follower.offer(entry);
     for (const follower of this.#followers.get(ALL) ?? []) follower.offer(entry);
+  }
+
+  refused(notice: boolean): void {
+    this.#counts.rate++;
+    if (notice) this.#counts.excesses++;
+  }
+
+  counts(): LogCounts {
+    return { ...this.#counts };
   }
 
   retain(identity: LogIdentity): () => void {
@@ -112,6 +123,7 @@ export class InMemoryLogStore implements RetainingLogStore {
       while (follower) {
         const batch = await follower.take(signal);
         if (!batch) return;
+        this.#counts.reader += batch.dropped;
         yield batch;
       }
     } finally {

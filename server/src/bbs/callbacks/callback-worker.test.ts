@@ -205,6 +205,7 @@ describe('a callback that is not delivered', () => {
     const worker = work({ concurrency: 1 });
     await completed('t', { callbackUrl: url });
     await postponed('t', 1);
+    await turns();
     worker.dispatch([{ kind: 'callback', taskGuid: 't' }]);
     await completed('next', { callbackUrl: url });
     await gone('next');

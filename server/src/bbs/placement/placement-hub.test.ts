@@ -6,10 +6,10 @@ import { silentLogger } from '@rivera/kit/log';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { Outgoing } from '../../stream/outgoing.js';
 import { claimActualLrp } from '../core/actual-lrp.js';
-import { removeDesiredLrp } from '../core/desired-lrp.js';
+import { desireLrp, removeDesiredLrp } from '../core/desired-lrp.js';
 import { cancelTask, deleteTask, desireTask, rejectTask, resolveTask, startTask } from '../core/task.js';
 import { instance, REQUIREMENTS } from '../core/testing.js';
-import { EngineBench, newTask, turns } from '../engine/testing.js';
+import { EngineBench, newLrp, newTask, turns } from '../engine/testing.js';
 import { PlacementHub } from './placement-hub.js';
 
 let bench: EngineBench;
@@ -187,7 +187,12 @@ describe('what becomes durable', () => {
       for (const guid of guids) desireTask(draft, newTask(guid));
     });
     const auctioneer = connect();
-    expect(wordsOf(await auctioneer.hears())).toEqual(guids);
+    const hear = async (count: number) => {
+      const words: string[] = [];
+      while (words.length < count) words.push(...wordsOf(await auctioneer.hears()));
+      return words;
+    };
+    expect(await hear(1_200)).toEqual(guids);
     await bench.engine.execute((draft) => {
       for (const guid of guids) {
         cancelTask(draft, guid);
@@ -196,9 +201,18 @@ describe('what becomes durable', () => {
         desireTask(draft, newTask(guid));
       }
     });
-    const words: string[] = [];
-    while (words.length < 2_400) words.push(...wordsOf(await auctioneer.hears()));
-    expect(words).toEqual([...guids.map((guid) => `not ${guid}`), ...guids]);
+    expect(await hear(2_400)).toEqual([...guids.map((guid) => `not ${guid}`), ...guids]);
+  });
+
+  it('is not withdrawn when the slot waits anew for another LRP of the same name', async () => {
+    const auctioneer = connect();
+    await bench.lrp('p');
+    expect(wordsOf(await auctioneer.hears())).toEqual(['p/0']);
+    await bench.engine.execute((draft) => {
+      removeDesiredLrp(draft, 'p');
+      desireLrp(draft, newLrp('p'));
+    });
+    expect(wordsOf(await auctioneer.hears())).toEqual(['p/0']);
   });
 
   it('is not offered when it was taken meanwhile, and not withdrawn when a cell has it', async () => {

@@ -108,6 +108,7 @@ describe('waiting', () => {
     await signal;
     await log.wait(1, 10_000, stop.signal);
     expect(vi.getTimerCount()).toBe(0);
+    expect((Reflect.get(log, 'waiters') as ReadonlySet<unknown>).size).toBe(0);
   });
 
   it('does not end with commits that changed nothing', async () => {

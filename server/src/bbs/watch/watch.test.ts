@@ -103,6 +103,23 @@ describe('a snapshot', () => {
     expect(replica.lrps).toEqual(truth());
   });
 
+  it('loses nothing that becomes durable together with what it shows', async () => {
+    const gate = bench.closeGate();
+    bench.engine.apply((draft) => upsertDomain(draft, 'under way', 0));
+    await gate.reached;
+    void bench.lrp('p', 0);
+    const watcher = open({ snapshot: true });
+    const replica = new Replica();
+    const first = watcher.next();
+    void touch('p');
+    gate.open();
+    replica.take(await first);
+    while (!replica.complete) replica.take(await watcher.next());
+    expect(replica.lrps).toEqual(new Map([['p', 0]]));
+    replica.take(await watcher.next());
+    expect(replica.lrps).toEqual(truth());
+  });
+
   it('shows only what is durable', async () => {
     const gate = bench.closeGate();
     const happened: string[] = [];
@@ -334,6 +351,28 @@ describe('a watcher that sees little', () => {
     await resumed.next();
     await bench.lrp('mine', 0);
     expect((await resumed.next()).events).toHaveLength(1);
+  });
+
+  it('hears as often when so much happens that it never catches up', async () => {
+    vi.useRealTimers();
+    await begin(1_000_000);
+    vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout', 'performance'] });
+    const watcher = open({ processGuids: ['mine'] });
+    await watcher.next();
+    let heardAt: number | undefined;
+    const heard = watcher.next().then(({ revision }) => {
+      heardAt = revision;
+    });
+    let ms = 0;
+    for (let count = 0; heardAt === undefined && ms < 60_000; ms += 500) {
+      // More in each turn than one read takes.
+      for (let i = 0; i < 1_000; i++) bench.engine.apply((draft) => upsertDomain(draft, 'other', ++count));
+      await turns(1);
+      vi.advanceTimersByTime(500);
+    }
+    expect(ms).toBeLessThan(12_000);
+    await heard;
+    expect(heardAt).toBeLessThan(log.lastRevision);
   });
 });
 

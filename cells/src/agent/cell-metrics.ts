@@ -1,0 +1,208 @@
+import {
+  type Counter,
+  defineMetrics,
+  type Histogram,
+  type MetricSpec,
+  type MetricsRegistry,
+  NANOSECONDS,
+  REGISTRY_METRICS,
+} from '@rivera/kit/metrics';
+import { GRPC_METRICS } from '@rivera/kit/metrics/grpc';
+import { PROCESS_METRICS } from '@rivera/kit/metrics/process';
+import type { ContainerState, Executor } from '../executor/executor.js';
+import type { ReportGardenWork } from './measured-garden.js';
+
+const STATES = ['reserved', 'initializing', 'created', 'running', 'completed'] as const satisfies ContainerState[];
+const SECONDS = [0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60] as const;
+
+/** What a cell measures. */
+export const CELL_METRICS = defineMetrics({
+  total: {
+    name: 'rivera_cell_capacity_total',
+    kind: 'gauge',
+    help: 'What this cell has for containers, in MiB and containers.',
+    labels: ['zone', 'resource'],
+    aliases: capacity('CapacityTotal'),
+  },
+  remaining: {
+    name: 'rivera_cell_capacity_remaining',
+    kind: 'gauge',
+    help: 'What of it is not set aside.',
+    labels: ['zone', 'resource'],
+    aliases: capacity('CapacityRemaining'),
+  },
+  allocated: {
+    name: 'rivera_cell_capacity_allocated',
+    kind: 'gauge',
+    help: 'What of it is set aside.',
+    labels: ['zone', 'resource'],
+    aliases: [
+      { name: 'CapacityAllocatedMemory', where: { resource: 'memory_mb' }, by: { zone: 'zone' } },
+      { name: 'CapacityAllocatedDisk', where: { resource: 'disk_mb' }, by: { zone: 'zone' } },
+    ],
+  },
+  containers: {
+    name: 'rivera_cell_containers',
+    kind: 'gauge',
+    help: 'Containers, reservations included.',
+    labels: ['zone', 'state'],
+    aliases: [{ name: 'ContainerCount', by: { zone: 'zone' } }],
+  },
+  starting: {
+    name: 'rivera_cell_starting_containers',
+    kind: 'gauge',
+    help: 'Containers that are on their way to run.',
+    labels: ['zone'],
+    aliases: [{ name: 'StartingContainerCount', by: { zone: 'zone' } }],
+  },
+  results: {
+    name: 'rivera_cell_containers_completed_total',
+    kind: 'counter',
+    help: 'Containers that ended: by themselves (succeeded, failed) or because they were told to (stopped).',
+    labels: ['outcome'],
+  },
+  gardenSeconds: {
+    name: 'rivera_cell_garden_seconds',
+    kind: 'histogram',
+    help: 'Time that creating and destroying a container took, without waiting for its turn.',
+    labels: ['work', 'outcome'],
+    buckets: SECONDS,
+  },
+  gardenLast: {
+    name: 'rivera_cell_garden_last_seconds',
+    kind: 'gauge',
+    help: 'Time that the latest creation and destruction took.',
+    labels: ['work', 'outcome'],
+    aliases: [
+      { name: 'ContainerCreationDuration', where: { work: 'create', outcome: 'ok' }, scale: NANOSECONDS },
+      { name: 'ContainerDestructionDuration', where: { work: 'destroy', outcome: 'ok' }, scale: NANOSECONDS },
+    ],
+  },
+  connected: {
+    name: 'rivera_cell_connected',
+    kind: 'gauge',
+    help: '1 while the stream stands: session (with the BBS), bids (with the auctioneer).',
+    labels: ['stream'],
+  },
+  evacuating: { name: 'rivera_cell_evacuating', kind: 'gauge', help: '1 while this cell takes no new work.' },
+  logLines: { name: 'rivera_cell_log_lines_total', kind: 'counter', help: 'Log lines of containers that were kept.' },
+  logDrops: {
+    name: 'rivera_cell_log_lines_dropped_total',
+    kind: 'counter',
+    help: 'Log lines that were dropped: over the rate of their container (rate), or too many for a reader (reader).',
+    labels: ['reason'],
+  },
+  logExcesses: {
+    name: 'rivera_cell_log_rate_exceeded_total',
+    kind: 'counter',
+    help: 'Times that a container exceeded its rate and was muted for a second.',
+    aliases: [{ name: 'AppInstanceExceededLogRateLimitCount' }],
+  },
+});
+
+/** Everything that a cell measures, for the documentation. */
+export const ALL_CELL_METRICS: readonly { readonly title: string; readonly specs: readonly MetricSpec[] }[] = [
+  { title: 'Cell', specs: Object.values(CELL_METRICS) },
+  { title: 'gRPC', specs: Object.values(GRPC_METRICS) },
+  { title: 'Process', specs: Object.values(PROCESS_METRICS) },
+  { title: 'Metrics', specs: Object.values(REGISTRY_METRICS) },
+];
+
+export interface CellMetricsOptions {
+  readonly registry: MetricsRegistry;
+  readonly zone: string;
+  readonly executor: Executor;
+  readonly connected: () => { session: boolean; bids: boolean };
+  readonly evacuating: () => boolean;
+}
+
+/** Times what the garden does; it is there before the executor is. */
+export class GardenMetrics {
+  readonly #seconds: Histogram<typeof CELL_METRICS.gardenSeconds>;
+  readonly #last;
+
+  constructor(registry: MetricsRegistry) {
+    this.#seconds = registry.histogram(CELL_METRICS.gardenSeconds);
+    this.#last = registry.gauge(CELL_METRICS.gardenLast);
+  }
+
+  readonly report: ReportGardenWork = ({ kind: work, ok, ms }) => {
+    const labels = { work, outcome: ok ? 'ok' : 'error' };
+    this.#seconds.observe(ms / 1000, labels);
+    this.#last.set(ms / 1000, labels);
+  };
+}
+
+/** Measures a cell from now on; returns how to stop. */
+export function measureCell({ registry, zone, executor, connected, evacuating }: CellMetricsOptions): () => void {
+  showResources(registry, zone, executor);
+  const streams = registry.gauge(CELL_METRICS.connected);
+  const draining = registry.gauge(CELL_METRICS.evacuating);
+  registry.onCollect(() => {
+    for (const [stream, stands] of Object.entries(connected())) streams.set(stands ? 1 : 0, { stream });
+    draining.set(evacuating() ? 1 : 0);
+  });
+  showLogs(registry, executor);
+  return countResults(registry.counter(CELL_METRICS.results), executor);
+}
+
+function showResources(registry: MetricsRegistry, zone: string, executor: Executor): void {
+  const total = registry.gauge(CELL_METRICS.total);
+  const remaining = registry.gauge(CELL_METRICS.remaining);
+  const allocated = registry.gauge(CELL_METRICS.allocated);
+  const starting = registry.gauge(CELL_METRICS.starting);
+  const containers = registry.gauge(CELL_METRICS.containers);
+  registry.onCollect(() => {
+    const resources = executor.resources();
+    starting.set(resources.startingContainers, { zone });
+    for (const [resource, key] of [
+      ['memory_mb', 'memoryMb'],
+      ['disk_mb', 'diskMb'],
+      ['containers', 'containers'],
+    ] as const) {
+      total.set(resources.total[key], { zone, resource });
+      remaining.set(resources.available[key], { zone, resource });
+      allocated.set(resources.total[key] - resources.available[key], { zone, resource });
+    }
+    const counts = new Map<ContainerState, number>();
+    for (const { state } of executor.list()) counts.set(state, (counts.get(state) ?? 0) + 1);
+    for (const state of STATES) containers.set(counts.get(state) ?? 0, { zone, state });
+  });
+}
+
+function showLogs(registry: MetricsRegistry, executor: Executor): void {
+  const lines = registry.counter(CELL_METRICS.logLines);
+  const drops = registry.counter(CELL_METRICS.logDrops);
+  const excesses = registry.counter(CELL_METRICS.logExcesses);
+  let told = { lines: 0, rate: 0, reader: 0, excesses: 0 };
+  registry.onCollect(() => {
+    const now = executor.logs.counts?.() ?? told;
+    lines.add(now.lines - told.lines);
+    drops.add(now.rate - told.rate, { reason: 'rate' });
+    drops.add(now.reader - told.reader, { reason: 'reader' });
+    excesses.add(now.excesses - told.excesses);
+    told = now;
+  });
+}
+
+function countResults(results: Counter<typeof CELL_METRICS.results>, executor: Executor): () => void {
+  for (const outcome of ['succeeded', 'failed', 'stopped']) results.add(0, { outcome });
+  // Of a container that has ended there may be more news; the first counts.
+  const counted = new Set<string>();
+  return executor.subscribe(({ kind, container: { guid, state, result } }) => {
+    if (kind === 'removed') counted.delete(guid);
+    else if (state === 'completed' && result !== undefined && !counted.has(guid)) {
+      counted.add(guid);
+      results.add(1, { outcome: result.stopped ? 'stopped' : result.failed ? 'failed' : 'succeeded' });
+    }
+  });
+}
+
+/** The reference has one name per resource. */
+function capacity(prefix: string) {
+  return [
+    { name: `${prefix}Memory`, where: { resource: 'memory_mb' }, by: { zone: 'zone' } },
+    { name: `${prefix}Disk`, where: { resource: 'disk_mb' }, by: { zone: 'zone' } },
+    { name: `${prefix}Containers`, where: { resource: 'containers' }, by: { zone: 'zone' } },
+  ];
+}
