@@ -24,6 +24,7 @@ const schema = z.object({
     .default({ maxSize: 7 }),
   tags: z.array(z.string()).default([]).describe('Placement tags.'),
   stacks: z.record(z.string(), z.string()).default({}).describe('Name and folder of each root file system.'),
+  zone: z.string().default('').describe('Fault domain.'),
   evacuate: z.boolean().optional().describe('Whether to move away at the end.'),
 });
 
@@ -60,6 +61,7 @@ describe('values come from', () => {
       cache: { maxSize: 7 },
       tags: [],
       stacks: {},
+      zone: '',
     });
   });
 
@@ -169,6 +171,7 @@ describe('the table', () => {
       '| `cache.maxSize` | `RIVERA_CACHE_MAX_SIZE` | size | `1GiB` | Bound of the cache. |',
       '| `tags` | `RIVERA_TAGS` | list of string | `[]` | Placement tags. |',
       '| `stacks` | `RIVERA_STACKS` | map | `{}` | Name and folder of each root file system. |',
+      '| `zone` | `RIVERA_ZONE` | string | `""` | Fault domain. |',
       '| `evacuate` | `RIVERA_EVACUATE` | boolean | — | Whether to move away at the end. |',
     ]);
   });

@@ -2,9 +2,9 @@
  * Places where a test can have this process killed as if the machine had lost power. RIVERA_FAILPOINT names one, and after a colon
  * at which passage (default the first): `RIVERA_FAILPOINT=cell.process-launched:2`. Unset, as it always is outside tests, they do nothing.
  */
-export const failpointsArmed = process.env['RIVERA_FAILPOINT'] !== undefined;
+export const failpointsArmed = process.env.RIVERA_FAILPOINT !== undefined;
 
-const [armedName, passage = '1'] = (process.env['RIVERA_FAILPOINT'] ?? '').split(':');
+const [armedName, passage = '1'] = (process.env.RIVERA_FAILPOINT ?? '').split(':');
 let left = Number(passage);
 
 /** Ends this process at once, without a last word, when a test asked for it here. */

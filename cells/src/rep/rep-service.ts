@@ -33,7 +33,10 @@ export interface RepServiceOptions {
 }
 
 /** Only servers talk to a cell; people go through them. */
-export const REP_ACCESS = { default: ['server'] } as const;
+export const REP_ACCESS = {
+  default: ['server'],
+  reads: ['readLogs', 'getState', 'listContainers', 'listContainerMetrics'],
+} as const;
 
 /** What a cell does for the servers: handlers of `rivera.rep.v1.RepService`. */
 export function repService({ executor, presence, metrics, evacuating }: RepServiceOptions) {

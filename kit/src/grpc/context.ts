@@ -3,19 +3,13 @@ import { RiveraError } from '../errors.js';
 import type { Logger } from '../log.js';
 import type { Peer } from '../tls/identity.js';
 import type { CallContext } from './handlers.js';
-import { HostedAuth, type HostedCall } from './hosted-call.js';
+import { HostedAuth, type HostedCall, isOver } from './hosted-call.js';
 
 /** What the four kinds of call have in common. */
 export type SurfaceCall = Pick<
   ServerUnaryCall<unknown, unknown>,
   'metadata' | 'getPath' | 'getDeadline' | 'getAuthContext'
 > & { once(event: 'cancelled', listener: () => void): unknown };
-
-/**
- * A client's deadline is over a little before the server's, which starts when the request arrives: who leaves that
- * close to it has not changed its mind.
- */
-const DEADLINE_SLACK_MS = 50;
 
 /** Signal and logger are made when they are asked for: most calls are over before anybody does. */
 export class HandlerContext implements CallContext {
@@ -95,8 +89,7 @@ export class HandlerContext implements CallContext {
 
   #reason(): RiveraError {
     if (this.#hosted.endedBy) return this.#hosted.endedBy;
-    const deadline = this.#call.getDeadline();
-    return Number(deadline) - DEADLINE_SLACK_MS <= Date.now()
+    return isOver(this.#call.getDeadline())
       ? new RiveraError('DEADLINE_EXCEEDED', 'the deadline of the call is over')
       : new RiveraError('CANCELLED', 'the client is gone');
   }

@@ -8,11 +8,13 @@ import type { AnyMethod, Bidi, ClientStream, Handlers, ServerStream, Unary } fro
 import { HostedCall, OpenCalls } from './hosted-call.js';
 import { DEFAULT_MAX_MESSAGE_BYTES, KEEPALIVE_TIME_MS, KEEPALIVE_TIMEOUT_MS } from './limits.js';
 import { Listener } from './listener.js';
+import { type CallObserver, together } from './observer.js';
 import { generatedDescriptors, reflectionOf } from './reflection.js';
 import { RunningHandlers } from './running.js';
 
 export type { Access } from './access.js';
 export type { Bidi, CallContext, ClientStream, Handlers, ServerStream, Unary } from './handlers.js';
+export type { CallObserver, CallOutcome, ObservedCall } from './observer.js';
 
 export interface GrpcHostOptions {
   readonly identity: Identity;
@@ -27,6 +29,8 @@ export interface GrpcHostOptions {
   readonly defaultDeadlineMs?: number;
   /** A FileDescriptorSet for reflection; default: the one generated with the stubs. */
   readonly descriptors?: Uint8Array;
+  /** Who counts, times and records calls. */
+  readonly observers?: readonly CallObserver[];
 }
 
 /** How long close() waits after the last calls were ended, for their status to leave. */
@@ -58,8 +62,10 @@ export class GrpcHost {
       running: this.#running,
       defaultDeadlineMs: options.defaultDeadlineMs ?? 60_000,
     };
+    const observer = together(options.observers ?? [], options.logger);
+    const surroundings = { access: this.#access, open: this.#open, observer };
     this.#server = new Server({
-      interceptors: [(method, call) => new HostedCall(call, method, this.#access, this.#open)],
+      interceptors: [(method, call) => new HostedCall(call, method, surroundings)],
       'grpc.max_receive_message_length': options.maxMessageBytes ?? DEFAULT_MAX_MESSAGE_BYTES,
       'grpc.max_concurrent_streams': options.maxStreamsPerConnection ?? 1000,
       'grpc.keepalive_time_ms': KEEPALIVE_TIME_MS,

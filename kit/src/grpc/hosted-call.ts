@@ -2,10 +2,12 @@ import {
   ServerInterceptingCall,
   type ServerInterceptingCallInterface,
   type ServerMethodDefinition,
+  status,
 } from '@grpc/grpc-js';
 import { RiveraError, toStatus } from '../errors.js';
 import type { Peer } from '../tls/identity.js';
 import type { AccessTable } from './access.js';
+import type { CallObserver, ObservedCall } from './observer.js';
 import { peerOfCall } from './peer.js';
 
 type Listener = Parameters<ServerInterceptingCallInterface['start']>[0];
@@ -45,31 +47,51 @@ export class OpenCalls {
   }
 }
 
+/** What all calls of a host have in common. */
+export interface CallSurroundings {
+  readonly access: AccessTable;
+  readonly open: OpenCalls;
+  readonly observer: Required<CallObserver>;
+}
+
 /** One call from its arrival to its end: lets it in or refuses it, whoever serves the method, and can end it. */
-export class HostedCall extends ServerInterceptingCall {
+export class HostedCall extends ServerInterceptingCall implements ObservedCall {
   readonly peer: Peer | undefined;
   readonly streaming: boolean;
   /** Address and port of the client. */
   readonly remoteAddress: string;
+  readonly method: string;
   readonly #manyRequests: boolean;
   readonly #next: ServerInterceptingCallInterface;
-  readonly #path: string;
   readonly #access: AccessTable;
   readonly #open: OpenCalls;
+  readonly #observer: Required<CallObserver>;
+  readonly #arrivedAtMs = performance.now();
   #listener: Listener | undefined;
   #endedBy: RiveraError | undefined;
+  #admitted = false;
+  #over = false;
 
-  constructor(next: ServerInterceptingCallInterface, method: AnyMethod, access: AccessTable, open: OpenCalls) {
+  constructor(next: ServerInterceptingCallInterface, method: AnyMethod, surroundings: CallSurroundings) {
     super(next);
     this.#next = next;
-    this.#path = method.path;
-    this.#access = access;
-    this.#open = open;
+    this.method = method.path;
+    this.#access = surroundings.access;
+    this.#open = surroundings.open;
+    this.#observer = surroundings.observer;
     this.peer = peerOfCall(next);
     // Asked for now, because a broken connection has forgotten it.
     this.remoteAddress = next.getPeer();
     this.#manyRequests = method.requestStream;
     this.streaming = method.requestStream || method.responseStream;
+  }
+
+  get changing(): boolean {
+    return this.#access.changes(this.method);
+  }
+
+  get admitted(): boolean {
+    return this.#admitted;
   }
 
   /** Why the server ended the call, if it did. */
@@ -78,10 +100,11 @@ export class HostedCall extends ServerInterceptingCall {
   }
 
   override start(listener: Listener): void {
-    const refusal = this.#open.closing ? shuttingDown() : this.#access.refusal(this.peer, this.#path);
+    const refusal = this.#open.closing ? shuttingDown() : this.#access.refusal(this.peer, this.method);
     if (refusal) {
       this.#endedBy = refusal;
       this.#next.sendStatus(toStatus(refusal));
+      this.#tellEnd(refusal.code);
       return;
     }
     this.#next.start({
@@ -89,12 +112,19 @@ export class HostedCall extends ServerInterceptingCall {
       onReceiveMetadata: (metadata) => {
         this.#listener = listener;
         this.#open.add(this);
+        this.#admitted = true;
+        this.#observer.began(this);
         listener.onReceiveMetadata(metadata);
       },
-      onReceiveMessage: (message) => listener.onReceiveMessage(message),
+      onReceiveMessage: (message) => {
+        this.#observer.received(this, message);
+        listener.onReceiveMessage(message);
+      },
       onReceiveHalfClose: () => this.#halfClose(),
       onCancel: () => {
         this.#open.delete(this);
+        // Every call ends here, those that were answered too; the deadline is grpc-js's own to enforce.
+        this.#tellEnd(isOver(this.#next.getDeadline()) ? status.DEADLINE_EXCEEDED : status.CANCELLED);
         this.#cancel();
       },
     });
@@ -105,15 +135,20 @@ export class HostedCall extends ServerInterceptingCall {
     if (this.#endedBy) return;
     this.#endedBy = shuttingDown();
     this.#next.sendStatus(toStatus(this.#endedBy));
+    this.#tellEnd(this.#endedBy.code);
     this.#cancel();
   }
 
   override sendMessage(message: unknown, callback: () => void): void {
-    if (!this.#endedBy) this.#next.sendMessage(message, callback);
+    if (this.#endedBy) return;
+    this.#observer.sent(this, message);
+    this.#next.sendMessage(message, callback);
   }
 
-  override sendStatus(status: Parameters<ServerInterceptingCallInterface['sendStatus']>[0]): void {
-    if (!this.#endedBy) this.#next.sendStatus(status);
+  override sendStatus(ending: Parameters<ServerInterceptingCallInterface['sendStatus']>[0]): void {
+    if (this.#endedBy) return;
+    this.#next.sendStatus(ending);
+    this.#tellEnd(ending.code ?? status.UNKNOWN);
   }
 
   override sendMetadata(metadata: Parameters<ServerInterceptingCallInterface['sendMetadata']>[0]): void {
@@ -132,6 +167,12 @@ export class HostedCall extends ServerInterceptingCall {
   #halfClose(): void {
     if (this.#manyRequests) setImmediate(() => this.#listener?.onReceiveHalfClose());
     else this.#listener?.onReceiveHalfClose();
+  }
+
+  #tellEnd(code: number): void {
+    if (this.#over) return;
+    this.#over = true;
+    this.#observer.ended(this, { code, ms: performance.now() - this.#arrivedAtMs });
   }
 
   #cancel(): void {
@@ -158,6 +199,17 @@ export class HostedAuth implements AuthContext {
   get sslPeerCertificate(): NonNullable<AuthContext['sslPeerCertificate']> | undefined {
     return this.#next.getAuthContext().sslPeerCertificate;
   }
+}
+
+/**
+ * A client's deadline is over a little before the server's, which starts when the request arrives: who leaves that
+ * close to it has not changed its mind.
+ */
+const DEADLINE_SLACK_MS = 50;
+
+/** Whether the deadline is what a call that was broken off ended by. */
+export function isOver(deadline: ReturnType<ServerInterceptingCallInterface['getDeadline']>): boolean {
+  return Number(deadline) - DEADLINE_SLACK_MS <= Date.now();
 }
 
 function shuttingDown(): RiveraError {
