@@ -1,6 +1,8 @@
+import { adminConfig, auditConfig } from '@rivera/kit/admin/config';
 import { z } from 'zod';
 import { auctionConfig } from './auction/config.js';
 import { bbsConfig } from './bbs/config.js';
+import { encryptionConfig } from './database/encryption-config.js';
 
 const ROLES = ['bbs', 'auction', 'access', 'locket'] as const;
 
@@ -33,9 +35,12 @@ export const serverConfig = z.object({
       url: z
         .string()
         .regex(/^mysql:\/\//, 'must be a URL mysql://USER:PASSWORD@HOST:PORT/DATABASE')
-        .describe('MySQL or MariaDB: mysql://USER:PASSWORD@HOST:PORT/DATABASE; a unix socket as ?socketPath=PATH'),
+        .describe(
+          'MySQL or MariaDB: mysql://USER:PASSWORD@HOST:PORT/DATABASE; a unix socket as ?socketPath=PATH; the nodes of a cluster as HOST:PORT,HOST:PORT',
+        ),
     })
     .describe('Where the state is kept'),
+  encryption: encryptionConfig.prefault({}).describe('Encryption of what is kept in the database'),
   tls: z
     .object({
       ca: z.string().min(1).describe('Certificate authority, PEM file'),
@@ -52,6 +57,8 @@ export const serverConfig = z.object({
     })
     .prefault({})
     .describe('Logging'),
+  audit: auditConfig.prefault({}).describe('The record of who changed what'),
+  admin: adminConfig.prefault({}).describe('Metrics, health and state for those who operate this server'),
 });
 
 export type ServerConfig = z.infer<typeof serverConfig>;

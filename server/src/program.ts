@@ -11,13 +11,13 @@ import { accessService } from './access/access-service.js';
 import { CellClients } from './access/cell-clients.js';
 import { Directory } from './access/directory.js';
 import { LogReader } from './access/logs.js';
+import { ServerAdmin } from './admin/server-admin.js';
 import { AuctionRole } from './auction/auction-role.js';
 import { BbsRole } from './bbs/bbs-role.js';
-import { requireConsistent } from './bbs/config.js';
 import { MysqlJournal } from './bbs/journal/mysql-journal.js';
 import type { ServerConfig } from './config.js';
+import { openDetailCodec } from './database/encryption-config.js';
 import { migrate } from './database/migrations.js';
-import { Database } from './database/pool.js';
 import { Candidate } from './locket/election.js';
 import { AUCTIONEER_LEASE_KEY, BBS_LEASE_KEY } from './locket/keys.js';
 import type { LeaseStore } from './locket/lease-store.js';
@@ -30,6 +30,8 @@ export { type ServerConfig, serverConfig } from './config.js';
 export interface RunningServer {
   /** host:port that it is reached at. */
   readonly address: string;
+  /** host:port of metrics, health and state; undefined: there is none. */
+  readonly adminAddress: string | undefined;
   /** Whether it is the active BBS at the moment. */
   leading(): boolean;
   /** Hands over, ends all calls, lets go of the database. */
@@ -43,7 +45,6 @@ type Closers = (() => Promise<void> | void)[];
 
 /** Runs the roles that the configuration names. @throws when the database or the identity is not usable */
 export async function runServer(config: ServerConfig, log: Logger): Promise<RunningServer> {
-  requireConsistent(config.bbs);
   const closers: Closers = [];
   const close = async () => {
     let failure: unknown;
@@ -59,27 +60,35 @@ export async function runServer(config: ServerConfig, log: Logger): Promise<Runn
   };
   try {
     const identity = await loadIdentity(config.tls);
-    const database = new Database({ url: config.database.url });
+    const admin = new ServerAdmin(config, log);
+    closers.push(() => admin.close());
+    await admin.listen();
+    const database = admin.openDatabase('state', { url: config.database.url });
     closers.push(() => database.close());
     const migrated = await migrate(database);
     if (migrated.from !== migrated.to) log.info(migrated, 'database migrated');
-    const leases = openLeases(config, closers);
-    const host = new GrpcHost({ identity, logger: log, maxMessageBytes: MAX_MESSAGE_BYTES });
+    const leases = openLeases(config, admin, closers);
+    const { observers } = admin;
+    const host = new GrpcHost({ identity, logger: log, maxMessageBytes: MAX_MESSAGE_BYTES, observers });
     const listen = await withPort(config.listen);
     const address = config.advertise || reachable(listen);
     const servers = config.servers.length > 0 ? config.servers : [address];
     const roles = new Set(config.roles);
-    const candidates: Candidate[] = [];
+    const candidates: { readonly lease: string; readonly candidate: Candidate }[] = [];
     const candidate = (key: string) => {
       const { name, bbs } = config;
       const stands = new Candidate({ store: leases, key, name, address, ttlMs: bbs.leaseTtl, clock: systemClock, log });
-      candidates.push(stands);
+      candidates.push({ lease: key, candidate: stands });
       closers.push(() => stands.close());
       return stands;
     };
     let bbs: BbsRole | undefined;
     if (roles.has('bbs')) {
-      const journal = new MysqlJournal(database);
+      const journal = new MysqlJournal(database, {
+        codec: await openDetailCodec(config.encryption),
+        log: log.child({ role: 'bbs', part: 'journal' }),
+      });
+      await journal.requireKeys();
       const role = new BbsRole({
         config: config.bbs,
         candidate: candidate(BBS_LEASE_KEY),
@@ -88,10 +97,12 @@ export async function runServer(config: ServerConfig, log: Logger): Promise<Runn
         clock: systemClock,
         log: log.child({ role: 'bbs' }),
         callbackTls: identity,
+        observer: admin.bbs,
       });
       bbs = role;
       closers.push(() => role.close());
     }
+    let auction: AuctionRole | undefined;
     if (roles.has('auction')) {
       const role = new AuctionRole({
         config: config.auction,
@@ -101,7 +112,9 @@ export async function runServer(config: ServerConfig, log: Logger): Promise<Runn
         advertiseAddress: address,
         bbsAddresses: servers,
         log: log.child({ role: 'auction' }),
+        onResults: (results) => admin.auction.take(results),
       });
+      auction = role;
       role.start();
       closers.push(() => role.close());
     }
@@ -109,9 +122,11 @@ export async function runServer(config: ServerConfig, log: Logger): Promise<Runn
     if (roles.has('access')) addAccess(host, identity, servers, closers);
     await host.listen(listen);
     closers.push(() => host.close());
-    for (const stands of candidates) stands.start();
+    for (const { candidate: stands } of candidates) stands.start();
+    admin.show({ address, database, bbs, auction, leases: candidates });
+    closers.push(() => admin.closes());
     log.info({ address, roles: config.roles }, 'server listens');
-    return { address, leading: () => bbs?.leading === true, close };
+    return { address, adminAddress: admin.address, leading: () => bbs?.leading === true, close };
   } catch (error) {
     await close();
     throw error;
@@ -119,9 +134,10 @@ export async function runServer(config: ServerConfig, log: Logger): Promise<Runn
 }
 
 /** Renewals must not queue behind bulk writes, nor hang as long as those may. */
-function openLeases(config: ServerConfig, closers: Closers): LeaseStore {
+function openLeases(config: ServerConfig, admin: ServerAdmin, closers: Closers): LeaseStore {
   const { url } = config.database;
-  const database = new Database({ url, connections: 4, queryTimeoutMs: Math.floor(config.bbs.leaseTtl / 4) });
+  const queryTimeoutMs = Math.floor(config.bbs.leaseTtl / 4);
+  const database = admin.openDatabase('leases', { url, connections: 4, queryTimeoutMs });
   closers.push(() => database.close());
   return new MysqlLeaseStore(database);
 }

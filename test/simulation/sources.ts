@@ -26,7 +26,10 @@ export async function inDatabase(database: Database): Promise<Sight> {
     const [term] = await database.rows(connection, 'SELECT revision FROM bbs_term WHERE id = 1');
     const items: Item[] = [];
     const domains = new Set<string>();
-    for await (const rows of readSnapshot(database, connection, plainDetailCodec)) {
+    const onUndecodable = ({ reason }: { reason: string }) => {
+      throw new Error(`a row of the database can't be read: ${reason}`);
+    };
+    for await (const rows of readSnapshot({ database, connection, codec: plainDetailCodec, onUndecodable })) {
       items.push(...(rows.tasks ?? []).map((row) => taskItem(taskToProto(row))));
       items.push(...(rows.desiredLrps ?? []).map((row) => desiredItem(desiredLrpToProto(row))));
       items.push(...(rows.actualLrps ?? []).map((row) => actualItem(actualLrpToProto(row))));

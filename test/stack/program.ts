@@ -82,5 +82,5 @@ export class Program {
 
 /** Flags for the programs' Node, e.g. RIVERA_NODE_FLAGS="--cpu-prof" to profile them. */
 function nodeFlags(): string[] {
-  return (process.env['RIVERA_NODE_FLAGS'] ?? '').split(' ').filter(Boolean);
+  return (process.env.RIVERA_NODE_FLAGS ?? '').split(' ').filter(Boolean);
 }

@@ -17,6 +17,8 @@ export interface StackOptions {
   readonly cells?: number;
   /** False: faster, and as good for tests that do not pull the machine's plug. */
   readonly durable?: boolean;
+  /** A database that the test has started, and ends; default: a MariaDB of the stack's own. */
+  readonly databaseUrl?: string;
   /** Laid over each server's configuration. */
   readonly server?: object;
   /** Laid over each cell's configuration. */
@@ -49,14 +51,17 @@ export class Stack {
     readonly folder: string,
     private readonly options: StackOptions,
     readonly authority: Authority,
-    private readonly mariadb: PrivateMariaDb,
+    private readonly mariadb: PrivateMariaDb | undefined,
   ) {}
 
   static async start(options: StackOptions = {}): Promise<Stack> {
     await sweepLeftovers();
     const folder = newStackFolder();
     const authority = await Authority.open(join(folder, 'ca'));
-    const mariadb = await PrivateMariaDb.start({ folder: join(folder, 'db'), durable: options.durable ?? false });
+    const mariadb =
+      options.databaseUrl === undefined
+        ? await PrivateMariaDb.start({ folder: join(folder, 'db'), durable: options.durable ?? false })
+        : undefined;
     const stack = new Stack(folder, options, authority, mariadb);
     try {
       for (let i = 0; i < (options.servers ?? 1); i++) stack.addresses.push(`127.0.0.1:${await freePort()}`);
@@ -72,22 +77,22 @@ export class Stack {
   }
 
   get databasePid(): number {
-    return this.mariadb.pid;
+    return this.ownDatabase().pid;
   }
 
   get databaseUrl(): string {
-    return this.mariadb.url;
+    return this.options.databaseUrl ?? this.ownDatabase().url;
   }
 
   /** kill -9 of mariadbd. */
   async killDatabase(): Promise<void> {
-    const { pid } = this.mariadb;
+    const { pid } = this.ownDatabase();
     process.kill(pid, 'SIGKILL');
     await until('mariadbd is gone', () => !isAlive(pid));
   }
 
   async startDatabase(): Promise<void> {
-    await this.mariadb.ensureRunning();
+    await this.ownDatabase().ensureRunning();
   }
 
   async addCell(extra: object = {}): Promise<Program> {
@@ -158,8 +163,13 @@ export class Stack {
     for (const client of this.clients) client.close();
     await Promise.all(this.cells.map((cell) => cell.stop()));
     await Promise.all(this.servers.map((server) => server.stop(10_000)));
-    await this.mariadb.stop();
+    await this.mariadb?.stop();
     await rm(this.folder, { recursive: true, force: true });
+  }
+
+  private ownDatabase(): PrivateMariaDb {
+    if (this.mariadb === undefined) throw new Error('this stack has no database of its own');
+    return this.mariadb;
   }
 
   private async addServer(i: number): Promise<void> {
@@ -168,7 +178,7 @@ export class Stack {
       name,
       listen: this.addresses[i],
       servers: this.addresses,
-      database: { url: this.mariadb.url },
+      database: { url: this.databaseUrl },
       tls: await this.tls('server', name),
       ...this.options.server,
     });

@@ -30,7 +30,8 @@ export async function locateMariaDb(): Promise<MariaDbPrograms> {
   return { server, install };
 }
 
-async function locate(program: string): Promise<string | undefined> {
+/** The path of a program, or undefined where there is none. */
+export async function locate(program: string): Promise<string | undefined> {
   const folders = [...(process.env.PATH ?? '').split(delimiter).filter((folder) => folder !== ''), ...FURTHER_FOLDERS];
   for (const folder of folders) {
     const path = join(folder, program);

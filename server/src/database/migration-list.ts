@@ -55,5 +55,30 @@ const initial: Migration = {
   ],
 };
 
+/** What is there already is plain. */
+const encryption: Migration = {
+  version: 2,
+  name: 'encryption at rest',
+  statements: [
+    `CREATE TABLE IF NOT EXISTS encryption_status (
+      label ${id}, key_check LONGBLOB NOT NULL, active TINYINT(1) NOT NULL,
+      rows_left BIGINT NOT NULL, rows_rewritten BIGINT NOT NULL,
+      entered_at_ms ${time}, surveyed_at_ms ${time}, finished_at_ms ${time},
+      PRIMARY KEY (label)) ${options}`,
+    `INSERT IGNORE INTO encryption_status
+      (label, key_check, active, rows_left, rows_rewritten, entered_at_ms, surveyed_at_ms, finished_at_ms)
+      VALUES ('', '', 1, -1, 0, 0, 0, 0)`,
+    `CREATE TABLE IF NOT EXISTS bbs_turn (
+      id TINYINT NOT NULL, opening BIGINT NOT NULL, turn BIGINT NOT NULL,
+      PRIMARY KEY (id)) ${options}`,
+    'INSERT IGNORE INTO bbs_turn (id, opening, turn) VALUES (1, -1, 0)',
+    `CREATE TABLE IF NOT EXISTS quarantine (
+      id BIGINT NOT NULL AUTO_INCREMENT, source_table ${id}, guid ${id}, row_key LONGBLOB NOT NULL,
+      reason ${id}, quarantined_at_ms ${time}, superseded_at_ms ${time},
+      other_columns LONGBLOB NOT NULL, stored LONGBLOB NOT NULL,
+      PRIMARY KEY (id), KEY by_guid (source_table, guid)) ${options}`,
+  ],
+};
+
 /** In order of version. */
-export const MIGRATIONS: readonly Migration[] = [initial];
+export const MIGRATIONS: readonly Migration[] = [initial, encryption];

@@ -1,6 +1,7 @@
 import { getTableColumns, getTableName } from 'drizzle-orm';
 import { getTableConfig, type MySqlTable } from 'drizzle-orm/mysql-core';
 import { describe, expect, it } from 'vitest';
+import { MigrationGuard } from './migration-guard.js';
 import { MIGRATIONS, type Migration } from './migration-list.js';
 import { DatabaseTooNewError, migrate } from './migrations.js';
 import { ALL_TABLES } from './schema.js';
@@ -105,27 +106,36 @@ describe('migrations', () => {
 
   it('give up on a starter that never ends, with a clear message', async () => {
     await empty();
-    let release = () => {};
-    let reached = () => {};
-    const held = new Promise<void>((resolve) => {
-      release = resolve;
+    await test.database.withConnection(async (connection) => {
+      const guard = new MigrationGuard(test.database, connection);
+      await guard.take(0);
+      const impatient = migrate(test.connect(), { lockTimeoutMs: 100 });
+      await expect(impatient).rejects.toThrow('another program has been migrating');
+      await guard.release();
+      expect(await migrate(test.connect())).toMatchObject({ from: 0 });
     });
-    const inside = new Promise<void>((resolve) => {
-      reached = resolve;
+  });
+
+  it('pass over a starter that died, when its time is up', async () => {
+    await empty();
+    await test.database.withConnection((connection) => new MigrationGuard(test.database, connection).take(0));
+    const next = test.connect();
+    await expect(migrate(next, { lockTimeoutMs: 0 })).rejects.toThrow('another program has been migrating');
+    await test.database.query('UPDATE schema_guard SET expires_at_ms = expires_at_ms - 60000');
+    expect(await migrate(next)).toMatchObject({ from: 0 });
+  });
+
+  it('stop a starter that slept until another one had taken over', async () => {
+    await empty();
+    await test.database.withConnection(async (connection) => {
+      const sleeper = new MigrationGuard(test.database, connection);
+      await sleeper.take(0);
+      await test.database.query('UPDATE schema_guard SET expires_at_ms = 0');
+      await test.database.withConnection((other) => new MigrationGuard(test.database, other).take(0));
+      await expect(sleeper.renew()).rejects.toThrow('another program took over');
+      await sleeper.release();
+      expect(await test.database.query('SELECT owner <> ? AS held FROM schema_guard', [''])).toEqual([{ held: 1 }]);
     });
-    const slow = test.database.withConnection(async (connection) => {
-      await test.database.run(
-        connection,
-        "SELECT GET_LOCK(CONCAT('rivera.migrate.', LEFT(SHA2(DATABASE(), 256), 32)), 1)",
-      );
-      reached();
-      await held;
-      await test.database.run(connection, 'DO RELEASE_ALL_LOCKS()');
-    });
-    await inside;
-    await expect(migrate(test.connect(), { lockTimeoutMs: 100 })).rejects.toThrow('another program has been migrating');
-    release();
-    await slow;
   });
 
   it('refuse a database that a later program has written', async () => {

@@ -1,5 +1,5 @@
-import { createHash } from 'node:crypto';
 import type { PoolConnection } from 'mysql2/promise';
+import { MigrationGuard } from './migration-guard.js';
 import { MIGRATIONS, type Migration } from './migration-list.js';
 import type { Database } from './pool.js';
 
@@ -27,8 +27,8 @@ export class DatabaseTooNewError extends Error {
 }
 
 /**
- * Brings the database to the newest schema, step by step, forward only. Two starters at once are held apart by a named lock of the
- * server; who comes second finds nothing to do.
+ * Brings the database to the newest schema, step by step, forward only. Two starters at once are held apart, also on two nodes of a
+ * cluster; who comes second finds nothing to do.
  * @throws DatabaseTooNewError when the database is ahead of the program
  */
 export async function migrate(database: Database, options: MigrateOptions = {}): Promise<{ from: number; to: number }> {
@@ -39,17 +39,25 @@ export async function migrate(database: Database, options: MigrateOptions = {}):
     const found = await readVersion(database, connection);
     if (found > newest) throw new DatabaseTooNewError(found, newest);
     if (found === newest) return { from: found, to: found };
-    return withNamedLock(database, connection, options.lockTimeoutMs ?? 60_000, () =>
-      migrateLocked(database, connection, migrations, newest, options.onStep),
+    const guard = new MigrationGuard(database, connection);
+    await guard.take(options.lockTimeoutMs ?? 60_000);
+    const migrated = await migrateGuarded(database, connection, guard, migrations, options.onStep).catch(
+      async (error: unknown) => {
+        // On a connection that failed this fails as well, and the guard expires by itself: what went wrong before is what counts.
+        await guard.release().catch(() => undefined);
+        throw error;
+      },
     );
+    await guard.release();
+    return migrated;
   });
 }
 
-async function migrateLocked(
+async function migrateGuarded(
   database: Database,
   connection: PoolConnection,
+  guard: MigrationGuard,
   migrations: readonly Migration[],
-  newest: number,
   onStep: MigrateOptions['onStep'],
 ): Promise<{ from: number; to: number }> {
   await database.run(
@@ -57,13 +65,18 @@ async function migrateLocked(
     'CREATE TABLE IF NOT EXISTS schema_version (version SMALLINT NOT NULL, migrated_at_ms BIGINT NOT NULL, PRIMARY KEY (version)) ' +
       'ENGINE=InnoDB DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_bin',
   );
-  // Looked at again: another starter may have migrated while this one waited for the lock.
+  const newest = migrations.at(-1)?.version ?? 0;
+  // Looked at again: another starter may have migrated while this one waited for the guard.
   const found = await readVersion(database, connection);
   if (found > newest) throw new DatabaseTooNewError(found, newest);
   for (const migration of migrations) {
     if (migration.version <= found) continue;
     onStep?.(migration);
-    for (const statement of migration.statements) await database.run(connection, statement);
+    for (const statement of migration.statements) {
+      await guard.renew();
+      await database.run(connection, statement);
+    }
+    await guard.renew();
     await database.run(
       connection,
       'INSERT IGNORE INTO schema_version (version, migrated_at_ms) VALUES (?, FLOOR(UNIX_TIMESTAMP(NOW(6)) * 1000))',
@@ -82,29 +95,4 @@ async function readVersion(database: Database, connection: PoolConnection): Prom
   if (tables.length === 0) return 0;
   const rows = await database.rows(connection, 'SELECT COALESCE(MAX(version), 0) FROM schema_version');
   return Number(rows[0]?.[0] ?? 0);
-}
-
-async function withNamedLock<T>(
-  database: Database,
-  connection: PoolConnection,
-  timeoutMs: number,
-  body: () => Promise<T>,
-): Promise<T> {
-  // Names of locks belong to the whole server and hold 64 characters.
-  const name = `rivera.migrate.${createHash('sha256').update(database.name).digest('hex').slice(0, 32)}`;
-  const deadline = performance.now() + timeoutMs;
-  for (;;) {
-    // In short waits, each within the time that a statement may take.
-    const rows = await database.rows(connection, 'SELECT GET_LOCK(?, 1)', [name]);
-    if (Number(rows[0]?.[0]) === 1) break;
-    if (performance.now() >= deadline) {
-      throw new Error(`another program has been migrating this database for over ${timeoutMs} ms`);
-    }
-  }
-  try {
-    return await body();
-  } finally {
-    // A lock that can't be given back goes with its connection, which the error destroys.
-    await database.run(connection, 'DO RELEASE_LOCK(?)', [name]);
-  }
 }

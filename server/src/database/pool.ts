@@ -1,17 +1,20 @@
 import { readFileSync } from 'node:fs';
-import { createPool, type Pool, type PoolConnection, type PoolOptions } from 'mysql2/promise';
-import { isDatabaseError } from './errors.js';
+import { createPool, type Pool, type PoolConnection, type PoolOptions, type RowDataPacket } from 'mysql2/promise';
+import { classifyDatabaseError, isDatabaseError } from './errors.js';
+import { CLUSTER_STATE, HostWatch, takesPart } from './host-watch.js';
+import { DatabaseHosts, HostFailedError, splitHosts } from './hosts.js';
 
 /** Where the database is and how patient to be with it. */
 export interface DatabaseOptions {
   /**
    * `mysql://user:password@host:port/database`. `?socketPath=/path` goes over a unix socket; `?tls=on` wants a certificate that the
-   * system trusts, `?tlsCa=/path` one of that authority.
+   * system trusts, `?tlsCa=/path` one of that authority. The nodes of a cluster are all named, `mysql://user:password@one:3306,
+   * two:3306/database`: the first is used, and when it fails the next.
    */
   url: string;
   /** Most connections at a time; default 8. Who asks for more waits. */
   connections?: number;
-  /** Default 5 s. */
+  /** Default 5 s; 2 s where there are several hosts, as then another one can be asked. */
   connectTimeoutMs?: number;
   /** For one statement; default 30 s. */
   queryTimeoutMs?: number;
@@ -35,6 +38,11 @@ export class Database {
   readonly queryTimeoutMs: number;
   private readonly pool: Pool;
   private readonly open = new Set<{ destroy(): void }>();
+  private readonly hosts: DatabaseHosts;
+  private readonly watch: HostWatch | undefined;
+  /** Connections to one of several hosts that have been found to take part in their cluster. */
+  private readonly admitted = new WeakSet<object>();
+  private readonly connectTimeoutMs: number;
   private closing: Promise<void> | undefined;
 
   constructor(options: DatabaseOptions) {
@@ -43,15 +51,19 @@ export class Database {
     const connections = options.connections ?? 8;
     this.name = target.database ?? '';
     this.queryTimeoutMs = options.queryTimeoutMs ?? 30_000;
+    this.hosts = new DatabaseHosts(splitHosts(options.url).hosts);
+    const several = this.hosts.count > 1;
+    this.connectTimeoutMs = options.connectTimeoutMs ?? (several ? 2_000 : 5_000);
     this.pool = createPool({
       ...target,
+      ...(several ? { stream: this.hosts.open } : {}),
       connectionLimit: connections,
       // An idle connection goes before the server ends it, else a statement could meet the end of its connection. mysql2 only looks
       // for idle ones where fewer may be idle than open.
       maxIdle: Math.max(0, connections - 1),
       idleTimeout: Math.floor(idleMs / 2),
       queueLimit: QUEUE_LIMIT,
-      connectTimeout: options.connectTimeoutMs ?? 5_000,
+      connectTimeout: this.connectTimeoutMs,
       charset: 'utf8mb4',
       timezone: 'Z',
       supportBigNumbers: true,
@@ -68,7 +80,18 @@ export class Database {
           if (error) connection.destroy();
         });
       }
+      // Refused by servers that know no Galera.
+      connection.query(SEE_THE_WHOLE_CLUSTER, () => undefined);
     });
+    if (several) {
+      this.watch = new HostWatch({
+        target,
+        current: () => this.hosts.current,
+        inUse: () => this.hosts.connected,
+        patienceMs: this.connectTimeoutMs,
+        onFailed: (host) => this.hosts.failed(host),
+      });
+    }
   }
 
   /** One statement on its own. @returns rows, or the header of a change */
@@ -91,21 +114,54 @@ export class Database {
 
   /** Lends a connection. It is thrown away after a database error, as nobody knows then what state it is in. */
   async withConnection<T>(use: (connection: PoolConnection) => Promise<T>): Promise<T> {
-    const connection = await this.pool.getConnection();
+    const connection = await this.connection();
     try {
       const result = await use(connection);
       connection.release();
       return result;
     } catch (error) {
-      if (isDatabaseError(error)) connection.destroy();
-      else connection.release();
+      if (isDatabaseError(error)) {
+        connection.destroy();
+        if (classifyDatabaseError(error) === 'transient') this.distrust(connection);
+      } else connection.release();
       throw error;
     }
   }
 
   /** A connection for longer than a callback; the caller releases it, or destroys it when in doubt. */
-  connection(): Promise<PoolConnection> {
-    return this.pool.getConnection();
+  async connection(): Promise<PoolConnection> {
+    for (let tried = 1; ; tried += 1) {
+      const { current } = this.hosts;
+      try {
+        const connection = await this.pool.getConnection();
+        if (this.hosts.count > 1) await this.admit(connection);
+        return connection;
+      } catch (error) {
+        if (!isDatabaseError(error) || classifyDatabaseError(error) !== 'transient') throw error;
+        // Nothing has been asked of this host yet, so another one may be.
+        this.hosts.failed(current);
+        if (tried >= this.hosts.count) throw error;
+      }
+    }
+  }
+
+  /** A host that let somebody down is left for the next one, where there is one. */
+  private distrust(connection: PoolConnection): void {
+    const host = this.hosts.of(connection.config);
+    if (host !== undefined) this.hosts.failed(host);
+  }
+
+  /** A new connection to a node that has left its cluster is of no use. */
+  private async admit(connection: PoolConnection): Promise<void> {
+    if (this.admitted.has(connection.config)) return;
+    try {
+      const [rows] = await connection.query<RowDataPacket[]>({ sql: CLUSTER_STATE, timeout: this.connectTimeoutMs });
+      if (!takesPart(rows)) throw new HostFailedError(this.hosts.of(connection.config) ?? this.hosts.current);
+    } catch (error) {
+      connection.destroy();
+      throw error;
+    }
+    this.admitted.add(connection.config);
   }
 
   /** Ends every connection, politely where the server answers. */
@@ -115,6 +171,7 @@ export class Database {
   }
 
   private async end(): Promise<void> {
+    this.watch?.close();
     let timer: NodeJS.Timeout | undefined;
     const impatient = new Promise<void>((resolve) => {
       timer = setTimeout(resolve, CLOSE_GRACE_MS);
@@ -127,6 +184,12 @@ export class Database {
   }
 }
 
+/**
+ * Every transaction, and every statement on its own, first waits until its node has all that was committed anywhere before. Without
+ * this a new leader on another node could miss what its predecessor acknowledged. Costs a round of the cluster each.
+ */
+const SEE_THE_WHOLE_CLUSTER = 'SET SESSION wsrep_sync_wait = 7';
+
 /** READ COMMITTED because the only writer needs no gap locks; strict because a value that was cut is a value that was lost. */
 function sessionSettings(idleMs: number, lockWaitMs: number): string[] {
   const idleSeconds = Math.max(1, Math.ceil(idleMs / 1000));
@@ -138,11 +201,12 @@ function sessionSettings(idleMs: number, lockWaitMs: number): string[] {
   ];
 }
 
-/** @throws Error that says what is wrong with the URL, without its password */
+/** Of several hosts the first. @throws Error that says what is wrong with the URL, without its password */
 export function parseDatabaseUrl(text: string): PoolOptions {
+  const { url: single } = splitHosts(text);
   let url: URL;
   try {
-    url = new URL(text);
+    url = new URL(single);
   } catch (cause) {
     throw new Error('the database URL is not a URL; expected mysql://user:password@host:port/database', { cause });
   }

@@ -1,4 +1,14 @@
-import { bigint, boolean, customType, int, mysqlTable, primaryKey, smallint, tinyint } from 'drizzle-orm/mysql-core';
+import {
+  bigint,
+  boolean,
+  customType,
+  index,
+  int,
+  mysqlTable,
+  primaryKey,
+  smallint,
+  tinyint,
+} from 'drizzle-orm/mysql-core';
 import { MAX_IDENTIFIER_BYTES } from '../bbs/core/storable.js';
 
 /**
@@ -110,6 +120,16 @@ export const bbsTerm = mysqlTable('bbs_term', {
   revision: bigint('revision', { mode: 'number' }).notNull(),
 });
 
+/**
+ * One row, the fence of what a term does between its commits. Such transactions don't move the revision, and in a cluster of databases
+ * two of them meet only where both change a row: this one.
+ */
+export const bbsTurn = mysqlTable('bbs_turn', {
+  id: tinyint('id').primaryKey(),
+  opening: bigint('opening', { mode: 'number' }).notNull(),
+  turn: bigint('turn', { mode: 'number' }).notNull(),
+});
+
 /** A row stays when its owner has gone, with an empty owner: its epoch must never come again. */
 export const leases = mysqlTable('leases', {
   leaseKey: identifier('lease_key').primaryKey(),
@@ -127,6 +147,53 @@ export const schemaVersion = mysqlTable('schema_version', {
   migratedAtMs: timeMs('migrated_at_ms'),
 });
 
+/** The only row tells who migrates at the moment. Made by `MigrationGuard`, as it is needed before the first migration. */
+export const schemaGuard = mysqlTable('schema_guard', {
+  id: tinyint('id').primaryKey(),
+  owner: identifier('owner').notNull(),
+  expiresAtMs: timeMs('expires_at_ms'),
+});
+
+/**
+ * One row for each label that rows have ever been stored under, '' for plain. A label is entered before the first row is written under
+ * it, and counts as needed until a survey of all tables has found none.
+ */
+export const encryptionStatus = mysqlTable('encryption_status', {
+  label: identifier('label').primaryKey(),
+  /** Tells whether the label stands for the same key as before. */
+  keyCheck: blob('key_check').notNull(),
+  active: boolean('active').notNull(),
+  /** Rows found by the last survey, less those rewritten since; -1 before the first. */
+  rowsLeft: bigint('rows_left', { mode: 'number' }).notNull(),
+  /** Rows that left this label for another. */
+  rowsRewritten: bigint('rows_rewritten', { mode: 'number' }).notNull(),
+  enteredAtMs: timeMs('entered_at_ms'),
+  surveyedAtMs: timeMs('surveyed_at_ms'),
+  /** When a survey proved that no row needs the label; 0 while one may. */
+  finishedAtMs: timeMs('finished_at_ms'),
+});
+
+/** Rows that could not be decoded, as they were found. Nothing here is ever deleted by a program. */
+export const quarantine = mysqlTable(
+  'quarantine',
+  {
+    id: bigint('id', { mode: 'number' }).autoincrement().primaryKey(),
+    sourceTable: identifier('source_table').notNull(),
+    /** The first column of the row's key. */
+    guid: identifier('guid').notNull(),
+    /** The whole key, a JSON list. */
+    rowKey: blob('row_key').notNull(),
+    reason: identifier('reason').notNull(),
+    quarantinedAtMs: timeMs('quarantined_at_ms'),
+    /** When a new row was written in its place; 0 while none was. */
+    supersededAtMs: timeMs('superseded_at_ms'),
+    /** The columns besides key and `stored`, a JSON object. */
+    otherColumns: blob('other_columns').notNull(),
+    stored: blob('stored').notNull(),
+  },
+  (table) => [index('by_guid').on(table.sourceTable, table.guid)],
+);
+
 export const ALL_TABLES = [
   tasks,
   taskDefinitions,
@@ -136,6 +203,10 @@ export const ALL_TABLES = [
   domains,
   cells,
   bbsTerm,
+  bbsTurn,
   leases,
   schemaVersion,
+  schemaGuard,
+  encryptionStatus,
+  quarantine,
 ] as const;

@@ -2,11 +2,12 @@
 import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll } from 'vitest';
 import { migrate } from './migrations.js';
 import { Database, type DatabaseOptions } from './pool.js';
 import { PrivateMariaDb } from './private-mariadb.js';
-import { processIdentity } from './process-identity.js';
+import { isRunning, processIdentity } from './process-identity.js';
 
 const FOLDER_PREFIX = 'rivera-test-mariadb-';
 
@@ -109,8 +110,11 @@ export async function removeStaleServers(): Promise<void> {
     if (processIdentity(maker) !== undefined) continue;
     const folder = join(tmpdir(), name);
     const pid = Number.parseInt(await readFile(join(folder, 'mariadb.pid'), 'utf8').catch(() => ''), 10);
-    if (Number.isInteger(pid) && processIdentity(pid)?.commandLine.includes(`--datadir=${folder}`) === true) {
+    const server = Number.isInteger(pid) ? processIdentity(pid) : undefined;
+    if (server?.commandLine.includes(`--datadir=${folder}`) === true) {
       process.kill(pid, 'SIGKILL');
+      // It has much memory to give back, and may write until it is gone.
+      while (isRunning(server)) await sleep(5);
     }
     await rm(folder, { recursive: true, force: true, maxRetries: 5, retryDelay: 100 });
   }

@@ -37,7 +37,7 @@ async function once<T>(
   connection: PoolConnection,
   body: (connection: PoolConnection) => Promise<T>,
 ): Promise<T> {
-  await database.run(connection, 'START TRANSACTION');
+  await begin(database, connection);
   let result: T;
   try {
     result = await body(connection);
@@ -48,6 +48,25 @@ async function once<T>(
   }
   await database.run(connection, 'COMMIT');
   return result;
+}
+
+/** A node of a cluster could not get what the others have committed. */
+export class NodeBehindError extends Error {
+  readonly code = 'NODE_BEHIND';
+  override name = 'NodeBehindError';
+}
+
+/**
+ * A node of a cluster begins when it has everything that was committed before. Where it gives up on that, it says that a lock was
+ * not to be had: no conflict with anybody, and another try here would wait as long again.
+ */
+async function begin(database: Database, connection: PoolConnection): Promise<void> {
+  try {
+    await database.run(connection, 'START TRANSACTION');
+  } catch (cause) {
+    if (classifyDatabaseError(cause) !== 'conflict') throw cause;
+    throw new NodeBehindError('this node of the database is behind the others', { cause });
+  }
 }
 
 /**

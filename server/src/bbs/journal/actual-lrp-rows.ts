@@ -4,7 +4,17 @@ import { placeOf } from '../../database/detail-codec.js';
 import { actualLrps } from '../../database/schema.js';
 import { sqlBoolean, sqlInteger, sqlString } from '../../database/sql-text.js';
 import type { ActualLrpRow } from '../core/model.js';
-import { type Detail, readDocument, writeDocument, entriesMember, hasMembers, listMember, readMessage, textMember, writeMessage } from './detail.js';
+import {
+  type Detail,
+  entriesMember,
+  hasMembers,
+  listMember,
+  readDocument,
+  readMessage,
+  textMember,
+  writeDocument,
+  writeMessage,
+} from './detail.js';
 import { booleanCell, bytesCell, numberCell, type RowCodec, tableNames, textCell } from './row-codec.js';
 
 const names = tableNames(actualLrps);
@@ -24,7 +34,12 @@ export const actualLrpRows: RowCodec<ActualLrpRow> = {
   key: (row) => [sqlString(row.processGuid), sqlInteger(row.index), sqlString(row.generation)],
 
   read(cells, reading) {
-    const detail = readDocument(reading.codec.readText(bytesCell(cells[16]), placeOf(names.table, [textCell(cells[0]), numberCell(cells[1]), textCell(cells[2])])));
+    const detail = readDocument(
+      reading.codec.readText(
+        bytesCell(cells[16]),
+        placeOf(names.table, [textCell(cells[0]), numberCell(cells[1]), textCell(cells[2])]),
+      ),
+    );
     return {
       processGuid: reading.shared(textCell(cells[0])),
       index: numberCell(cells[1]),

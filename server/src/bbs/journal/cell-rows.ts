@@ -27,7 +27,9 @@ export const cellRows: RowCodec<CellRow> = {
   key: (row) => [sqlString(row.cellId)],
 
   read(cells, reading) {
-    const detail = readDocument(reading.codec.readText(bytesCell(cells[5]), placeOf(cellNames.table, [textCell(cells[0])])));
+    const detail = readDocument(
+      reading.codec.readText(bytesCell(cells[5]), placeOf(cellNames.table, [textCell(cells[0])])),
+    );
     return {
       cellId: reading.shared(textCell(cells[0])),
       presence: readMessage(CellPresence, detail.presence),

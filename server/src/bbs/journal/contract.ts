@@ -298,6 +298,30 @@ export function journalContract(name: string, open: () => Promise<JournalStore>)
     });
   });
 
+  describe(`${name}: what it tells of itself`, () => {
+    it('is that everything could be decoded, when everything could', async () => {
+      const store = await open();
+      const journal = store.journal();
+      await journal.open(1);
+      await journal.commit(sampleBatch(1, 0, { desiredLrps: [sampleDesiredLrp()], tasks: [sampleTask()] }));
+      await journal.open(1);
+      await loadAll(journal);
+      expect(journal.quarantined()).toEqual({ rows: 0, processGuids: new Set() });
+      expect(await journal.quarantinedRows(10)).toEqual([]);
+      await journal.close();
+    });
+
+    it('has at most one key that is written under', async () => {
+      const store = await open();
+      const journal = store.journal();
+      await journal.open(1);
+      const active = (await journal.encryptionStatus()).filter((status) => status.active);
+      expect(active.length).toBeLessThanOrEqual(1);
+      expect(active.every(({ finishedAtMs }) => finishedAtMs === 0)).toBe(true);
+      await journal.close();
+    });
+  });
+
   describe(`${name}: the fence`, () => {
     it('lets no commit of a lower epoch through once a higher one has begun', async () => {
       const store = await open();

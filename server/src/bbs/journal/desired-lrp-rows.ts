@@ -5,7 +5,16 @@ import { placeOf } from '../../database/detail-codec.js';
 import { desiredLrps } from '../../database/schema.js';
 import { sqlInteger, sqlString } from '../../database/sql-text.js';
 import type { DesiredLrpRow } from '../core/model.js';
-import { type Detail, readDocument, writeDocument, entriesMember, hasMembers, readMessage, textMember, writeMessage } from './detail.js';
+import {
+  type Detail,
+  entriesMember,
+  hasMembers,
+  readDocument,
+  readMessage,
+  textMember,
+  writeDocument,
+  writeMessage,
+} from './detail.js';
 import { bytesCell, numberCell, type RowCodec, tableNames, textCell } from './row-codec.js';
 
 const names = tableNames(desiredLrps);
@@ -22,7 +31,9 @@ export const desiredLrpRows: RowCodec<DesiredLrpRow> = {
   key: (row) => [sqlString(row.processGuid)],
 
   read(cells, reading) {
-    const detail = readDocument(reading.codec.readText(bytesCell(cells[8]), placeOf(names.table, [textCell(cells[0])])));
+    const detail = readDocument(
+      reading.codec.readText(bytesCell(cells[8]), placeOf(names.table, [textCell(cells[0])])),
+    );
     return {
       processGuid: textCell(cells[0]),
       domain: reading.shared(textCell(cells[1])),

@@ -1,11 +1,15 @@
 /**
- * How fast the MySQL journal is: `node --conditions=source --import tsx server/src/bbs/journal/journal.bench.ts [rows] [rows per batch]`
+ * How fast the MySQL journal is, plain and encrypted, and what rotation costs those who write meanwhile:
+ * `node --conditions=source --import tsx server/src/bbs/journal/journal.bench.ts [rows] [rows per batch]`
  * Uses RIVERA_DATABASE_URL (its tables are changed!), or a private MariaDB with durable settings in a temporary folder.
  */
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { Writable } from 'node:stream';
 import { ActualLrpState, NetInfo } from '@rivera/gen/rivera/bbs/v1/actual_lrp';
+import { createLogger } from '@rivera/kit/log';
+import { testCodec } from '../../database/codec-testing.js';
 import { migrate } from '../../database/migrations.js';
 import { Database } from '../../database/pool.js';
 import { PrivateMariaDb } from '../../database/private-mariadb.js';
@@ -64,6 +68,72 @@ function report(name: string, count: number, start: number, cpuBefore: NodeJS.Cp
   console.log(`${name}: ${Math.round(count / seconds)} rows/s, ${perRow.toFixed(2)} µs Node CPU a row${more}`);
 }
 
+/** Transitions of all rows, a load, and commits of single rows. */
+async function round(journal: MysqlJournal, name: string): Promise<void> {
+  let { revision } = await journal.open(1);
+  for (const [stateName, state] of [
+    ['UNCLAIMED', ActualLrpState.UNCLAIMED],
+    ['CLAIMED', ActualLrpState.CLAIMED],
+    ['RUNNING', ActualLrpState.RUNNING],
+  ] as const) {
+    const rows = Array.from({ length: ROWS }, (_, position) => transition(position, state));
+    revision = await measure(journal, `upsert ${stateName}, ${name}`, revision, rows);
+  }
+  await journal.open(1);
+  const cpuBefore = process.cpuUsage();
+  const start = performance.now();
+  let loaded = 0;
+  for await (const part of journal.load()) loaded += part.actualLrps?.length ?? 0;
+  report(`load, ${name}`, loaded, start, cpuBefore);
+}
+
+/** Commits of one row, one after the other, until the work ends or a number of them is done. */
+async function singles(
+  journal: MysqlJournal,
+  name: string,
+  from: number,
+  until: Promise<unknown> | number,
+): Promise<number> {
+  const took: number[] = [];
+  let over = false;
+  if (typeof until !== 'number') void until.then(() => (over = true));
+  for (let count = 0; typeof until === 'number' ? count < until : !over; count += 1) {
+    const begun = performance.now();
+    const row = transition(count % ROWS, ActualLrpState.RUNNING);
+    await journal.commit(sampleBatch(1, from + count, { actualLrps: [row] }));
+    took.push(performance.now() - begun);
+  }
+  took.sort((left, right) => left - right);
+  const at = (share: number) => (took[Math.floor(took.length * share)] ?? 0).toFixed(2);
+  console.log(`commit of one row, ${name}: p50 ${at(0.5)} ms, p99 ${at(0.99)} ms, ${took.length} commits`);
+  return from + took.length;
+}
+
+/** From one key to another while single rows are committed. */
+async function rotation(database: Database): Promise<void> {
+  let end = () => {};
+  const finished = new Promise<void>((resolve) => {
+    end = resolve;
+  });
+  const destination = new Writable({
+    write(chunk: Buffer, _, done) {
+      if (chunk.includes('no row needs the key')) end();
+      done();
+    },
+  });
+  const log = createLogger({ name: 'bench', destination });
+  const journal = new MysqlJournal(database, { codec: testCodec(['second', 'first']), log });
+  const { revision } = await journal.open(1);
+  for await (const _ of journal.load());
+  const cpuBefore = process.cpuUsage();
+  const start = performance.now();
+  const writing = singles(journal, 'during rotation', revision, finished);
+  await finished;
+  report('rotation, with those commits', ROWS, start, cpuBefore);
+  await singles(journal, 'after rotation', await writing, 500);
+  await journal.close();
+}
+
 const given = process.env.RIVERA_DATABASE_URL;
 const folder = await mkdtemp(join(tmpdir(), 'rivera-bench-'));
 const server = given === undefined ? await PrivateMariaDb.start({ folder, bufferPoolMb: 512 }) : undefined;
@@ -71,33 +141,19 @@ const database = new Database({ url: given ?? server?.url ?? '' });
 try {
   await migrate(database);
   await database.query('UPDATE bbs_term SET epoch = 0');
-  const journal = new MysqlJournal(database);
-  let { revision } = await journal.open(1);
   console.log(`${ROWS} rows in batches of ${BATCH}`);
-  for (const round of ['cold', 'warm']) {
-    for (const [name, state] of [
-      ['UNCLAIMED', ActualLrpState.UNCLAIMED],
-      ['CLAIMED', ActualLrpState.CLAIMED],
-      ['RUNNING', ActualLrpState.RUNNING],
-    ] as const) {
-      const rows = Array.from({ length: ROWS }, (_, position) => transition(position, state));
-      revision = await measure(journal, `upsert ${name}, ${round}`, revision, rows);
-    }
+  await round(new MysqlJournal(database), 'cold');
+  const plain = new MysqlJournal(database);
+  const encrypted = new MysqlJournal(database, { codec: testCodec(['first']) });
+  // In turns: what else the machine does falls on both.
+  for (let turn = 1; turn <= 2; turn += 1) {
+    // Keys that rows need are never forgotten but here: all rows are written anew.
+    await database.query("UPDATE encryption_status SET finished_at_ms = 1, active = 0 WHERE label <> ''");
+    await round(plain, `plain ${turn}`);
+    await database.query("UPDATE encryption_status SET finished_at_ms = 1, active = 0 WHERE label = ''");
+    await round(encrypted, `encrypted ${turn}`);
   }
-
-  await journal.open(1);
-  const cpuBefore = process.cpuUsage();
-  const start = performance.now();
-  let loaded = 0;
-  for await (const part of journal.load()) loaded += part.actualLrps?.length ?? 0;
-  report('load', loaded, start, cpuBefore);
-
-  const single = performance.now();
-  for (let count = 0; count < 200; count += 1) {
-    await journal.commit(sampleBatch(1, revision, { actualLrps: [transition(count, ActualLrpState.RUNNING)] }));
-    revision += 1;
-  }
-  console.log(`commit of one row: ${((performance.now() - single) / 200).toFixed(2)} ms`);
+  await rotation(database);
 } finally {
   await database.close();
   await server?.stop();

@@ -3,7 +3,7 @@ import type { DetailCodec } from '../../database/detail-codec.js';
 import type { Database } from '../../database/pool.js';
 import { sqlBytes, sqlInteger, sqlString } from '../../database/sql-text.js';
 import { JournalError, type KeyStatus } from './journal.js';
-import { bytesCell, booleanCell, textCell } from './row-codec.js';
+import { booleanCell, bytesCell, textCell } from './row-codec.js';
 
 interface Entry extends KeyStatus {
   readonly keyCheck: Buffer;

@@ -1,3 +1,5 @@
+import { type Clock, systemClock } from '@rivera/kit/clock';
+import { type Logger, silentLogger } from '@rivera/kit/log';
 import type { PoolConnection } from 'mysql2/promise';
 import { type DetailCodec, plainDetailCodec } from '../../database/detail-codec.js';
 import { classifyDatabaseError } from '../../database/errors.js';
@@ -6,15 +8,30 @@ import { sqlName, sqlString } from '../../database/sql-text.js';
 import { openSnapshot, withTransaction } from '../../database/transaction.js';
 import { batchStatements } from './batch-statements.js';
 import type { BulkLimits } from './bulk-statements.js';
-import { type Journal, type JournalBatch, JournalError, type JournalRows } from './journal.js';
+import {
+  type Journal,
+  type JournalBatch,
+  JournalError,
+  type JournalRows,
+  type KeyStatus,
+  type Quarantined,
+  type QuarantinedRow,
+} from './journal.js';
+import { KeyLedger, WrongKeysError } from './key-ledger.js';
 import { type PayloadRow, runInfoRows, taskDefinitionRows } from './payload-rows.js';
+import { Quarantine, type UndecodableRow, undecodableRow } from './quarantine.js';
+import { DEFAULT_ROTATION_LIMITS, Rotation, type RotationLimits } from './rotation.js';
 import { newReading, type RowCodec } from './row-codec.js';
 import { readSnapshot } from './snapshot.js';
 
 export interface MysqlJournalOptions {
+  /** Default: plain. */
   codec?: DetailCodec;
   /** Size of a bulk statement; default 256 Ki characters. */
   targetStatementChars?: number;
+  clock?: Clock;
+  log?: Logger;
+  rotation?: Partial<RotationLimits>;
 }
 
 /** How far the only row of `bbs_term` has come. */
@@ -24,6 +41,14 @@ interface Term {
   opening: number;
   revision: number;
 }
+
+/** More undecodable rows than this, and than the share, are no accidents but a mistake: nothing is moved then. */
+const MAX_UNDECODABLE = 100;
+const MAX_UNDECODABLE_SHARE = 0.1;
+/** Never more than this, whatever the share: they are kept in memory until the end of the load. */
+const MAX_KEPT_UNDECODABLE = 50_000;
+/** Rows moved in one transaction. */
+const MOVED_PER_TRANSACTION = 100;
 
 const DEFAULT_TARGET_CHARS = 256 * 1024;
 /** Statements are made in memory, so a server that takes gigabytes is not asked to. */
@@ -39,6 +64,11 @@ const PAYLOADS_PER_READ = 100;
 export class MysqlJournal implements Journal {
   private readonly codec: DetailCodec;
   private readonly targetChars: number;
+  private readonly clock: Clock;
+  private readonly log: Logger;
+  private readonly ledger: KeyLedger;
+  private readonly quarantine: Quarantine;
+  private rotation: Rotation | undefined;
   private limits: BulkLimits | undefined;
   private term: Term | undefined;
   /** The commit before this one; they are made one after the other. */
@@ -47,14 +77,28 @@ export class MysqlJournal implements Journal {
   /** The database belongs to the caller and outlives the journal. */
   constructor(
     private readonly database: Database,
-    options: MysqlJournalOptions = {},
+    private readonly options: MysqlJournalOptions = {},
   ) {
     this.codec = options.codec ?? plainDetailCodec;
     this.targetChars = options.targetStatementChars ?? DEFAULT_TARGET_CHARS;
+    this.clock = options.clock ?? systemClock;
+    this.log = options.log ?? silentLogger;
+    this.ledger = new KeyLedger(database, this.codec);
+    this.quarantine = new Quarantine(database);
+  }
+
+  /**
+   * For a start: whether this server could lead.
+   * @throws WrongKeysError naming the label of the key that is missing or another one, and the remedy
+   */
+  async requireKeys(): Promise<void> {
+    await this.guarded(() => this.database.withConnection((connection) => this.ledger.requireKeys(connection)));
   }
 
   async open(epoch: number): Promise<{ revision: number }> {
-    this.term = await this.guarded(() =>
+    await this.rotation?.stop();
+    let rotates = false;
+    const term = await this.guarded(() =>
       withTransaction(this.database, async (connection) => {
         const opened = await this.database.run<{ affectedRows: number }>(
           connection,
@@ -63,28 +107,48 @@ export class MysqlJournal implements Journal {
         );
         const term = await this.readTerm(connection);
         if (opened.affectedRows !== 1) throw fenced(`epoch ${term.epoch} has begun, which is higher than ${epoch}`);
+        await this.database.run(connection, 'UPDATE bbs_turn SET opening = ?, turn = turn + 1 WHERE id = 1', [
+          term.opening,
+        ]);
+        rotates = await this.ledger.enter(connection, this.clock.now());
+        await this.quarantine.open(connection);
         return term;
       }),
     );
-    return { revision: this.term.revision };
+    this.term = term;
+    this.rotation = rotates ? this.newRotation(term) : undefined;
+    return { revision: term.revision };
   }
 
   async *load(): AsyncGenerator<JournalRows> {
     const expected = opened(this.term);
+    const { rotation } = this;
+    const undecodable: UndecodableRow[] = [];
+    let rows = 0;
     const connection = await this.guarded(() => openSnapshot(this.database));
     try {
       const found = await this.guarded(() => this.readTerm(connection));
       if (found.epoch !== expected.epoch || found.opening !== expected.opening) throw fenced('another term has begun');
       if (found.revision !== expected.revision) throw new Error('load() comes before the first commit of a term');
-      const parts = readSnapshot(this.database, connection, this.codec);
+      const parts = readSnapshot({
+        database: this.database,
+        connection,
+        codec: this.codec,
+        onUndecodable: (row) => {
+          if (undecodable.length < MAX_KEPT_UNDECODABLE) undecodable.push(row);
+        },
+      });
       for (;;) {
         const part = await this.guarded(() => parts.next());
-        if (part.done === true) return;
+        if (part.done === true) break;
+        for (const list of Object.values(part.value)) rows += list.length;
         yield part.value;
       }
     } finally {
       connection.destroy();
     }
+    await this.setAside(undecodable, { rows, term: expected });
+    rotation?.start();
   }
 
   commit(batch: JournalBatch): Promise<void> {
@@ -103,15 +167,28 @@ export class MysqlJournal implements Journal {
     return this.guarded(() => this.readPayloads(runInfoRows, processGuids));
   }
 
+  quarantined(): Quarantined {
+    return this.quarantine.summary;
+  }
+
+  quarantinedRows(limit: number): Promise<QuarantinedRow[]> {
+    return this.guarded(() => this.quarantine.list(limit));
+  }
+
+  encryptionStatus(): Promise<KeyStatus[]> {
+    return this.guarded(() => this.ledger.status());
+  }
+
   async close(): Promise<void> {
+    await this.rotation?.stop();
     await this.previous;
     this.term = undefined;
   }
 
   private async commitInTurn(batch: JournalBatch, term: Term | undefined): Promise<void> {
     const { opening } = opened(term);
-    this.limits ??= await this.readLimits();
-    const limits = this.limits;
+    const limits = await this.bulkLimits();
+    const superseding = this.quarantine.superseding(batch.desiredLrps);
     await withTransaction(this.database, async (connection) => {
       const advanced = await this.database.run<{ affectedRows: number }>(
         connection,
@@ -120,6 +197,7 @@ export class MysqlJournal implements Journal {
       );
       if (advanced.affectedRows === 1) {
         await this.write(connection, batch, limits);
+        if (superseding.length > 0) await this.quarantine.supersede(connection, superseding, this.clock.now());
         return;
       }
       const found = await this.readTerm(connection);
@@ -131,6 +209,75 @@ export class MysqlJournal implements Journal {
             `the batch builds on revision ${batch.baseRevision} of epoch ${batch.epoch}.${opening}`,
         );
       }
+    });
+    this.quarantine.superseded(superseding);
+  }
+
+  /** A transaction of a term between its commits; nothing of it is done once another term has begun. */
+  private inTurn<T>(term: Term, work: (connection: PoolConnection) => Promise<T>): Promise<T> {
+    const transaction = () =>
+      withTransaction(this.database, async (connection) => {
+        const taken = await this.database.run<{ affectedRows: number }>(
+          connection,
+          'UPDATE bbs_turn SET turn = turn + 1 WHERE id = 1 AND opening = ?',
+          [term.opening],
+        );
+        if (taken.affectedRows !== 1) throw fenced('another term has begun');
+        return work(connection);
+      });
+    const turn = this.previous.then(() => this.guarded(transaction));
+    this.previous = turn.catch(() => undefined);
+    return turn;
+  }
+
+  /** Moves what a load could not decode, unless it is so much that something else must be wrong. */
+  private async setAside(undecodable: readonly UndecodableRow[], load: { rows: number; term: Term }): Promise<void> {
+    if (undecodable.length > 0) {
+      const share = undecodable.length / (undecodable.length + load.rows);
+      if (
+        share > MAX_UNDECODABLE_SHARE
+          ? undecodable.length > MAX_UNDECODABLE
+          : undecodable.length >= MAX_KEPT_UNDECODABLE
+      ) {
+        throw fenced(
+          `${undecodable.length} of ${undecodable.length + load.rows} rows can't be decoded, which is no accident; nothing was changed. ` +
+            `First of them: ${undecodable[0]?.table.table} ${JSON.stringify(undecodable[0]?.key)}, ${undecodable[0]?.reason}`,
+        );
+      }
+      for (let start = 0; start < undecodable.length; start += MOVED_PER_TRANSACTION) {
+        const some = undecodable.slice(start, start + MOVED_PER_TRANSACTION);
+        this.noteMoved(await this.inTurn(load.term, (connection) => this.move(connection, some)));
+      }
+    }
+    const { rows, processGuids } = this.quarantine.summary;
+    if (rows > 0)
+      this.log.warn({ rows, processGuids: processGuids.size }, 'rows that could not be decoded are in quarantine');
+  }
+
+  private async move(connection: PoolConnection, rows: readonly UndecodableRow[]): Promise<UndecodableRow[]> {
+    const moved: UndecodableRow[] = [];
+    for (const row of rows) if (await this.quarantine.move(connection, row, this.clock.now())) moved.push(row);
+    return moved;
+  }
+
+  private noteMoved(rows: readonly UndecodableRow[]): void {
+    this.quarantine.moved(rows);
+    for (const { table, key, reason } of rows)
+      this.log.error({ table: table.table, key, reason }, 'row moved to quarantine');
+  }
+
+  private newRotation(term: Term): Rotation {
+    return new Rotation({
+      database: this.database,
+      codec: this.codec,
+      ledger: this.ledger,
+      inTurn: (work) => this.inTurn(term, work),
+      bulkLimits: () => this.bulkLimits(),
+      move: (connection, rows) => this.move(connection, rows),
+      noteMoved: (rows) => this.noteMoved(rows),
+      clock: this.clock,
+      log: this.log,
+      limits: { ...DEFAULT_ROTATION_LIMITS, ...this.options.rotation },
     });
   }
 
@@ -157,6 +304,11 @@ export class MysqlJournal implements Journal {
     return term;
   }
 
+  private async bulkLimits(): Promise<BulkLimits> {
+    this.limits ??= await this.readLimits();
+    return this.limits;
+  }
+
   private async readLimits(): Promise<BulkLimits> {
     const rows = await this.database.query<{ bytes: number }[]>('SELECT @@max_allowed_packet AS bytes');
     const maxPacketBytes = Math.min(Number(rows[0]?.bytes), MAX_STATEMENT_BYTES);
@@ -174,12 +326,32 @@ export class MysqlJournal implements Journal {
         .join(',');
       const sql = `SELECT ${rows.columns.map(sqlName).join(',')} FROM ${sqlName(rows.table)} WHERE ${sqlName(rows.keyColumns[0] ?? '')} IN (${keys})`;
       const cells = await this.database.withConnection((connection) => this.database.rows(connection, sql));
+      const undecodable: UndecodableRow[] = [];
       for (const each of cells) {
-        const { guid, payload } = rows.read(each, reading);
-        found.set(guid, payload);
+        try {
+          const { guid, payload } = rows.read(each, reading);
+          found.set(guid, payload);
+        } catch (error) {
+          undecodable.push(undecodableRow(rows, each, error));
+        }
       }
+      if (undecodable.length > 0) await this.setAsidePayloads(undecodable);
     }
     return found;
+  }
+
+  /** A reader gets on without them: when they can't be moved now, whoever reads them next tries again. */
+  private async setAsidePayloads(undecodable: readonly UndecodableRow[]): Promise<void> {
+    const { term } = this;
+    if (term === undefined) return;
+    try {
+      this.noteMoved(await this.inTurn(term, (connection) => this.move(connection, undecodable)));
+    } catch (error) {
+      this.log.warn(
+        { err: error, rows: undecodable.length },
+        'rows that could not be decoded stay where they are for now',
+      );
+    }
   }
 
   /** Every failure of the database leaves as a JournalError. */
@@ -187,6 +359,7 @@ export class MysqlJournal implements Journal {
     try {
       return await work();
     } catch (error) {
+      if (error instanceof WrongKeysError) this.log.error(`this server can't lead: ${error.message}`);
       if (error instanceof JournalError) throw error;
       const message = error instanceof Error ? error.message : String(error);
       const refused = error instanceof RangeError || classifyDatabaseError(error) === 'rejected';

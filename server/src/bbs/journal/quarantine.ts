@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import type { PoolConnection } from 'mysql2/promise';
 import { UndecodableError } from '../../database/detail-codec.js';
 import type { Database } from '../../database/pool.js';
-import { sqlBytes, sqlInteger, sqlName, sqlString } from '../../database/sql-text.js';
+import { sqlInteger, sqlName, sqlString } from '../../database/sql-text.js';
 import { desiredLrpRows } from './desired-lrp-rows.js';
 import type { Quarantined, QuarantinedRow } from './journal.js';
 import { bytesCell, keyLiterals, keyParts, type Table, textCell } from './row-codec.js';
@@ -33,7 +33,9 @@ export function undecodableRow(table: Table, cells: readonly unknown[], error: u
     keyLiterals: keyLiterals(table, cells),
     key: keyParts(table, cells),
     otherColumns: JSON.stringify(Object.fromEntries(others)),
-    digest: createHash('sha256').update(bytesCell(cells.at(-1))).digest('hex'),
+    digest: createHash('sha256')
+      .update(bytesCell(cells.at(-1)))
+      .digest('hex'),
     // Other errors' messages may quote what they could not parse, which may be a secret.
     reason: error instanceof UndecodableError ? error.message : 'its content is not what this program writes',
   };

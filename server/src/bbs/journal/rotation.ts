@@ -8,9 +8,9 @@ import { type BulkLimits, upsertStatements } from './bulk-statements.js';
 import { JournalError } from './journal.js';
 import type { KeyLedger } from './key-ledger.js';
 import { type UndecodableRow, undecodableRow } from './quarantine.js';
-import { bytesCell, keyLiterals, numberCell, type Table } from './row-codec.js';
+import { bytesCell, keyLiterals, newReading, numberCell, type Table } from './row-codec.js';
 import { behind } from './snapshot.js';
-import { rawRows, STORED_TABLES, storedColumn } from './stored-tables.js';
+import { type RawRow, rawRows, STORED_TABLES, storedColumn } from './stored-tables.js';
 
 export interface RotationLimits {
   /** Rows rewritten in one transaction; commits wait for it. */
@@ -40,8 +40,10 @@ export interface RotationOptions {
   /** A transaction of this term, in line with its commits; fails as `fenced` when the term is over. */
   readonly inTurn: <T>(work: (connection: PoolConnection) => Promise<T>) => Promise<T>;
   readonly bulkLimits: () => Promise<BulkLimits>;
-  /** Moves rows that can't be decoded, within a transaction of this term. */
-  readonly setAside: (connection: PoolConnection, rows: readonly UndecodableRow[]) => Promise<void>;
+  /** Moves rows that can't be decoded to the quarantine, within a transaction of this term. */
+  readonly move: (connection: PoolConnection, rows: readonly UndecodableRow[]) => Promise<UndecodableRow[]>;
+  /** Told once that is durable. */
+  readonly noteMoved: (rows: readonly UndecodableRow[]) => void;
   readonly clock: Clock;
   readonly log: Logger;
   readonly limits: RotationLimits;
@@ -86,7 +88,10 @@ export class Rotation {
         return;
       } catch (error) {
         if (this.stopped || (error instanceof JournalError && error.kind === 'fenced')) return;
-        log.warn({ err: error, retryMs: limits.retryMs }, 'rotation of encryption keys was interrupted: it goes on later');
+        log.warn(
+          { err: error, retryMs: limits.retryMs },
+          'rotation of encryption keys was interrupted: it goes on later',
+        );
         await clock.sleep(limits.retryMs, this.end.signal).catch(() => undefined);
       }
     }
@@ -107,11 +112,21 @@ export class Rotation {
       for (const label of finished) log.info({ label, activeKey: codec.activeLabel }, farewell(label));
       const left = [...labels].filter(([label]) => label !== codec.activeLabel);
       if (left.length === 0 && unknown === 0) return;
-      log.info({ rows: Object.fromEntries(left), unreadable: unknown, activeKey: codec.activeLabel }, 're-encrypting rows');
+      log.info(
+        {
+          rows: Object.fromEntries(left.map(([label, rows]) => [named(label), rows])),
+          unreadable: unknown,
+          activeKey: codec.activeLabel,
+        },
+        're-encrypting rows',
+      );
       for (const table of STORED_TABLES) await this.rewrite(table);
       if (this.stopped) return;
     }
-    log.error({ rounds: MAX_ROUNDS }, 'rows under other keys keep coming back: does another program write to this database?');
+    log.error(
+      { rounds: MAX_ROUNDS },
+      'rows under other keys keep coming back: does another program write to this database?',
+    );
   }
 
   /** Counts rows by label. @returns how many have none */
@@ -146,12 +161,12 @@ export class Rotation {
     }
   }
 
-  /** Reads the rows again within its transaction: those that have changed or gone meanwhile are as they should be. */
+  /** Reads the rows again within its transaction, locked: those that have changed or gone meanwhile are as they should be. */
   private async rewriteBatch(table: Table, batch: readonly Candidate[]): Promise<void> {
     if (this.stopped) return;
-    const { database, codec, ledger, inTurn, setAside } = this.options;
+    const { database, codec, ledger, inTurn, move, noteMoved } = this.options;
     const limits = await this.options.bulkLimits();
-    await this.paced(() =>
+    const moved = await this.paced(() =>
       inTurn(async (connection) => {
         const rows = rawRows(table);
         const keys = batch.map(({ keyLiterals: literals }) =>
@@ -160,9 +175,10 @@ export class Rotation {
         const columns = table.columns.map(sqlName).join(',');
         const found = await database.rows(
           connection,
-          `SELECT ${columns} FROM ${sqlName(table.table)} WHERE (${keys.join(') OR (')})`,
+          `SELECT ${columns} FROM ${sqlName(table.table)} WHERE (${keys.join(') OR (')}) FOR UPDATE`,
         );
-        const readable: unknown[][] = [];
+        const reading = newReading(codec);
+        const readable: RawRow[] = [];
         const undecodable: UndecodableRow[] = [];
         const counts = new Map<string, number>();
         for (const cells of found) {
@@ -170,19 +186,19 @@ export class Rotation {
           const under = storedUnder(stored, stored.length);
           if (!this.isOld(under)) continue;
           try {
-            rows.write(cells, codec);
+            readable.push(rows.read(cells, reading));
           } catch (error) {
             undecodable.push(undecodableRow(table, cells, error));
             continue;
           }
-          readable.push(cells);
           if (typeof under === 'object') counts.set(under.label, (counts.get(under.label) ?? 0) + 1);
         }
-        await setAside(connection, undecodable);
         for (const sql of upsertStatements(rows, readable, codec, limits)) await database.run(connection, sql);
         await ledger.rewritten(connection, counts);
+        return move(connection, undecodable);
       }),
     );
+    noteMoved(moved);
     await this.reportProgress();
   }
 
@@ -227,7 +243,9 @@ export class Rotation {
     if (clock.now() - this.lastProgressMs < PROGRESS_LOG_MS) return;
     this.lastProgressMs = clock.now();
     const left = (await ledger.status()).filter(({ active, finishedAtMs }) => !active && finishedAtMs === 0);
-    const rows = Object.fromEntries(left.map(({ label, rowsLeft, rowsRewritten }) => [label, { rowsLeft, rowsRewritten }]));
+    const rows = Object.fromEntries(
+      left.map(({ label, rowsLeft, rowsRewritten }) => [named(label), { rowsLeft, rowsRewritten }]),
+    );
     log.info({ rows }, 'rotation of encryption keys goes on');
   }
 
@@ -240,4 +258,8 @@ function farewell(label: string): string {
   return label === ''
     ? 'no row is stored in plain any more'
     : `no row needs the key "${label}" any more: it may be removed from encryption.keys of all servers`;
+}
+
+function named(label: string): string {
+  return label === '' ? '(plain)' : label;
 }

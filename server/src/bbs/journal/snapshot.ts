@@ -6,29 +6,34 @@ import { actualLrpRows } from './actual-lrp-rows.js';
 import { cellRows, domainRows } from './cell-rows.js';
 import { desiredLrpRows } from './desired-lrp-rows.js';
 import type { JournalRows } from './journal.js';
-import { newReading, type Reading, type RowCodec } from './row-codec.js';
+import { type UndecodableRow, undecodableRow } from './quarantine.js';
+import { keyLiterals, newReading, type Reading, type RowCodec } from './row-codec.js';
 import { taskRows } from './task-rows.js';
 
 /** Rows in one part: some hundred microseconds' work for the reader, some hundred kilobytes of network buffer. */
 export const PAGE_ROWS = 2_000;
 
-/** All rows that a connection's open snapshot shows, kind by kind, each in order of its key. */
-export async function* readSnapshot(
-  database: Database,
-  connection: PoolConnection,
-  codec: DetailCodec,
-): AsyncGenerator<JournalRows> {
-  const reading = newReading(codec);
-  for await (const rows of pages(database, connection, domainRows, reading)) yield { domains: rows };
-  for await (const rows of pages(database, connection, cellRows, reading)) yield { cells: rows };
-  for await (const rows of pages(database, connection, desiredLrpRows, reading)) yield { desiredLrps: rows };
-  for await (const rows of pages(database, connection, actualLrpRows, reading)) yield { actualLrps: rows };
-  for await (const rows of pages(database, connection, taskRows, reading)) yield { tasks: rows };
+export interface SnapshotOptions {
+  readonly database: Database;
+  /** With an open snapshot. */
+  readonly connection: PoolConnection;
+  readonly codec: DetailCodec;
+  /** Told of each row that is left out. */
+  readonly onUndecodable: (row: UndecodableRow) => void;
+}
+
+/** All rows that a connection's open snapshot shows and that can be decoded, kind by kind, each in order of its key. */
+export async function* readSnapshot(options: SnapshotOptions): AsyncGenerator<JournalRows> {
+  const reading = newReading(options.codec);
+  for await (const rows of pages(options, domainRows, reading)) yield { domains: rows };
+  for await (const rows of pages(options, cellRows, reading)) yield { cells: rows };
+  for await (const rows of pages(options, desiredLrpRows, reading)) yield { desiredLrps: rows };
+  for await (const rows of pages(options, actualLrpRows, reading)) yield { actualLrps: rows };
+  for await (const rows of pages(options, taskRows, reading)) yield { tasks: rows };
 }
 
 async function* pages<Row>(
-  database: Database,
-  connection: PoolConnection,
+  { database, connection, onUndecodable }: SnapshotOptions,
   rows: RowCodec<Row>,
   reading: Reading,
 ): AsyncGenerator<Row[]> {
@@ -37,11 +42,18 @@ async function* pages<Row>(
   let condition = '';
   for (;;) {
     const page = await database.rows(connection, `${head} ${condition} ${order}`);
-    const parsed = page.map((cells) => rows.read(cells, reading));
+    const parsed: Row[] = [];
+    for (const cells of page) {
+      try {
+        parsed.push(rows.read(cells, reading));
+      } catch (error) {
+        onUndecodable(undecodableRow(rows, cells, error));
+      }
+    }
     if (parsed.length > 0) yield parsed;
-    const last = parsed.at(-1);
-    if (last === undefined || parsed.length < PAGE_ROWS) return;
-    condition = `WHERE ${behind(rows.keyColumns, rows.key(last))}`;
+    const last = page.at(-1);
+    if (last === undefined || page.length < PAGE_ROWS) return;
+    condition = `WHERE ${behind(rows.keyColumns, keyLiterals(rows, last))}`;
   }
 }
 

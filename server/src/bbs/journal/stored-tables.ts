@@ -20,16 +20,22 @@ export function storedColumn({ columns }: Table): string {
   return columns.at(-1) ?? '';
 }
 
-/** Rows as cells, of which only the last one's encryption is ever changed: what stands in it, the program need not understand. */
-export function rawRows(table: Table): RowCodec<readonly unknown[]> {
+/** A row as its cells, with its content decoded: what stands in them, the program need not understand. */
+export interface RawRow {
+  readonly cells: readonly unknown[];
+  readonly content: Uint8Array;
+}
+
+/** For rewriting the content of rows and nothing else. Reading throws `UndecodableError`. */
+export function rawRows(table: Table): RowCodec<RawRow> {
   return {
     ...table,
-    write: (cells, codec) => {
-      const place = placeOfCells(table, cells);
-      const content = codec.readBytes(bytesCell(cells.at(-1)), place);
-      return [...cells.slice(0, -1).map(literalOf), codec.writeBytes(content, place)].join(',');
-    },
-    key: (cells) => keyLiterals(table, cells),
-    read: (cells) => cells,
+    write: ({ cells, content }, codec) =>
+      [...cells.slice(0, -1).map(literalOf), codec.writeBytes(content, placeOfCells(table, cells))].join(','),
+    key: ({ cells }) => keyLiterals(table, cells),
+    read: (cells, { codec }) => ({
+      cells,
+      content: codec.readBytes(bytesCell(cells.at(-1)), placeOfCells(table, cells)),
+    }),
   };
 }

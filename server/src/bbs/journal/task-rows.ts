@@ -3,7 +3,7 @@ import { placeOf } from '../../database/detail-codec.js';
 import { tasks } from '../../database/schema.js';
 import { sqlBoolean, sqlInteger, sqlString } from '../../database/sql-text.js';
 import type { TaskRow } from '../core/model.js';
-import { type Detail, readDocument, writeDocument, readMessage, textMember, writeMessage } from './detail.js';
+import { type Detail, readDocument, readMessage, textMember, writeDocument, writeMessage } from './detail.js';
 import { booleanCell, bytesCell, numberCell, type RowCodec, tableNames, textCell } from './row-codec.js';
 
 const names = tableNames(tasks);
@@ -22,7 +22,9 @@ export const taskRows: RowCodec<TaskRow> = {
   key: (row) => [sqlString(row.guid)],
 
   read(cells, reading) {
-    const detail = readDocument(reading.codec.readText(bytesCell(cells[14]), placeOf(names.table, [textCell(cells[0])])));
+    const detail = readDocument(
+      reading.codec.readText(bytesCell(cells[14]), placeOf(names.table, [textCell(cells[0])])),
+    );
     return {
       guid: textCell(cells[0]),
       domain: reading.shared(textCell(cells[1])),
