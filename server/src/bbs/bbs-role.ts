@@ -124,7 +124,7 @@ export class BbsRole {
         log.info({ epoch, revision: engine.durableRevision, tookMs: clock.now() - startedAtMs, ...counts }, 'leading');
       } catch (error) {
         if (error instanceof JournalError && error.kind === 'fenced') {
-          log.error({ err: error, epoch }, 'another server has begun a later term: standing by');
+          log.error({ reason: error.message, epoch }, 'this server can not begin a term: standing by');
           this.epoch = undefined;
           this.options.candidate.resign();
           return;

@@ -405,6 +405,16 @@ describe('audit', () => {
     expect(bbs.effects).toEqual([{ kind: 'auction-lrp', processGuid: 'p', index: 1 }]);
   });
 
+  it('stops nothing of an LRP whose record can not be read', () => {
+    bbs.state.unreadableLrps = new Set(['p']);
+    bbs.run((draft) => upsertDomain(draft, 'd', 0));
+    run(a);
+    bbs.run((draft) => auditProcess(draft, 'p'));
+    bbs.run((draft) => reconcileInventory(draft, 'cell-a', { lrps: [a], tasks: [] }));
+    expect(bbs.effects).toEqual([]);
+    expect(slot().state).toBe(ActualLrpState.RUNNING);
+  });
+
   it('stops superfluous instances only in a fresh domain', () => {
     run(a);
     bbs.run((draft) => auditProcess(draft, 'p'));

@@ -131,7 +131,7 @@ export function runActualLrp(draft: Draft, ref: InstanceRef, facts: RunningFacts
 
 /** A cell comes back with an instance that the BBS had given up: it is kept while nothing says that it is not wanted. */
 function runWithoutRecord(draft: Draft, ref: InstanceRef, facts: RunningFacts): ActualLrpRow {
-  if (!isWanted(draft, ref.processGuid, ref.index) && draft.state.isFresh(ref.domain, draft.now)) {
+  if (!mayBeWanted(draft, ref)) {
     throw new RiveraError('ACTUAL_LRP_CANNOT_BE_STARTED', `cannot start ${name(ref)}: nobody desires it`, {
       resource: { type: 'actual_lrp', name: name(ref) },
     });
@@ -250,6 +250,17 @@ export function actualLrpDue(draft: Draft, processGuid: string, index: number): 
   } else if (row.state === ActualLrpState.CRASHED && row.nextRestartAtMs > 0 && row.nextRestartAtMs <= draft.now) {
     unclaim(draft, row);
   }
+}
+
+/** Whether the slot is wanted, or nothing says that it is not: only in a fresh domain does silence mean that. */
+export function mayBeWanted(
+  draft: Draft,
+  { processGuid, index, domain }: Omit<InstanceRef, 'instanceGuid' | 'cellId'>,
+): boolean {
+  if (draft.state.desiredLrps.has(processGuid)) {
+    return isWanted(draft, processGuid, index) || !draft.state.isFresh(domain, draft.now);
+  }
+  return !draft.state.isSurelyUndesired(processGuid, domain, draft.now);
 }
 
 /** Whether a DesiredLrp asks for the slot. */

@@ -2,7 +2,7 @@ import { ActualLrpState } from '@rivera/gen/rivera/bbs/v1/actual_lrp';
 import type { CellCapacity, CellPresence } from '@rivera/gen/rivera/bbs/v1/cell';
 import { TaskState } from '@rivera/gen/rivera/bbs/v1/task';
 import { RiveraError } from '@rivera/kit/errors';
-import { isCellPresent, loseActualLrp } from './actual-lrp.js';
+import { isCellPresent, loseActualLrp, mayBeWanted } from './actual-lrp.js';
 import type { Draft, InstanceRef } from './draft.js';
 import type { CellRow } from './model.js';
 import { dueKey } from './state.js';
@@ -99,7 +99,7 @@ export function reconcileInventory(
     const { ordinary, others } = draft.state.slot(lrp.processGuid, lrp.index);
     const known = [ordinary, ...others].some((row) => row?.instanceGuid === lrp.instanceGuid && row.cellId === cellId);
     if (known || ordinary?.state === ActualLrpState.UNCLAIMED) continue;
-    if (ordinary === undefined && !draft.state.isFresh(lrp.domain, draft.now)) continue;
+    if (ordinary === undefined && mayBeWanted(draft, lrp)) continue;
     draft.effect({ kind: 'stop-lrp', instance: { ...lrp, cellId }, reason: 'not the instance of its slot' });
     stopped++;
   }

@@ -1,6 +1,6 @@
 import { ActualLrpState } from '@rivera/gen/rivera/bbs/v1/actual_lrp';
 import { TaskState } from '@rivera/gen/rivera/bbs/v1/task';
-import { actualLrpDue, isCellPresent, isWanted, loseActualLrp, retireActualLrp } from './actual-lrp.js';
+import { actualLrpDue, isCellPresent, loseActualLrp, mayBeWanted, retireActualLrp } from './actual-lrp.js';
 import { cellDue } from './cell.js';
 import { createMissing } from './desired-lrp.js';
 import { domainDue } from './domain.js';
@@ -39,11 +39,7 @@ export function auditProcess(draft: Draft, processGuid: string): number {
     const onCell = ordinary.state === ActualLrpState.CLAIMED || ordinary.state === ActualLrpState.RUNNING;
     if (onCell && !isCellPresent(draft, ordinary.cellId)) {
       loseActualLrp(draft, ordinary);
-    } else if (
-      !ordinary.retired &&
-      !isWanted(draft, processGuid, index) &&
-      draft.state.isFresh(ordinary.domain, draft.now)
-    ) {
+    } else if (!ordinary.retired && !mayBeWanted(draft, ordinary)) {
       retireActualLrp(draft, ordinary, 'not desired');
     } else updateWhereItDiffers(draft, ordinary);
   }

@@ -35,6 +35,8 @@ export class State {
   /** Keys of `dueKey`. */
   readonly due = new DueQueue();
   actualLrpCount = 0;
+  /** LRPs whose record the journal holds and could not decode: nothing may be concluded from its absence. */
+  unreadableLrps: ReadonlySet<string> = new Set();
 
   constructor(readonly policy: Policy) {}
 
@@ -62,6 +64,11 @@ export class State {
   isFresh(domain: string, now: number): boolean {
     const row = this.domains.get(domain);
     return row !== undefined && (row.expiresAtMs === 0 || row.expiresAtMs > now);
+  }
+
+  /** Whether an LRP without a record here is surely not desired: its domain is vouched for, and its record is not just unreadable. */
+  isSurelyUndesired(processGuid: string, domain: string, now: number): boolean {
+    return !this.desiredLrps.has(processGuid) && !this.unreadableLrps.has(processGuid) && this.isFresh(domain, now);
   }
 
   setTask(guid: string, before: TaskRow | undefined, after: TaskRow | undefined): void {

@@ -120,6 +120,7 @@ export class Engine {
       for (const row of rows.domains ?? []) engine.state.setDomain(row.domain, row);
       for (const row of rows.cells ?? []) engine.state.setCell(row.cellId, row);
     }
+    engine.state.unreadableLrps = options.journal.quarantined().processGuids;
     return engine;
   }
 
