@@ -34,7 +34,7 @@ export function auditProcess(draft: Draft, processGuid: string): number {
   const changes = draft.changes.length;
   const desired = draft.state.desiredLrps.get(processGuid);
   if (desired !== undefined) createMissing(draft, desired);
-  for (const [index, { ordinary }] of draft.state.slotsOf(processGuid)) {
+  for (const [, { ordinary }] of draft.state.slotsOf(processGuid)) {
     if (ordinary === undefined) continue;
     const onCell = ordinary.state === ActualLrpState.CLAIMED || ordinary.state === ActualLrpState.RUNNING;
     if (onCell && !isCellPresent(draft, ordinary.cellId)) {
