@@ -1,5 +1,5 @@
 import { type ChildProcess, execFile, spawn } from 'node:child_process';
-import { mkdtempSync, readdirSync, readFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, readdirSync, readFileSync } from 'node:fs';
 import { rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -10,7 +10,8 @@ import { until } from '../stack/until.js';
 import { get } from '../stack/work.js';
 
 const run = promisify(execFile);
-const folder = mkdtempSync(join(tmpdir(), 'rivera-clone-'));
+const PREFIX = 'rivera-clone-';
+const folder = mkdtempSync(join(tmpdir(), `${PREFIX}${process.pid}-`));
 const clone = join(folder, 'rivera');
 /** As at a user's shell: neither the test runner's nor another stack's settings. */
 const env = Object.fromEntries(
@@ -61,6 +62,7 @@ class Started {
 let started: Started | undefined;
 
 beforeAll(async () => {
+  await sweep();
   await run('git', ['clone', '--quiet', ROOT, clone]);
 }, 60_000);
 afterAll(async () => {
@@ -117,6 +119,20 @@ describe('npm start in a clean clone', () => {
 async function guids(): Promise<string[]> {
   const shown = await rivera('lrp', 'show', 'hello', '--json');
   return [...shown.matchAll(/"instanceGuid":\s*"([^"]+)"/g)].map((match) => match[1] as string).sort();
+}
+
+/** Ends what a crashed run of this test left running, in order, and removes its folder. */
+async function sweep(): Promise<void> {
+  for (const name of readdirSync(tmpdir()).filter((entry) => entry.startsWith(PREFIX))) {
+    const [pid] = name.slice(PREFIX.length).split('-');
+    if (existsSync(`/proc/${pid}`)) continue;
+    const left = join(tmpdir(), name);
+    for (const program of processesIn(left).filter((command) => / up --data /.test(command))) {
+      process.kill(Number(program.split(' ')[0]), 'SIGINT');
+    }
+    await until('a crashed run has ended', () => processesIn(left).length === 0);
+    await rm(left, { recursive: true, force: true });
+  }
 }
 
 /** Processes that were started from the folder, or work in it. */
