@@ -1,5 +1,5 @@
 import { type ChildProcess, execFile, spawn } from 'node:child_process';
-import { existsSync, mkdtempSync, readdirSync, readFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, readdirSync, readFileSync, readlinkSync } from 'node:fs';
 import { rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -124,18 +124,30 @@ async function guids(): Promise<string[]> {
 /** Ends what a crashed run of this test left running, in order, and removes its folder. */
 async function sweep(): Promise<void> {
   for (const name of readdirSync(tmpdir()).filter((entry) => entry.startsWith(PREFIX))) {
-    const [pid] = name.slice(PREFIX.length).split('-');
-    if (existsSync(`/proc/${pid}`)) continue;
+    const [owner] = name.slice(PREFIX.length).split('-');
+    if (existsSync(`/proc/${owner}`)) continue;
     const left = join(tmpdir(), name);
-    for (const program of processesIn(left).filter((command) => / up --data /.test(command))) {
-      process.kill(Number(program.split(' ')[0]), 'SIGINT');
-    }
-    await until('a crashed run has ended', () => processesIn(left).length === 0);
+    for (const pid of workersIn(left)) process.kill(pid, 'SIGINT');
+    await until('a crashed run has ended', () => workersIn(left).length === 0 && processesIn(left).length === 0);
     await rm(left, { recursive: true, force: true });
   }
 }
 
-/** Processes that were started from the folder, or work in it. */
+/** Programs whose working folder is there: npm, and the supervisor that it started. */
+function workersIn(path: string): number[] {
+  return readdirSync('/proc')
+    .filter((entry) => /^\d+$/.test(entry))
+    .filter((pid) => {
+      try {
+        return readlinkSync(`/proc/${pid}/cwd`).startsWith(path);
+      } catch {
+        return false;
+      }
+    })
+    .map(Number);
+}
+
+/** Processes that were started from the folder. */
 function processesIn(path: string): string[] {
   return readdirSync('/proc')
     .filter((entry) => /^\d+$/.test(entry))
