@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { emptyCells } from '../stack/leftovers.js';
 import { ROOT } from '../stack/program.js';
 import { until } from '../stack/until.js';
 import { get } from '../stack/work.js';
@@ -127,19 +128,24 @@ async function sweep(): Promise<void> {
     const [owner] = name.slice(PREFIX.length).split('-');
     if (existsSync(`/proc/${owner}`)) continue;
     const left = join(tmpdir(), name);
-    for (const pid of workersIn(left)) process.kill(pid, 'SIGINT');
-    await until('a crashed run has ended', () => workersIn(left).length === 0 && processesIn(left).length === 0);
+    for (const pid of supervisorsIn(left)) process.kill(pid, 'SIGINT');
+    await until('the supervisor of a crashed run has ended', () => supervisorsIn(left).length === 0);
+    // Its database, where the supervisor itself was killed.
+    for (const program of processesIn(left)) process.kill(Number(program.split(' ')[0]), 'SIGTERM');
+    await until('a crashed run has ended', () => processesIn(left).length === 0);
+    await emptyCells(join(left, 'rivera/.rivera/config'));
     await rm(left, { recursive: true, force: true });
   }
 }
 
-/** Programs whose working folder is there: npm, and the supervisor that it started. */
-function workersIn(path: string): number[] {
+/** `rivera up`, known by its working folder: its arguments name the data folder only from there. */
+function supervisorsIn(path: string): number[] {
   return readdirSync('/proc')
     .filter((entry) => /^\d+$/.test(entry))
     .filter((pid) => {
       try {
-        return readlinkSync(`/proc/${pid}/cwd`).startsWith(path);
+        const works = readlinkSync(`/proc/${pid}/cwd`).startsWith(path);
+        return works && readFileSync(`/proc/${pid}/cmdline`, 'utf8').includes('main.js\0up\0');
       } catch {
         return false;
       }

@@ -24,9 +24,7 @@ export async function sweepLeftovers(): Promise<void> {
     const folder = join(tmpdir(), name);
     if (isOwned(folder)) continue;
     await endPrograms(folder);
-    for (const file of readdirSync(folder).filter((entry) => /^cell-.*\.yaml$/.test(entry))) {
-      await emptyCell(parse(readFileSync(join(folder, file), 'utf8')));
-    }
+    await emptyCells(folder);
     await rm(folder, { recursive: true, force: true });
   }
 }
@@ -46,6 +44,14 @@ async function endPrograms(folder: string): Promise<void> {
       .filter((pid) => /^\S*(node|mariadbd)\0/.test(commandOf(pid)) && commandOf(pid).includes(folder));
   for (const pid of programs()) process.kill(Number(pid), 'SIGKILL');
   await until('the programs of a crashed test are gone', () => programs().length === 0);
+}
+
+/** Destroys the containers of the cells whose settings are in a folder, and what their gardens put on the machine. */
+export async function emptyCells(folder: string): Promise<void> {
+  if (!existsSync(folder)) return;
+  for (const file of readdirSync(folder).filter((entry) => /^cell-.*\.yaml$/.test(entry))) {
+    await emptyCell(parse(readFileSync(join(folder, file), 'utf8')));
+  }
 }
 
 async function emptyCell(
