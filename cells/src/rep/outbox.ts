@@ -113,7 +113,6 @@ function weigh(content: TransitionContent): number {
       return characters;
     }
     case 'lrpCrashed':
-    case 'lrpEvacuating':
     case 'taskRejected':
       return usual + content.value.reason.length;
     case 'taskCompleted':

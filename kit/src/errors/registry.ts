@@ -64,6 +64,11 @@ const registry = {
 
   // Cells
   CELL_NOT_FOUND: notFound('No cell has this id.'),
+  CELL_IS_PRESENT: {
+    code: status.FAILED_PRECONDITION,
+    retryable: false,
+    meaning: 'The cell is heard of: only one that is silent can be declared missing.',
+  },
   CELL_MISMATCH: {
     code: status.PERMISSION_DENIED,
     retryable: false,

@@ -36,7 +36,10 @@ export function addBbsServices(host: GrpcHost, term: CurrentTerm): string[] {
     methods: { retireActualLrp: WRITERS },
   });
   host.add(DomainServiceService, domainService(term), { default: WRITERS, methods: { listDomains: READERS } });
-  host.add(CellServiceService, cellService(term), { default: READERS, methods: { evacuateCell: WRITERS } });
+  host.add(CellServiceService, cellService(term), {
+    default: READERS,
+    methods: { evacuateCell: WRITERS, declareCellMissing: WRITERS },
+  });
   host.add(EventServiceService, eventService(term), { default: READERS });
   host.add(CellSessionServiceService, sessionService(term), { default: ['cell'] });
   host.add(PlacementServiceService, placementService(term), { default: ['server'] });

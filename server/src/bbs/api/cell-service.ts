@@ -1,4 +1,6 @@
 import type {
+  DeclareCellMissingRequest,
+  DeclareCellMissingResponse,
   EvacuateCellRequest,
   EvacuateCellResponse,
   GetCellRequest,
@@ -7,7 +9,7 @@ import type {
   ListCellsResponse,
 } from '@rivera/gen/rivera/bbs/v1/cell_service';
 import { RiveraError } from '@rivera/kit/errors';
-import { evacuateCell } from '../core/cell.js';
+import { declareCellMissing, evacuateCell } from '../core/cell.js';
 import type { CurrentTerm } from '../term.js';
 import { decodePageToken, pageSize, takePage } from './paging.js';
 import { requireText } from './validate/requests.js';
@@ -46,6 +48,13 @@ export function cellService(term: CurrentTerm) {
     async evacuateCell({ cellId }: EvacuateCellRequest): Promise<EvacuateCellResponse> {
       requireText('cell_id', cellId);
       await term().engine.execute((draft) => evacuateCell(draft, cellId));
+      return {};
+    },
+
+    async declareCellMissing({ cellId }: DeclareCellMissingRequest): Promise<DeclareCellMissingResponse> {
+      requireText('cell_id', cellId);
+      const { engine, converger } = term();
+      await engine.execute((draft) => declareCellMissing(draft, cellId, converger.lastSeenMs(cellId)));
       return {};
     },
   };

@@ -103,6 +103,9 @@ export function actualLrpToProto(row: ActualLrpRow): ActualLrp {
     availabilityZone: row.availabilityZone,
     nextRestartAt: date(row.nextRestartAtMs),
     placementObstacles: row.obstacles as ActualLrp['placementObstacles'],
+    crashes: row.crashes.map(({ atMs, ...crash }) => ({ at: new Date(atMs), ...crash })),
+    stopping: row.retired,
+    nextPlacementAt: undefined,
   };
 }
 

@@ -3,7 +3,7 @@ import type { PlacementObstacle } from '@rivera/gen/rivera/bbs/v1/placement';
 import { RiveraError } from '@rivera/kit/errors';
 import type { Draft, InstanceRef } from './draft.js';
 import { sameTags, updateWhereItDiffers } from './instance-facts.js';
-import type { ActualLrpRow } from './model.js';
+import type { ActualLrpRow, CrashRecord } from './model.js';
 import { afterCrash, restartNumbers } from './restart.js';
 import { dueKey } from './state.js';
 import { truncateReason } from './text.js';
@@ -36,6 +36,10 @@ export interface RunningFacts {
   readonly availabilityZone: string;
 }
 
+/** Crashes of a slot that are kept for people. */
+const REMEMBERED_CRASHES = 5;
+const CRASH_REASON_BYTES = 256;
+
 const NOWHERE = {
   instanceGuid: '',
   cellId: '',
@@ -63,6 +67,7 @@ export function createUnclaimed(draft: Draft, processGuid: string, index: number
     sinceMs: draft.now,
     crashCount: 0,
     crashReason: '',
+    crashes: [],
     placementError: '',
     obstacles: [],
     tagEpoch: draft.newEpoch(),
@@ -151,6 +156,7 @@ function runWithoutRecord(draft: Draft, ref: InstanceRef, facts: RunningFacts): 
     startedAtMs: draft.now,
     crashCount: 0,
     crashReason: '',
+    crashes: [],
     placementError: '',
     obstacles: [],
     tagEpoch: draft.newEpoch(),
@@ -172,6 +178,7 @@ export function crashActualLrp(draft: Draft, ref: InstanceRef, reason: string): 
     sinceMs: draft.now,
     crashCount: decision.crashCount,
     crashReason: truncateReason(reason),
+    crashes: withCrash(row, reason, draft.now),
     nextRestartAtMs: decision.restart.kind === 'at' ? decision.restart.atMs : 0,
     tagIndex: row.tagIndex + 1,
   };
@@ -272,6 +279,19 @@ export function isWanted(draft: Draft, processGuid: string, index: number): bool
 /** Whether the cell has been heard of within its time to live. */
 export function isCellPresent(draft: Draft, cellId: string): boolean {
   return draft.state.cells.get(cellId)?.missing === false;
+}
+
+/** What people are told later of a slot's crashes. */
+function withCrash(row: ActualLrpRow, reason: string, now: number): CrashRecord[] {
+  const uptimeMs = row.startedAtMs > 0 ? now - row.startedAtMs : 0;
+  const crash = {
+    atMs: now,
+    reason: truncateReason(reason, CRASH_REASON_BYTES),
+    cellId: row.cellId,
+    instanceGuid: row.instanceGuid,
+    uptimeMs,
+  };
+  return [...row.crashes, crash].slice(-REMEMBERED_CRASHES);
 }
 
 function replaceWanted(draft: Draft, gone: ActualLrpRow): ActualLrpRow | undefined {

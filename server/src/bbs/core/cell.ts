@@ -125,10 +125,30 @@ export function reconcileInventory(
 export function evacuateCell(draft: Draft, cellId: string): void {
   const row = draft.state.cells.get(cellId);
   if (row === undefined || !isCellPresent(draft, cellId)) {
-    throw new RiveraError('CELL_NOT_FOUND', `there is no cell "${cellId}"`, {
-      resource: { type: 'cell', name: cellId },
-    });
+    throw cellNotFound(cellId);
   }
   draft.effect({ kind: 'evacuate-cell', cellId });
   if (!row.evacuating) draft.putCell({ ...row, evacuating: true });
+}
+
+/** An operator knows that a cell is gone: nothing waits for it any longer. */
+export function declareCellMissing(draft: Draft, cellId: string, lastSeenMs: number): void {
+  const row = draft.state.cells.get(cellId);
+  if (row === undefined) throw cellNotFound(cellId);
+  if (!row.missing && lastSeenMs + draft.policy.presenceTtlMs > draft.now) {
+    throw new RiveraError(
+      'CELL_IS_PRESENT',
+      `cell "${cellId}" was heard of ${draft.now - lastSeenMs} ms ago: stop it first`,
+      {
+        resource: { type: 'cell', name: cellId },
+      },
+    );
+  }
+  cellLost(draft, cellId);
+}
+
+function cellNotFound(cellId: string): RiveraError {
+  return new RiveraError('CELL_NOT_FOUND', `there is no cell "${cellId}"`, {
+    resource: { type: 'cell', name: cellId },
+  });
 }

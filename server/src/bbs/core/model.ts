@@ -70,6 +70,8 @@ export interface ActualLrpRow {
   readonly startedAtMs: number;
   readonly crashCount: number;
   readonly crashReason: string;
+  /** The latest ones, oldest first. */
+  readonly crashes: readonly CrashRecord[];
   readonly placementError: string;
   readonly obstacles: readonly PlacementObstacle[];
   /** While CRASHED: 0 means it has given up. */
@@ -83,6 +85,16 @@ export interface ActualLrpRow {
   readonly metricTags: Readonly<Record<string, string>>;
   readonly tagEpoch: string;
   readonly tagIndex: number;
+}
+
+/** What is kept of a crash for people. */
+export interface CrashRecord {
+  readonly atMs: number;
+  readonly reason: string;
+  readonly cellId: string;
+  readonly instanceGuid: string;
+  /** 0: it never ran. */
+  readonly uptimeMs: number;
 }
 
 export interface DomainRow {

@@ -3,12 +3,13 @@ import { PlacementObstacle } from '@rivera/gen/rivera/bbs/v1/placement';
 import { placeOf } from '../../database/detail-codec.js';
 import { actualLrps } from '../../database/schema.js';
 import { sqlBoolean, sqlInteger, sqlString } from '../../database/sql-text.js';
-import type { ActualLrpRow } from '../core/model.js';
+import type { ActualLrpRow, CrashRecord } from '../core/model.js';
 import {
   type Detail,
   entriesMember,
   hasMembers,
   listMember,
+  numberMember,
   readDocument,
   readMessage,
   textMember,
@@ -53,6 +54,7 @@ export const actualLrpRows: RowCodec<ActualLrpRow> = {
       startedAtMs: numberCell(cells[9]),
       crashCount: numberCell(cells[10]),
       crashReason: textMember(detail.crashReason),
+      crashes: listMember(detail.crashes).map(readCrash),
       placementError: textMember(detail.placementError),
       obstacles: listMember(detail.obstacles).map((stored) => readMessage(PlacementObstacle, stored)),
       nextRestartAtMs: numberCell(cells[11]),
@@ -73,6 +75,7 @@ export const actualLrpRows: RowCodec<ActualLrpRow> = {
 function writeDetail(row: ActualLrpRow): string {
   const detail: Detail = {};
   if (row.crashReason !== '') detail.crashReason = row.crashReason;
+  if (row.crashes.length > 0) detail.crashes = row.crashes;
   if (row.placementError !== '') detail.placementError = row.placementError;
   if (row.obstacles.length > 0) detail.obstacles = row.obstacles.map((each) => writeMessage(PlacementObstacle, each));
   if (row.availabilityZone !== '') detail.zone = row.availabilityZone;
@@ -80,4 +83,15 @@ function writeDetail(row: ActualLrpRow): string {
   if (row.internalRoutes.length > 0) detail.internalRoutes = row.internalRoutes;
   if (hasMembers(row.metricTags)) detail.metricTags = row.metricTags;
   return writeDocument(detail);
+}
+
+function readCrash(stored: unknown): CrashRecord {
+  const crash = Object.fromEntries(entriesMember(stored));
+  return {
+    atMs: numberMember(crash.atMs),
+    reason: textMember(crash.reason),
+    cellId: textMember(crash.cellId),
+    instanceGuid: textMember(crash.instanceGuid),
+    uptimeMs: numberMember(crash.uptimeMs),
+  };
 }

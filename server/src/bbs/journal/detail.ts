@@ -33,6 +33,10 @@ export function textMember(member: unknown): string {
   return typeof member === 'string' ? member : '';
 }
 
+export function numberMember(member: unknown): number {
+  return typeof member === 'number' ? member : 0;
+}
+
 export function listMember(member: unknown): unknown[] {
   return Array.isArray(member) ? member : [];
 }

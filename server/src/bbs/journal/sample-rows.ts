@@ -122,6 +122,7 @@ export function sampleActualLrp(overrides: Partial<ActualLrpRow> = {}): ActualLr
     startedAtMs: NOW_MS - 5,
     crashCount: 7,
     crashReason: AWKWARD_TEXT,
+    crashes: [{ atMs: NOW_MS, reason: AWKWARD_TEXT, cellId: 'cell-1', instanceGuid: 'instance-0', uptimeMs: 12 }],
     placementError: 'insufficient resources: memory',
     obstacles: [
       PlacementObstacle.fromPartial({

@@ -240,7 +240,6 @@ function emptyAck(sequence: number): TransitionAck {
     desiredLrp: undefined,
     taskDefinition: undefined,
     shouldStart: false,
-    keepContainer: false,
   };
 }
 

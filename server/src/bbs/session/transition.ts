@@ -33,8 +33,6 @@ export function applyTransition(
     case 'lrpRemoved':
       removeActualLrp(draft, reference(speaker, transition.value));
       return {};
-    case 'lrpEvacuating':
-      throw invalid('lrp_evacuating', 'is not accepted: this cell is not being drained');
     case 'taskStarted': {
       const { taskGuid, executionGuid } = transition.value;
       requireShort('task_started.execution_guid', executionGuid);

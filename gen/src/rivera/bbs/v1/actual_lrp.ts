@@ -73,9 +73,9 @@ export enum ActualLrpPresence {
   UNSPECIFIED = 0,
   /** ORDINARY - The slot's own record. */
   ORDINARY = 1,
-  /** EVACUATING - Kept alive on a draining cell until its replacement runs. */
+  /** EVACUATING - Kept up on a cell that is being drained until its replacement runs. */
   EVACUATING = 2,
-  /** SUSPECT - Was ordinary; its cell has not been heard of. */
+  /** SUSPECT - Its cell has not been heard of: it may still be up. A replacement is on its way, and whichever is there first stays. */
   SUSPECT = 3,
   UNRECOGNIZED = -1,
 }
@@ -252,12 +252,35 @@ export interface ActualLrp {
     | undefined;
   /** What kept the cells from taking it, while UNCLAIMED. */
   placementObstacles: PlacementObstacle[];
+  /** Its latest crashes, at most 5, oldest first; kept while the slot lives. */
+  crashes: Crash[];
+  /** It was told to stop and has not ended yet. */
+  stopping: boolean;
+  /** When it is offered to the cells again, while UNCLAIMED; in GetActualLrp alone. */
+  nextPlacementAt: Date | undefined;
   _unknownFields?: { [key: number]: Uint8Array[] } | undefined;
 }
 
 export interface ActualLrp_MetricTagsEntry {
   key: string;
   value: string;
+  _unknownFields?: { [key: number]: Uint8Array[] } | undefined;
+}
+
+/** One crash of an instance. */
+export interface Crash {
+  /** When the BBS heard of it. */
+  at:
+    | Date
+    | undefined;
+  /** Why; cut at 256 bytes. */
+  reason: string;
+  /** The cell that it ran on. */
+  cellId: string;
+  /** The container that ended. */
+  instanceGuid: string;
+  /** How long it had been RUNNING, in milliseconds; 0: it never was. */
+  uptimeMs: number;
   _unknownFields?: { [key: number]: Uint8Array[] } | undefined;
 }
 
@@ -801,6 +824,9 @@ function createBaseActualLrp(): ActualLrp {
     availabilityZone: "",
     nextRestartAt: undefined,
     placementObstacles: [],
+    crashes: [],
+    stopping: false,
+    nextPlacementAt: undefined,
     _unknownFields: {},
   };
 }
@@ -857,6 +883,15 @@ export const ActualLrp: MessageFns<ActualLrp> = {
     }
     for (const v of message.placementObstacles) {
       PlacementObstacle.encode(v!, writer.uint32(138).fork()).join();
+    }
+    for (const v of message.crashes) {
+      Crash.encode(v!, writer.uint32(146).fork()).join();
+    }
+    if (message.stopping !== false) {
+      writer.uint32(152).bool(message.stopping);
+    }
+    if (message.nextPlacementAt !== undefined) {
+      Timestamp.encode(toTimestamp(message.nextPlacementAt), writer.uint32(162).fork()).join();
     }
     if (message._unknownFields !== undefined) {
       for (const [key, values] of globalThis.Object.entries(message._unknownFields)) {
@@ -1021,6 +1056,30 @@ export const ActualLrp: MessageFns<ActualLrp> = {
             message.placementObstacles.push(PlacementObstacle.decode(reader, reader.uint32()));
             continue;
           }
+          case 18: {
+            if (tag !== 146) {
+              break;
+            }
+
+            message.crashes.push(Crash.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 19: {
+            if (tag !== 152) {
+              break;
+            }
+
+            message.stopping = reader.bool();
+            continue;
+          }
+          case 20: {
+            if (tag !== 162) {
+              break;
+            }
+
+            message.nextPlacementAt = fromTimestamp(Timestamp.decode(reader, reader.uint32()));
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1130,6 +1189,15 @@ export const ActualLrp: MessageFns<ActualLrp> = {
         : globalThis.Array.isArray(object?.placement_obstacles)
         ? object.placement_obstacles.map((e: any) => PlacementObstacle.fromJSON(e))
         : [],
+      crashes: globalThis.Array.isArray(object?.crashes)
+        ? object.crashes.map((e: any) => Crash.fromJSON(e))
+        : [],
+      stopping: isSet(object.stopping) ? globalThis.Boolean(object.stopping) : false,
+      nextPlacementAt: isSet(object.nextPlacementAt)
+        ? fromJsonTimestamp(object.nextPlacementAt)
+        : isSet(object.next_placement_at)
+        ? fromJsonTimestamp(object.next_placement_at)
+        : undefined,
     };
   },
 
@@ -1192,6 +1260,15 @@ export const ActualLrp: MessageFns<ActualLrp> = {
     if (message.placementObstacles?.length) {
       obj.placementObstacles = message.placementObstacles.map((e) => PlacementObstacle.toJSON(e));
     }
+    if (message.crashes?.length) {
+      obj.crashes = message.crashes.map((e) => Crash.toJSON(e));
+    }
+    if (message.stopping !== false) {
+      obj.stopping = message.stopping;
+    }
+    if (message.nextPlacementAt !== undefined) {
+      obj.nextPlacementAt = message.nextPlacementAt.toISOString();
+    }
     return obj;
   },
 
@@ -1229,6 +1306,9 @@ export const ActualLrp: MessageFns<ActualLrp> = {
     message.availabilityZone = object.availabilityZone ?? "";
     message.nextRestartAt = object.nextRestartAt ?? undefined;
     message.placementObstacles = object.placementObstacles?.map((e) => PlacementObstacle.fromPartial(e)) || [];
+    message.crashes = object.crashes?.map((e) => Crash.fromPartial(e)) || [];
+    message.stopping = object.stopping ?? false;
+    message.nextPlacementAt = object.nextPlacementAt ?? undefined;
     return message;
   },
 };
@@ -1334,6 +1414,167 @@ export const ActualLrp_MetricTagsEntry: MessageFns<ActualLrp_MetricTagsEntry> = 
   },
 };
 
+function createBaseCrash(): Crash {
+  return { at: undefined, reason: "", cellId: "", instanceGuid: "", uptimeMs: 0, _unknownFields: {} };
+}
+
+export const Crash: MessageFns<Crash> = {
+  encode(message: Crash, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.at !== undefined) {
+      Timestamp.encode(toTimestamp(message.at), writer.uint32(10).fork()).join();
+    }
+    if (message.reason !== "") {
+      writer.uint32(18).string(message.reason);
+    }
+    if (message.cellId !== "") {
+      writer.uint32(26).string(message.cellId);
+    }
+    if (message.instanceGuid !== "") {
+      writer.uint32(34).string(message.instanceGuid);
+    }
+    if (message.uptimeMs !== 0) {
+      writer.uint32(40).uint64(message.uptimeMs);
+    }
+    if (message._unknownFields !== undefined) {
+      for (const [key, values] of globalThis.Object.entries(message._unknownFields)) {
+        const tag = parseInt(key, 10);
+        for (const value of values) {
+          writer.uint32(tag).raw(value);
+        }
+      }
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Crash {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseCrash();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.at = fromTimestamp(Timestamp.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.reason = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.cellId = reader.string();
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.instanceGuid = reader.string();
+            continue;
+          }
+          case 5: {
+            if (tag !== 40) {
+              break;
+            }
+
+            message.uptimeMs = longToNumber(reader.uint64());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        const buf = reader.skip(tag & 7);
+
+        const list = message._unknownFields![tag];
+
+        if (list === undefined) {
+          message._unknownFields![tag] = [buf];
+        } else {
+          list.push(buf);
+        }
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): Crash {
+    return {
+      at: isSet(object.at) ? fromJsonTimestamp(object.at) : undefined,
+      reason: isSet(object.reason) ? globalThis.String(object.reason) : "",
+      cellId: isSet(object.cellId)
+        ? globalThis.String(object.cellId)
+        : isSet(object.cell_id)
+        ? globalThis.String(object.cell_id)
+        : "",
+      instanceGuid: isSet(object.instanceGuid)
+        ? globalThis.String(object.instanceGuid)
+        : isSet(object.instance_guid)
+        ? globalThis.String(object.instance_guid)
+        : "",
+      uptimeMs: isSet(object.uptimeMs)
+        ? globalThis.Number(object.uptimeMs)
+        : isSet(object.uptime_ms)
+        ? globalThis.Number(object.uptime_ms)
+        : 0,
+    };
+  },
+
+  toJSON(message: Crash): unknown {
+    const obj: any = {};
+    if (message.at !== undefined) {
+      obj.at = message.at.toISOString();
+    }
+    if (message.reason !== "") {
+      obj.reason = message.reason;
+    }
+    if (message.cellId !== "") {
+      obj.cellId = message.cellId;
+    }
+    if (message.instanceGuid !== "") {
+      obj.instanceGuid = message.instanceGuid;
+    }
+    if (message.uptimeMs !== 0) {
+      obj.uptimeMs = Math.round(message.uptimeMs);
+    }
+    return obj;
+  },
+
+  create<I extends Exact<DeepPartial<Crash>, I>>(base?: I): Crash {
+    return Crash.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<Crash>, I>>(object: I): Crash {
+    const message = createBaseCrash();
+    message.at = object.at ?? undefined;
+    message.reason = object.reason ?? "";
+    message.cellId = object.cellId ?? "";
+    message.instanceGuid = object.instanceGuid ?? "";
+    message.uptimeMs = object.uptimeMs ?? 0;
+    return message;
+  },
+};
+
 type Builtin = Date | Function | Uint8Array | string | number | boolean | undefined;
 
 type DeepPartial<T> = T extends Builtin ? T
@@ -1367,6 +1608,17 @@ function fromJsonTimestamp(o: any): Date {
   } else {
     return fromTimestamp(Timestamp.fromJSON(o));
   }
+}
+
+function longToNumber(int64: { toString(): string }): number {
+  const num = globalThis.Number(int64.toString());
+  if (num > globalThis.Number.MAX_SAFE_INTEGER) {
+    throw new globalThis.Error("Value is larger than Number.MAX_SAFE_INTEGER");
+  }
+  if (num < globalThis.Number.MIN_SAFE_INTEGER) {
+    throw new globalThis.Error("Value is smaller than Number.MIN_SAFE_INTEGER");
+  }
+  return num;
 }
 
 function isObject(value: any): boolean {

@@ -18,6 +18,8 @@ export enum CellState {
   EVACUATING = 2,
   /** MISSING - Not heard of for a TTL; forgotten once nothing refers to it. */
   MISSING = 3,
+  /** SILENT - Not heard of for a TTL, as are most cells: its work is left alone for a while, as the fault may be elsewhere. */
+  SILENT = 4,
   UNRECOGNIZED = -1,
 }
 
@@ -35,6 +37,9 @@ export function cellStateFromJSON(object: any): CellState {
     case 3:
     case "CELL_STATE_MISSING":
       return CellState.MISSING;
+    case 4:
+    case "CELL_STATE_SILENT":
+      return CellState.SILENT;
     case -1:
     case "UNRECOGNIZED":
     default:
@@ -52,6 +57,8 @@ export function cellStateToJSON(object: CellState): string {
       return "CELL_STATE_EVACUATING";
     case CellState.MISSING:
       return "CELL_STATE_MISSING";
+    case CellState.SILENT:
+      return "CELL_STATE_SILENT";
     case CellState.UNRECOGNIZED:
     default:
       return "UNRECOGNIZED";

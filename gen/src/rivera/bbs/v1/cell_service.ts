@@ -68,6 +68,18 @@ export interface EvacuateCellResponse {
   _unknownFields?: { [key: number]: Uint8Array[] } | undefined;
 }
 
+/** Confirms that a cell is gone. */
+export interface DeclareCellMissingRequest {
+  /** Required. */
+  cellId: string;
+  _unknownFields?: { [key: number]: Uint8Array[] } | undefined;
+}
+
+/** Its work is being placed elsewhere. */
+export interface DeclareCellMissingResponse {
+  _unknownFields?: { [key: number]: Uint8Array[] } | undefined;
+}
+
 function createBaseListCellsRequest(): ListCellsRequest {
   return { zone: "", pageSize: 0, pageToken: "", _unknownFields: {} };
 }
@@ -643,6 +655,163 @@ export const EvacuateCellResponse: MessageFns<EvacuateCellResponse> = {
   },
 };
 
+function createBaseDeclareCellMissingRequest(): DeclareCellMissingRequest {
+  return { cellId: "", _unknownFields: {} };
+}
+
+export const DeclareCellMissingRequest: MessageFns<DeclareCellMissingRequest> = {
+  encode(message: DeclareCellMissingRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.cellId !== "") {
+      writer.uint32(10).string(message.cellId);
+    }
+    if (message._unknownFields !== undefined) {
+      for (const [key, values] of globalThis.Object.entries(message._unknownFields)) {
+        const tag = parseInt(key, 10);
+        for (const value of values) {
+          writer.uint32(tag).raw(value);
+        }
+      }
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): DeclareCellMissingRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseDeclareCellMissingRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.cellId = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        const buf = reader.skip(tag & 7);
+
+        const list = message._unknownFields![tag];
+
+        if (list === undefined) {
+          message._unknownFields![tag] = [buf];
+        } else {
+          list.push(buf);
+        }
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): DeclareCellMissingRequest {
+    return {
+      cellId: isSet(object.cellId)
+        ? globalThis.String(object.cellId)
+        : isSet(object.cell_id)
+        ? globalThis.String(object.cell_id)
+        : "",
+    };
+  },
+
+  toJSON(message: DeclareCellMissingRequest): unknown {
+    const obj: any = {};
+    if (message.cellId !== "") {
+      obj.cellId = message.cellId;
+    }
+    return obj;
+  },
+
+  create<I extends Exact<DeepPartial<DeclareCellMissingRequest>, I>>(base?: I): DeclareCellMissingRequest {
+    return DeclareCellMissingRequest.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<DeclareCellMissingRequest>, I>>(object: I): DeclareCellMissingRequest {
+    const message = createBaseDeclareCellMissingRequest();
+    message.cellId = object.cellId ?? "";
+    return message;
+  },
+};
+
+function createBaseDeclareCellMissingResponse(): DeclareCellMissingResponse {
+  return { _unknownFields: {} };
+}
+
+export const DeclareCellMissingResponse: MessageFns<DeclareCellMissingResponse> = {
+  encode(message: DeclareCellMissingResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message._unknownFields !== undefined) {
+      for (const [key, values] of globalThis.Object.entries(message._unknownFields)) {
+        const tag = parseInt(key, 10);
+        for (const value of values) {
+          writer.uint32(tag).raw(value);
+        }
+      }
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): DeclareCellMissingResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseDeclareCellMissingResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        const buf = reader.skip(tag & 7);
+
+        const list = message._unknownFields![tag];
+
+        if (list === undefined) {
+          message._unknownFields![tag] = [buf];
+        } else {
+          list.push(buf);
+        }
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(_: any): DeclareCellMissingResponse {
+    return {};
+  },
+
+  toJSON(_: DeclareCellMissingResponse): unknown {
+    const obj: any = {};
+    return obj;
+  },
+
+  create<I extends Exact<DeepPartial<DeclareCellMissingResponse>, I>>(base?: I): DeclareCellMissingResponse {
+    return DeclareCellMissingResponse.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<DeclareCellMissingResponse>, I>>(_: I): DeclareCellMissingResponse {
+    const message = createBaseDeclareCellMissingResponse();
+    return message;
+  },
+};
+
 /** Cells: the machines that run the work. */
 export type CellServiceService = typeof CellServiceService;
 export const CellServiceService = {
@@ -677,6 +846,18 @@ export const CellServiceService = {
       Buffer.from(EvacuateCellResponse.encode(value).finish()),
     responseDeserialize: (value: Buffer): EvacuateCellResponse => EvacuateCellResponse.decode(value),
   },
+  /** Confirms that a cell is gone: its work is placed elsewhere now. FAILED_PRECONDITION while it is heard of. */
+  declareCellMissing: {
+    path: "/rivera.bbs.v1.CellService/DeclareCellMissing" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: DeclareCellMissingRequest): Buffer =>
+      Buffer.from(DeclareCellMissingRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): DeclareCellMissingRequest => DeclareCellMissingRequest.decode(value),
+    responseSerialize: (value: DeclareCellMissingResponse): Buffer =>
+      Buffer.from(DeclareCellMissingResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): DeclareCellMissingResponse => DeclareCellMissingResponse.decode(value),
+  },
 } as const;
 
 export interface CellServiceServer extends UntypedServiceImplementation {
@@ -686,6 +867,8 @@ export interface CellServiceServer extends UntypedServiceImplementation {
   getCell: handleUnaryCall<GetCellRequest, GetCellResponse>;
   /** Drains a cell: its instances are replaced elsewhere, then the agent ends. */
   evacuateCell: handleUnaryCall<EvacuateCellRequest, EvacuateCellResponse>;
+  /** Confirms that a cell is gone: its work is placed elsewhere now. FAILED_PRECONDITION while it is heard of. */
+  declareCellMissing: handleUnaryCall<DeclareCellMissingRequest, DeclareCellMissingResponse>;
 }
 
 export interface CellServiceClient extends Client {
@@ -736,6 +919,22 @@ export interface CellServiceClient extends Client {
     metadata: Metadata,
     options: Partial<CallOptions>,
     callback: (error: ServiceError | null, response: EvacuateCellResponse) => void,
+  ): ClientUnaryCall;
+  /** Confirms that a cell is gone: its work is placed elsewhere now. FAILED_PRECONDITION while it is heard of. */
+  declareCellMissing(
+    request: DeclareCellMissingRequest,
+    callback: (error: ServiceError | null, response: DeclareCellMissingResponse) => void,
+  ): ClientUnaryCall;
+  declareCellMissing(
+    request: DeclareCellMissingRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: DeclareCellMissingResponse) => void,
+  ): ClientUnaryCall;
+  declareCellMissing(
+    request: DeclareCellMissingRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: DeclareCellMissingResponse) => void,
   ): ClientUnaryCall;
 }
 

@@ -188,9 +188,6 @@ export interface Transition {
     /** The instance was stopped as told. */
     { $case: "lrpRemoved"; value: LrpRemoved }
     | //
-    /** The instance is on a draining cell. */
-    { $case: "lrpEvacuating"; value: LrpEvacuating }
-    | //
     /** A reservation asks to run the Task. */
     { $case: "taskStarted"; value: TaskStarted }
     | //
@@ -267,82 +264,6 @@ export interface LrpRemoved {
   _unknownFields?: { [key: number]: Uint8Array[] } | undefined;
 }
 
-/** The instance is on a draining cell. */
-export interface LrpEvacuating {
-  /** The slot. */
-  key:
-    | ActualLrpKey
-    | undefined;
-  /** The container. */
-  instanceGuid: string;
-  /** What it is doing. */
-  containerState: LrpEvacuating_ContainerState;
-  /** While RUNNING: how it is reached. */
-  running:
-    | LrpRunning
-    | undefined;
-  /** When CRASHED: why. */
-  reason: string;
-  _unknownFields?: { [key: number]: Uint8Array[] } | undefined;
-}
-
-/** What the container is doing. */
-export enum LrpEvacuating_ContainerState {
-  /** UNSPECIFIED - Invalid. */
-  UNSPECIFIED = 0,
-  /** CLAIMED - Not up yet. */
-  CLAIMED = 1,
-  /** RUNNING - Up. */
-  RUNNING = 2,
-  /** STOPPED - Stopped as told. */
-  STOPPED = 3,
-  /** CRASHED - Ended by itself. */
-  CRASHED = 4,
-  UNRECOGNIZED = -1,
-}
-
-export function lrpEvacuating_ContainerStateFromJSON(object: any): LrpEvacuating_ContainerState {
-  switch (object) {
-    case 0:
-    case "CONTAINER_STATE_UNSPECIFIED":
-      return LrpEvacuating_ContainerState.UNSPECIFIED;
-    case 1:
-    case "CONTAINER_STATE_CLAIMED":
-      return LrpEvacuating_ContainerState.CLAIMED;
-    case 2:
-    case "CONTAINER_STATE_RUNNING":
-      return LrpEvacuating_ContainerState.RUNNING;
-    case 3:
-    case "CONTAINER_STATE_STOPPED":
-      return LrpEvacuating_ContainerState.STOPPED;
-    case 4:
-    case "CONTAINER_STATE_CRASHED":
-      return LrpEvacuating_ContainerState.CRASHED;
-    case -1:
-    case "UNRECOGNIZED":
-    default:
-      return LrpEvacuating_ContainerState.UNRECOGNIZED;
-  }
-}
-
-export function lrpEvacuating_ContainerStateToJSON(object: LrpEvacuating_ContainerState): string {
-  switch (object) {
-    case LrpEvacuating_ContainerState.UNSPECIFIED:
-      return "CONTAINER_STATE_UNSPECIFIED";
-    case LrpEvacuating_ContainerState.CLAIMED:
-      return "CONTAINER_STATE_CLAIMED";
-    case LrpEvacuating_ContainerState.RUNNING:
-      return "CONTAINER_STATE_RUNNING";
-    case LrpEvacuating_ContainerState.STOPPED:
-      return "CONTAINER_STATE_STOPPED";
-    case LrpEvacuating_ContainerState.CRASHED:
-      return "CONTAINER_STATE_CRASHED";
-    case LrpEvacuating_ContainerState.UNRECOGNIZED:
-    default:
-      return "UNRECOGNIZED";
-  }
-}
-
 /** A reservation asks to run the Task. */
 export interface TaskStarted {
   /** The Task. */
@@ -407,8 +328,6 @@ export interface TransitionAck {
     | undefined;
   /** For a Task start: run it. Otherwise somebody else did or it has ended. */
   shouldStart: boolean;
-  /** For an evacuation: leave the container up for now. */
-  keepContainer: boolean;
   _unknownFields?: { [key: number]: Uint8Array[] } | undefined;
 }
 
@@ -433,7 +352,7 @@ export interface CellCommand {
     /** Change an instance's routes or tags. */
     { $case: "updateLrp"; value: UpdateLrp }
     | //
-    /** Drain the cell. */
+    /** Take no new work; instances are stopped one by one as their replacements run. */
     { $case: "evacuate"; value: Evacuate }
     | undefined;
   _unknownFields?: { [key: number]: Uint8Array[] } | undefined;
@@ -1829,9 +1748,6 @@ export const Transition: MessageFns<Transition> = {
       case "lrpRemoved":
         LrpRemoved.encode(message.transition.value, writer.uint32(42).fork()).join();
         break;
-      case "lrpEvacuating":
-        LrpEvacuating.encode(message.transition.value, writer.uint32(50).fork()).join();
-        break;
       case "taskStarted":
         TaskStarted.encode(message.transition.value, writer.uint32(58).fork()).join();
         break;
@@ -1906,14 +1822,6 @@ export const Transition: MessageFns<Transition> = {
             message.transition = { $case: "lrpRemoved", value: LrpRemoved.decode(reader, reader.uint32()) };
             continue;
           }
-          case 6: {
-            if (tag !== 50) {
-              break;
-            }
-
-            message.transition = { $case: "lrpEvacuating", value: LrpEvacuating.decode(reader, reader.uint32()) };
-            continue;
-          }
           case 7: {
             if (tag !== 58) {
               break;
@@ -1977,10 +1885,6 @@ export const Transition: MessageFns<Transition> = {
         ? { $case: "lrpRemoved", value: LrpRemoved.fromJSON(object.lrpRemoved) }
         : isSet(object.lrp_removed)
         ? { $case: "lrpRemoved", value: LrpRemoved.fromJSON(object.lrp_removed) }
-        : isSet(object.lrpEvacuating)
-        ? { $case: "lrpEvacuating", value: LrpEvacuating.fromJSON(object.lrpEvacuating) }
-        : isSet(object.lrp_evacuating)
-        ? { $case: "lrpEvacuating", value: LrpEvacuating.fromJSON(object.lrp_evacuating) }
         : isSet(object.taskStarted)
         ? { $case: "taskStarted", value: TaskStarted.fromJSON(object.taskStarted) }
         : isSet(object.task_started)
@@ -2010,8 +1914,6 @@ export const Transition: MessageFns<Transition> = {
       obj.lrpCrashed = LrpCrashed.toJSON(message.transition.value);
     } else if (message.transition?.$case === "lrpRemoved") {
       obj.lrpRemoved = LrpRemoved.toJSON(message.transition.value);
-    } else if (message.transition?.$case === "lrpEvacuating") {
-      obj.lrpEvacuating = LrpEvacuating.toJSON(message.transition.value);
     } else if (message.transition?.$case === "taskStarted") {
       obj.taskStarted = TaskStarted.toJSON(message.transition.value);
     } else if (message.transition?.$case === "taskRejected") {
@@ -2050,12 +1952,6 @@ export const Transition: MessageFns<Transition> = {
       case "lrpRemoved": {
         if (object.transition?.value !== undefined && object.transition?.value !== null) {
           message.transition = { $case: "lrpRemoved", value: LrpRemoved.fromPartial(object.transition.value) };
-        }
-        break;
-      }
-      case "lrpEvacuating": {
-        if (object.transition?.value !== undefined && object.transition?.value !== null) {
-          message.transition = { $case: "lrpEvacuating", value: LrpEvacuating.fromPartial(object.transition.value) };
         }
         break;
       }
@@ -2764,165 +2660,6 @@ export const LrpRemoved: MessageFns<LrpRemoved> = {
   },
 };
 
-function createBaseLrpEvacuating(): LrpEvacuating {
-  return { key: undefined, instanceGuid: "", containerState: 0, running: undefined, reason: "", _unknownFields: {} };
-}
-
-export const LrpEvacuating: MessageFns<LrpEvacuating> = {
-  encode(message: LrpEvacuating, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
-    if (message.key !== undefined) {
-      ActualLrpKey.encode(message.key, writer.uint32(10).fork()).join();
-    }
-    if (message.instanceGuid !== "") {
-      writer.uint32(18).string(message.instanceGuid);
-    }
-    if (message.containerState !== 0) {
-      writer.uint32(24).int32(message.containerState);
-    }
-    if (message.running !== undefined) {
-      LrpRunning.encode(message.running, writer.uint32(34).fork()).join();
-    }
-    if (message.reason !== "") {
-      writer.uint32(42).string(message.reason);
-    }
-    if (message._unknownFields !== undefined) {
-      for (const [key, values] of globalThis.Object.entries(message._unknownFields)) {
-        const tag = parseInt(key, 10);
-        for (const value of values) {
-          writer.uint32(tag).raw(value);
-        }
-      }
-    }
-    return writer;
-  },
-
-  decode(input: BinaryReader | Uint8Array, length?: number): LrpEvacuating {
-    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
-    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
-    if (previousRecursionDepth >= 100) {
-      throw new globalThis.Error("protobuf decode recursion limit exceeded");
-    }
-    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
-    try {
-      const end = length === undefined ? reader.len : reader.pos + length;
-      const message = createBaseLrpEvacuating();
-      while (reader.pos < end) {
-        const tag = reader.uint32();
-        switch (tag >>> 3) {
-          case 1: {
-            if (tag !== 10) {
-              break;
-            }
-
-            message.key = ActualLrpKey.decode(reader, reader.uint32());
-            continue;
-          }
-          case 2: {
-            if (tag !== 18) {
-              break;
-            }
-
-            message.instanceGuid = reader.string();
-            continue;
-          }
-          case 3: {
-            if (tag !== 24) {
-              break;
-            }
-
-            message.containerState = reader.int32() as any;
-            continue;
-          }
-          case 4: {
-            if (tag !== 34) {
-              break;
-            }
-
-            message.running = LrpRunning.decode(reader, reader.uint32());
-            continue;
-          }
-          case 5: {
-            if (tag !== 42) {
-              break;
-            }
-
-            message.reason = reader.string();
-            continue;
-          }
-        }
-        if ((tag & 7) === 4 || tag === 0) {
-          break;
-        }
-        const buf = reader.skip(tag & 7);
-
-        const list = message._unknownFields![tag];
-
-        if (list === undefined) {
-          message._unknownFields![tag] = [buf];
-        } else {
-          list.push(buf);
-        }
-      }
-      return message;
-    } finally {
-      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
-    }
-  },
-
-  fromJSON(object: any): LrpEvacuating {
-    return {
-      key: isSet(object.key) ? ActualLrpKey.fromJSON(object.key) : undefined,
-      instanceGuid: isSet(object.instanceGuid)
-        ? globalThis.String(object.instanceGuid)
-        : isSet(object.instance_guid)
-        ? globalThis.String(object.instance_guid)
-        : "",
-      containerState: isSet(object.containerState)
-        ? lrpEvacuating_ContainerStateFromJSON(object.containerState)
-        : isSet(object.container_state)
-        ? lrpEvacuating_ContainerStateFromJSON(object.container_state)
-        : 0,
-      running: isSet(object.running) ? LrpRunning.fromJSON(object.running) : undefined,
-      reason: isSet(object.reason) ? globalThis.String(object.reason) : "",
-    };
-  },
-
-  toJSON(message: LrpEvacuating): unknown {
-    const obj: any = {};
-    if (message.key !== undefined) {
-      obj.key = ActualLrpKey.toJSON(message.key);
-    }
-    if (message.instanceGuid !== "") {
-      obj.instanceGuid = message.instanceGuid;
-    }
-    if (message.containerState !== 0) {
-      obj.containerState = lrpEvacuating_ContainerStateToJSON(message.containerState);
-    }
-    if (message.running !== undefined) {
-      obj.running = LrpRunning.toJSON(message.running);
-    }
-    if (message.reason !== "") {
-      obj.reason = message.reason;
-    }
-    return obj;
-  },
-
-  create<I extends Exact<DeepPartial<LrpEvacuating>, I>>(base?: I): LrpEvacuating {
-    return LrpEvacuating.fromPartial(base ?? ({} as any));
-  },
-  fromPartial<I extends Exact<DeepPartial<LrpEvacuating>, I>>(object: I): LrpEvacuating {
-    const message = createBaseLrpEvacuating();
-    message.key = (object.key !== undefined && object.key !== null) ? ActualLrpKey.fromPartial(object.key) : undefined;
-    message.instanceGuid = object.instanceGuid ?? "";
-    message.containerState = object.containerState ?? 0;
-    message.running = (object.running !== undefined && object.running !== null)
-      ? LrpRunning.fromPartial(object.running)
-      : undefined;
-    message.reason = object.reason ?? "";
-    return message;
-  },
-};
-
 function createBaseTaskStarted(): TaskStarted {
   return { taskGuid: "", executionGuid: "", includeDefinition: false, _unknownFields: {} };
 }
@@ -3432,7 +3169,6 @@ function createBaseTransitionAck(): TransitionAck {
     desiredLrp: undefined,
     taskDefinition: undefined,
     shouldStart: false,
-    keepContainer: false,
     _unknownFields: {},
   };
 }
@@ -3459,9 +3195,6 @@ export const TransitionAck: MessageFns<TransitionAck> = {
     }
     if (message.shouldStart !== false) {
       writer.uint32(56).bool(message.shouldStart);
-    }
-    if (message.keepContainer !== false) {
-      writer.uint32(64).bool(message.keepContainer);
     }
     if (message._unknownFields !== undefined) {
       for (const [key, values] of globalThis.Object.entries(message._unknownFields)) {
@@ -3543,14 +3276,6 @@ export const TransitionAck: MessageFns<TransitionAck> = {
             message.shouldStart = reader.bool();
             continue;
           }
-          case 8: {
-            if (tag !== 64) {
-              break;
-            }
-
-            message.keepContainer = reader.bool();
-            continue;
-          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -3592,11 +3317,6 @@ export const TransitionAck: MessageFns<TransitionAck> = {
         : isSet(object.should_start)
         ? globalThis.Boolean(object.should_start)
         : false,
-      keepContainer: isSet(object.keepContainer)
-        ? globalThis.Boolean(object.keepContainer)
-        : isSet(object.keep_container)
-        ? globalThis.Boolean(object.keep_container)
-        : false,
     };
   },
 
@@ -3623,9 +3343,6 @@ export const TransitionAck: MessageFns<TransitionAck> = {
     if (message.shouldStart !== false) {
       obj.shouldStart = message.shouldStart;
     }
-    if (message.keepContainer !== false) {
-      obj.keepContainer = message.keepContainer;
-    }
     return obj;
   },
 
@@ -3645,7 +3362,6 @@ export const TransitionAck: MessageFns<TransitionAck> = {
       ? TaskDefinition.fromPartial(object.taskDefinition)
       : undefined;
     message.shouldStart = object.shouldStart ?? false;
-    message.keepContainer = object.keepContainer ?? false;
     return message;
   },
 };
