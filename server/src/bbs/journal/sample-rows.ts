@@ -161,6 +161,7 @@ export function emptyActualLrp(processGuid: string, index: number): ActualLrpRow
     startedAtMs: 0,
     crashCount: 0,
     crashReason: '',
+    crashes: [],
     placementError: '',
     obstacles: [],
     nextRestartAtMs: 0,
