@@ -1,7 +1,7 @@
 import { ActualLrpPresence, ActualLrpState } from '@rivera/gen/rivera/bbs/v1/actual_lrp';
 import { TaskState } from '@rivera/gen/rivera/bbs/v1/task';
 import type { RowChange } from '../bbs/core/draft.js';
-import type { ActualLrpRow, DesiredLrpRow, TaskRow } from '../bbs/core/model.js';
+import { type ActualLrpRow, type DesiredLrpRow, isShown, type TaskRow } from '../bbs/core/model.js';
 import type { State } from '../bbs/core/state.js';
 
 const PRESENCES = [ActualLrpPresence.ORDINARY, ActualLrpPresence.EVACUATING, ActualLrpPresence.SUSPECT] as const;
@@ -75,7 +75,9 @@ export class Census {
     for (const state of TASK_STATES) yield [this.tasks.get(state) ?? 0, { state: nameOf(TaskState[state]) }];
   }
 
-  private countLrp({ presence, state, processGuid }: ActualLrpRow, by: 1 | -1): void {
+  private countLrp(row: ActualLrpRow, by: 1 | -1): void {
+    if (!isShown(row)) return;
+    const { presence, state, processGuid } = row;
     const key = `${presence} ${state}`;
     this.lrps.set(key, (this.lrps.get(key) ?? 0) + by);
     if (state !== ActualLrpState.CRASHED) return;

@@ -150,6 +150,11 @@ export class BbsRole {
       converger: {
         ...DEFAULT_CONVERGER_OPTIONS,
         auditIntervalMs: config.auditInterval,
+        massStop: {
+          graceMs: config.massStop.grace,
+          fraction: config.massStop.fraction,
+          minimumInstances: config.massStop.minimumInstances,
+        },
         ...(observer && { observer }),
       },
       payloadCacheBytes: config.payloadCache,

@@ -3,7 +3,7 @@ import { z } from 'zod';
 import { DEFAULT_CONVERGER_OPTIONS } from './converger.js';
 import { DEFAULT_POLICY, type Policy } from './core/policy.js';
 
-const { restart } = DEFAULT_POLICY;
+const { massLoss, restart } = DEFAULT_POLICY;
 
 /** Everything about the BBS that can be configured; defaults are the reference's (spec bbs §3.5, §4.4, §10). */
 export const bbsConfig = z.object({
@@ -37,6 +37,43 @@ export const bbsConfig = z.object({
     .default(DEFAULT_POLICY.presenceTtlMs)
     .describe('A cell that is not heard of for so long is missing: its instances are placed anew, its Tasks fail'),
   forgetCell: duration({ min: '1s' }).default(DEFAULT_POLICY.forgetCellMs).describe('How long a missing cell is shown'),
+  massLoss: z
+    .object({
+      grace: duration()
+        .default(massLoss.graceMs)
+        .describe('How much longer than presenceTtl cells are waited for when most fall silent at once; 0s: no longer'),
+      fraction: z
+        .number()
+        .min(0)
+        .max(1)
+        .default(massLoss.fraction)
+        .describe('More than this part of the cells must be silent, or have been lost within grace'),
+      minimumCells: z.number().int().min(1).default(massLoss.minimumCells).describe('And at least so many cells'),
+    })
+    .prefault({})
+    .describe('When the loss of cells is held back, as the fault is more likely elsewhere'),
+  massStop: z
+    .object({
+      grace: duration()
+        .default(DEFAULT_CONVERGER_OPTIONS.massStop.graceMs)
+        .describe('A domain must be vouched for at least so long after the unwanted instances were found'),
+      fraction: z
+        .number()
+        .min(0)
+        .max(1)
+        .default(DEFAULT_CONVERGER_OPTIONS.massStop.fraction)
+        .describe('More than this part of all instances must have become unwanted'),
+      minimumInstances: z
+        .number()
+        .int()
+        .min(1)
+        .default(DEFAULT_CONVERGER_OPTIONS.massStop.minimumInstances)
+        .describe('And at least so many instances'),
+    })
+    .prefault({})
+    .describe(
+      'When a comparison of everything does not stop what nobody desires, as the fault may be in what was listed',
+    ),
   auditInterval: duration({ min: '1s' })
     .default(DEFAULT_CONVERGER_OPTIONS.auditIntervalMs)
     .describe('How often everything is compared with what is desired'),
@@ -97,6 +134,11 @@ export function policyOf(config: BbsConfig): Policy {
     callbackBackoffMs: DEFAULT_POLICY.callbackBackoffMs,
     presenceTtlMs: config.presenceTtl,
     forgetCellMs: config.forgetCell,
+    massLoss: {
+      graceMs: config.massLoss.grace,
+      fraction: config.massLoss.fraction,
+      minimumCells: config.massLoss.minimumCells,
+    },
     restart: {
       resetAfterMs: config.restart.resetAfter,
       immediateRestarts: config.restart.immediateRestarts,

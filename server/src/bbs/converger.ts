@@ -4,6 +4,7 @@ import { auditProcess, auditTask, lookAtDue } from './core/converge.js';
 import type { RowChange } from './core/draft.js';
 import { dueKey } from './core/state.js';
 import type { Engine } from './engine/engine.js';
+import { MassStopGuard, type MassStopNumbers } from './mass-stop.js';
 
 export interface ConvergerOptions {
   /** How often due things are looked at. */
@@ -12,6 +13,7 @@ export interface ConvergerOptions {
   readonly auditIntervalMs: number;
   /** Looks between two breaths of the event loop. */
   readonly slice: number;
+  readonly massStop: MassStopNumbers;
   /** For those who measure; must not throw. */
   readonly observer?: ConvergerObserver;
 }
@@ -32,6 +34,8 @@ export interface AuditReport {
   readonly missing: number;
   /** Among them instances that were told to stop, or removed, as nobody desires them. */
   readonly extra: number;
+  /** Unwanted instances that were left alone, as there are too many at once. */
+  readonly held: number;
   readonly durationMs: number;
 }
 
@@ -39,7 +43,12 @@ const AGAIN_MS = 1_000;
 /** A tick may be so late without anybody having been held up. */
 const LATE_MS = 1_000;
 
-export const DEFAULT_CONVERGER_OPTIONS: ConvergerOptions = { tickMs: 250, auditIntervalMs: 30_000, slice: 500 };
+export const DEFAULT_CONVERGER_OPTIONS: ConvergerOptions = {
+  tickMs: 250,
+  auditIntervalMs: 30_000,
+  slice: 500,
+  massStop: { graceMs: 60_000, fraction: 0.25, minimumInstances: 20 },
+};
 
 /**
  * Drives what time alone brings about. Due things come from an index, so a tick costs what is due; the audit looks at everything,
@@ -50,6 +59,7 @@ export class Converger {
   private readonly cancels = new Set<() => void>();
   private closed = false;
   private tickedAtMs: number;
+  private readonly massStop: MassStopGuard;
   /** Rows that the last audit had to mend, and how long it took. */
   lastAudit: { mended: number; durationMs: number } | undefined;
 
@@ -59,6 +69,7 @@ export class Converger {
     private readonly log: Logger,
     private readonly options: ConvergerOptions = DEFAULT_CONVERGER_OPTIONS,
   ) {
+    this.massStop = new MassStopGuard(options.massStop, log);
     // A new leader knows nothing of heartbeats: every cell has one time to live to come back before it is judged.
     const now = engine.now();
     this.tickedAtMs = now;
@@ -82,6 +93,11 @@ export class Converger {
   /** The cell is forgotten. */
   forget(cellId: string): void {
     this.lastSeen.delete(cellId);
+  }
+
+  /** A client says that what is desired in the domain is complete. */
+  vouched(domain: string): void {
+    this.massStop.vouched(domain, this.engine.now());
   }
 
   lastSeenMs(cellId: string): number {
@@ -142,11 +158,12 @@ export class Converger {
     let missing = 0;
     let extra = 0;
     const { state } = this.engine;
+    const mayStop = this.massStop.look(state, this.engine.now());
     const processGuids = new Set([...state.desiredLrps.keys(), ...state.slotOrder.after('')]);
     let looks = 0;
     for (const processGuid of processGuids) {
       mended += this.engine.apply((draft) => {
-        const found = auditProcess(draft, processGuid);
+        const found = auditProcess(draft, processGuid, mayStop);
         if (found === 0) return 0;
         missing += draft.changes.filter(isNewInstance).length;
         extra += draft.changes.filter(isUnwantedInstance).length;
@@ -161,7 +178,7 @@ export class Converger {
       if (this.closed) return mended;
     }
     this.lastAudit = { mended, durationMs: this.clock.now() - startedAtMs };
-    this.options.observer?.audited({ ...this.lastAudit, missing, extra });
+    this.options.observer?.audited({ ...this.lastAudit, missing, extra, held: this.massStop.held });
     if (mended > 0) this.log.warn(this.lastAudit, 'the audit had to mend rows');
     return mended;
   }

@@ -52,6 +52,7 @@ export class BbsTerm {
     engine.onDurable((commits) => {
       for (const { payloads, changes } of commits) {
         for (const change of changes) {
+          if (change.kind === 'domain' && change.after !== undefined) this.converger.vouched(change.after.domain);
           if (change.kind === 'cell' && change.after === undefined) this.converger.forget(change.before?.cellId ?? '');
         }
         for (const { kind, guid, payload } of payloads) {

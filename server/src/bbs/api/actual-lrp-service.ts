@@ -8,7 +8,7 @@ import type {
 } from '@rivera/gen/rivera/bbs/v1/actual_lrp_service';
 import { RiveraError } from '@rivera/kit/errors';
 import { retireActualLrp } from '../core/actual-lrp.js';
-import type { ActualLrpRow } from '../core/model.js';
+import { type ActualLrpRow, isShown } from '../core/model.js';
 import type { Slot, State } from '../core/state.js';
 import type { CurrentTerm } from '../term.js';
 import { decodePageToken, pageSize, takePage } from './paging.js';
@@ -50,10 +50,10 @@ export function actualLrpService(term: CurrentTerm) {
       requireText('process_guid', processGuid);
       if (index < 0) throw invalid('index', 'must be at least 0');
       await term().engine.execute((draft) => {
-        const row = draft.state.slot(processGuid, index).ordinary;
-        if (row === undefined || (instanceGuid !== '' && row.instanceGuid !== instanceGuid)) {
-          throw notFound(processGuid, index);
-        }
+        const slot = draft.state.slot(processGuid, index);
+        const row =
+          instanceGuid === '' ? slot.ordinary : rowsOf(slot).find((each) => each.instanceGuid === instanceGuid);
+        if (row === undefined) throw notFound(processGuid, index);
         retireActualLrp(draft, row, 'retired by a client');
       });
       return {};
@@ -126,10 +126,11 @@ function isBehind(row: ActualLrpRow, after: Position): boolean {
   return row.generation > after.generation;
 }
 
+/** The records of a slot that people are shown. */
 function rowsOf(slot: Slot): ActualLrpRow[] {
-  const others =
-    slot.others.length < 2 ? slot.others : [...slot.others].sort((a, b) => (a.generation < b.generation ? -1 : 1));
-  return slot.ordinary === undefined ? [...others] : [slot.ordinary, ...others];
+  if (slot.others.length === 0) return slot.ordinary === undefined ? [] : [slot.ordinary];
+  const others = slot.others.filter(isShown).sort((a, b) => (a.generation < b.generation ? -1 : 1));
+  return slot.ordinary === undefined ? others : [slot.ordinary, ...others];
 }
 
 function notFound(processGuid: string, index: number): RiveraError {

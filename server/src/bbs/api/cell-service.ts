@@ -54,7 +54,7 @@ export function cellService(term: CurrentTerm) {
     async declareCellMissing({ cellId }: DeclareCellMissingRequest): Promise<DeclareCellMissingResponse> {
       requireText('cell_id', cellId);
       const { engine, converger } = term();
-      await engine.execute((draft) => declareCellMissing(draft, cellId, converger.lastSeenMs(cellId)));
+      await engine.execute((draft) => declareCellMissing(draft, cellId, (id) => converger.lastSeenMs(id)));
       return {};
     },
   };

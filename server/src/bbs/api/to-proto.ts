@@ -123,12 +123,18 @@ export interface CellFacts {
 export function cellToProto(row: CellRow, facts: CellFacts): Cell {
   return {
     presence: row.presence,
-    state: row.missing ? CellState.MISSING : row.evacuating ? CellState.EVACUATING : CellState.PRESENT,
+    state: cellState(row),
     since: new Date(row.sinceMs),
     lastSeenAt: date(facts.lastSeenMs),
     lrpInstances: facts.lrpInstances,
     tasks: facts.tasks,
   };
+}
+
+function cellState(row: CellRow): CellState {
+  if (row.missing) return CellState.MISSING;
+  if (row.silent) return CellState.SILENT;
+  return row.evacuating ? CellState.EVACUATING : CellState.PRESENT;
 }
 
 function date(ms: number): Date | undefined {

@@ -3,9 +3,21 @@ import type { PlacementObstacle } from '@rivera/gen/rivera/bbs/v1/placement';
 import { RiveraError } from '@rivera/kit/errors';
 import type { Draft, InstanceRef } from './draft.js';
 import { sameTags, updateWhereItDiffers } from './instance-facts.js';
+import {
+  generationOf,
+  isCellDraining,
+  isCellPresent,
+  isSame,
+  isWanted,
+  mayStay,
+  NOWHERE,
+  replaceWanted,
+  unclaim,
+} from './instance-row.js';
 import type { ActualLrpRow, CrashRecord } from './model.js';
 import { afterCrash, restartNumbers } from './restart.js';
 import { dueKey } from './state.js';
+import { drain, drainNext, reinstate, supersede, supersedeOthers } from './succession.js';
 import { truncateReason } from './text.js';
 
 /**
@@ -21,10 +33,11 @@ import { truncateReason } from './text.js';
  *                                             → CRASHED     later, or never
  *   remove   CLAIMED|RUNNING same             → gone        stopped as told; a wanted slot starts anew
  *   restart  CRASHED                          → UNCLAIMED   its wait is over
- *   lose     CLAIMED|RUNNING                  → UNCLAIMED   its cell, or its container, is gone
+ *   give up  CLAIMED|RUNNING                  → UNCLAIMED   its container is gone
  *   retire   any                              → gone        or told to stop until its cell has removed it
  *
- * "same" means the same instance guid and cell; "any" may be another one.
+ * "same" means the same instance guid and cell; "any" may be another one. What becomes of it when its cell falls silent, comes
+ * back or is drained is told in `succession.ts`.
  */
 
 /** What a cell tells of an instance that is up. */
@@ -40,43 +53,11 @@ export interface RunningFacts {
 const REMEMBERED_CRASHES = 5;
 const CRASH_REASON_BYTES = 256;
 
-const NOWHERE = {
-  instanceGuid: '',
-  cellId: '',
-  startedAtMs: 0,
-  nextRestartAtMs: 0,
-  retired: false,
-  routable: false,
-  availabilityZone: '',
-  netInfo: undefined,
-  internalRoutes: [],
-  metricTags: {},
-} as const satisfies Partial<ActualLrpRow>;
-
-/** A slot that nobody holds is offered to the cells. */
-export function createUnclaimed(draft: Draft, processGuid: string, index: number, domain: string): ActualLrpRow {
-  draft.effect({ kind: 'auction-lrp', processGuid, index });
-  return draft.putActualLrp(undefined, {
-    ...NOWHERE,
-    processGuid,
-    index,
-    generation: '',
-    presence: ActualLrpPresence.ORDINARY,
-    domain,
-    state: ActualLrpState.UNCLAIMED,
-    sinceMs: draft.now,
-    crashCount: 0,
-    crashReason: '',
-    crashes: [],
-    placementError: '',
-    obstacles: [],
-    tagEpoch: draft.newEpoch(),
-    tagIndex: 0,
-  });
-}
-
 /** A cell makes a container for the slot. */
 export function claimActualLrp(draft: Draft, ref: InstanceRef): ActualLrpRow {
+  const other = backInPlace(draft, ref);
+  if (other?.retired) throw refused('ACTUAL_LRP_CANNOT_BE_CLAIMED', 'claim', other);
+  if (other !== undefined) return other;
   const row = draft.state.slot(ref.processGuid, ref.index).ordinary;
   if (row === undefined) throw notFound(ref);
   const same = isSame(row, ref);
@@ -98,8 +79,21 @@ export function claimActualLrp(draft: Draft, ref: InstanceRef): ActualLrpRow {
   });
 }
 
+/** A cell that is being drained takes nothing new, and the slot is offered to the others at once. @returns the refusal, if it is one */
+export function declineWhileDraining(
+  draft: Draft,
+  { processGuid, index, cellId }: InstanceRef,
+): RiveraError | undefined {
+  const row = draft.state.slot(processGuid, index).ordinary;
+  if (row?.state !== ActualLrpState.UNCLAIMED || !isCellDraining(draft, cellId)) return undefined;
+  draft.effect({ kind: 'auction-lrp', processGuid, index });
+  return refused('ACTUAL_LRP_CANNOT_BE_CLAIMED', 'claim', row, `cell ${cellId} is being drained`);
+}
+
 /** The container is up, or something about it changed. */
 export function runActualLrp(draft: Draft, ref: InstanceRef, facts: RunningFacts): ActualLrpRow {
+  const other = backInPlace(draft, ref);
+  if (other !== undefined) return runBesideOrdinary(draft, other, facts);
   const row = draft.state.slot(ref.processGuid, ref.index).ordinary;
   if (row === undefined) return runWithoutRecord(draft, ref, facts);
   const same = isSame(row, ref);
@@ -131,17 +125,54 @@ export function runActualLrp(draft: Draft, ref: InstanceRef, facts: RunningFacts
     tagIndex: row.tagIndex + 1,
   });
   updateWhereItDiffers(draft, running);
+  if (!alreadyRunning) isUp(draft, running);
   return running;
 }
 
-/** A cell comes back with an instance that the BBS had given up: it is kept while nothing says that it is not wanted. */
+/** The slot has an instance: what it succeeds goes, and what waited for it goes on. */
+function isUp(draft: Draft, row: ActualLrpRow): void {
+  drain(draft, row);
+  // One that has to go on at once succeeds nobody.
+  if (draft.state.slot(row.processGuid, row.index).ordinary === row) supersedeOthers(draft, row);
+  drainNext(draft, row.processGuid);
+}
+
+/** One that is being replaced goes on telling of itself; one that lost its slot is told to stop again. */
+function runBesideOrdinary(draft: Draft, row: ActualLrpRow, facts: RunningFacts): ActualLrpRow {
+  if (row.retired && isCellPresent(draft, row.cellId))
+    draft.effect({ kind: 'stop-lrp', instance: row, reason: 'told before' });
+  if (row.state === ActualLrpState.RUNNING && factsEqual(row, facts)) return row;
+  const startedAtMs = row.startedAtMs || draft.now;
+  const change = {
+    ...facts,
+    state: ActualLrpState.RUNNING,
+    sinceMs: draft.now,
+    startedAtMs,
+    tagIndex: row.tagIndex + 1,
+  };
+  return draft.putActualLrp(row, { ...row, ...change });
+}
+
+/**
+ * A container that was given up for silent, or was to be replaced, is heard of: it gets its slot back when nobody else runs in it.
+ * @returns its record, when that still is not the slot's ordinary one
+ */
+function backInPlace(draft: Draft, ref: InstanceRef): ActualLrpRow | undefined {
+  const row = generationOf(draft, ref);
+  if (row === undefined) return undefined;
+  const awaited = row.presence === ActualLrpPresence.SUSPECT || !isCellDraining(draft, row.cellId);
+  if (!row.retired && awaited) reinstate(draft, row);
+  return generationOf(draft, ref);
+}
+
+/** A cell comes back with an instance that the BBS knows nothing of: it stays while its LRP does not say otherwise. */
 function runWithoutRecord(draft: Draft, ref: InstanceRef, facts: RunningFacts): ActualLrpRow {
-  if (!mayBeWanted(draft, ref)) {
-    throw new RiveraError('ACTUAL_LRP_CANNOT_BE_STARTED', `cannot start ${name(ref)}: nobody desires it`, {
+  if (!mayStay(draft, ref)) {
+    throw new RiveraError('ACTUAL_LRP_CANNOT_BE_STARTED', `cannot start ${name(ref)}: its LRP does not want it`, {
       resource: { type: 'actual_lrp', name: name(ref) },
     });
   }
-  return draft.putActualLrp(undefined, {
+  const running = draft.putActualLrp(undefined, {
     ...NOWHERE,
     ...facts,
     processGuid: ref.processGuid,
@@ -162,10 +193,17 @@ function runWithoutRecord(draft: Draft, ref: InstanceRef, facts: RunningFacts): 
     tagEpoch: draft.newEpoch(),
     tagIndex: 0,
   });
+  isUp(draft, running);
+  return running;
 }
 
 /** The container ended by itself. */
 export function crashActualLrp(draft: Draft, ref: InstanceRef, reason: string): ActualLrpRow | undefined {
+  const other = generationOf(draft, ref);
+  if (other !== undefined) {
+    draft.deleteActualLrp(other);
+    return undefined;
+  }
   const row = draft.state.slot(ref.processGuid, ref.index).ordinary;
   if (row === undefined) throw notFound(ref);
   if (!isSame(row, ref)) throw refused('ACTUAL_LRP_CANNOT_BE_CRASHED', 'crash', row);
@@ -193,6 +231,8 @@ export function crashActualLrp(draft: Draft, ref: InstanceRef, reason: string): 
 
 /** The container was stopped as told. Telling it twice is harmless. */
 export function removeActualLrp(draft: Draft, ref: InstanceRef): void {
+  const other = generationOf(draft, ref);
+  if (other !== undefined) return draft.deleteActualLrp(other);
   const row = draft.state.slot(ref.processGuid, ref.index).ordinary;
   if (row === undefined || !isSame(row, ref)) throw notFound(ref);
   draft.deleteActualLrp(row);
@@ -221,64 +261,37 @@ export function failPlacement(
 
 /** Stops an instance, and says so again until its cell has removed it. A slot without a container is given up at once. */
 export function retireActualLrp(draft: Draft, row: ActualLrpRow, reason: string): void {
-  if (row.state === ActualLrpState.UNCLAIMED || row.state === ActualLrpState.CRASHED) {
-    draft.deleteActualLrp(row);
-    replaceWanted(draft, row);
-    return;
-  }
-  if (!isCellPresent(draft, row.cellId)) {
-    draft.deleteActualLrp(row);
+  const onCell = row.state === ActualLrpState.CLAIMED || row.state === ActualLrpState.RUNNING;
+  if (row.retired) return tellAgain(draft, row, reason);
+  if (row.generation !== '') return supersede(draft, row, reason);
+  if (!onCell || !isCellPresent(draft, row.cellId)) {
+    if (onCell) supersede(draft, row, reason);
+    else draft.deleteActualLrp(row);
     replaceWanted(draft, row);
     return;
   }
   draft.effect({ kind: 'stop-lrp', instance: row, reason });
-  if (!row.retired) draft.putActualLrp(row, { ...row, retired: true, tagIndex: row.tagIndex + 1 });
-  else draft.lookAgainAt(dueKey.actualLrp(row.processGuid, row.index, row.generation), draft.now + draft.policy.kickMs);
+  draft.putActualLrp(row, { ...row, retired: true, tagIndex: row.tagIndex + 1 });
 }
 
-/** Its cell, or its container, is gone: the slot starts anew while it is wanted. */
-export function loseActualLrp(draft: Draft, row: ActualLrpRow): void {
-  if (row.retired || !isWanted(draft, row.processGuid, row.index)) {
-    draft.deleteActualLrp(row);
-    replaceWanted(draft, row);
-    return;
-  }
-  unclaim(draft, row);
+function tellAgain(draft: Draft, row: ActualLrpRow, reason: string): void {
+  if (isCellPresent(draft, row.cellId)) draft.effect({ kind: 'stop-lrp', instance: row, reason });
+  draft.lookAgainAt(dueKey.actualLrp(row.processGuid, row.index, row.generation), draft.now + draft.policy.kickMs);
 }
 
 /** What time alone does to an instance; called when it is due. */
-export function actualLrpDue(draft: Draft, processGuid: string, index: number): void {
-  const row = draft.state.slot(processGuid, index).ordinary;
+export function actualLrpDue(draft: Draft, slot: { processGuid: string; index: number; generation: string }): void {
+  const { processGuid, index, generation } = slot;
+  const { ordinary, others } = draft.state.slot(processGuid, index);
+  const row = generation === '' ? ordinary : others.find((each) => each.generation === generation);
   if (row === undefined) return;
-  if (row.retired) return retireActualLrp(draft, row, 'told before');
+  if (row.retired) return tellAgain(draft, row, 'told before');
   if (row.state === ActualLrpState.UNCLAIMED && isWanted(draft, processGuid, index)) {
     draft.effect({ kind: 'auction-lrp', processGuid, index });
     draft.lookAgainAt(dueKey.actualLrp(processGuid, index, ''), draft.now + draft.policy.kickMs);
   } else if (row.state === ActualLrpState.CRASHED && row.nextRestartAtMs > 0 && row.nextRestartAtMs <= draft.now) {
     unclaim(draft, row);
   }
-}
-
-/** Whether the slot is wanted, or nothing says that it is not: only in a fresh domain does silence mean that. */
-export function mayBeWanted(
-  draft: Draft,
-  { processGuid, index, domain }: Omit<InstanceRef, 'instanceGuid' | 'cellId'>,
-): boolean {
-  if (draft.state.desiredLrps.has(processGuid)) {
-    return isWanted(draft, processGuid, index) || !draft.state.isFresh(domain, draft.now);
-  }
-  return !draft.state.isSurelyUndesired(processGuid, domain, draft.now);
-}
-
-/** Whether a DesiredLrp asks for the slot. */
-export function isWanted(draft: Draft, processGuid: string, index: number): boolean {
-  const desired = draft.state.desiredLrps.get(processGuid);
-  return desired !== undefined && index < desired.instances;
-}
-
-/** Whether the cell has been heard of within its time to live. */
-export function isCellPresent(draft: Draft, cellId: string): boolean {
-  return draft.state.cells.get(cellId)?.missing === false;
 }
 
 /** What people are told later of a slot's crashes. */
@@ -292,28 +305,6 @@ function withCrash(row: ActualLrpRow, reason: string, now: number): CrashRecord[
     uptimeMs,
   };
   return [...row.crashes, crash].slice(-REMEMBERED_CRASHES);
-}
-
-function replaceWanted(draft: Draft, gone: ActualLrpRow): ActualLrpRow | undefined {
-  const desired = draft.state.desiredLrps.get(gone.processGuid);
-  if (desired === undefined || gone.index >= desired.instances) return undefined;
-  // Not the domain of what is gone: the LRP may have been removed and desired anew in another one meanwhile.
-  return createUnclaimed(draft, gone.processGuid, gone.index, desired.domain);
-}
-
-function unclaim(draft: Draft, row: ActualLrpRow): void {
-  draft.effect({ kind: 'auction-lrp', processGuid: row.processGuid, index: row.index });
-  draft.putActualLrp(row, {
-    ...row,
-    ...NOWHERE,
-    state: ActualLrpState.UNCLAIMED,
-    sinceMs: draft.now,
-    tagIndex: row.tagIndex + 1,
-  });
-}
-
-function isSame(row: ActualLrpRow, ref: InstanceRef): boolean {
-  return row.instanceGuid !== '' && row.instanceGuid === ref.instanceGuid && row.cellId === ref.cellId;
 }
 
 function factsEqual(row: ActualLrpRow, facts: RunningFacts): boolean {
@@ -348,9 +339,9 @@ function refused(
     | 'ACTUAL_LRP_CANNOT_BE_FAILED',
   verb: string,
   row: ActualLrpRow,
+  because = `it is ${ActualLrpState[row.state]}${row.cellId === '' ? '' : ` by ${row.instanceGuid} on cell ${row.cellId}`}`,
 ): RiveraError {
-  const holder = row.cellId === '' ? '' : ` by ${row.instanceGuid} on cell ${row.cellId}`;
-  return new RiveraError(reason, `cannot ${verb} ${name(row)}: it is ${ActualLrpState[row.state]}${holder}`, {
+  return new RiveraError(reason, `cannot ${verb} ${name(row)}: ${because}`, {
     resource: { type: 'actual_lrp', name: name(row) },
     metadata: { state: ActualLrpState[row.state] ?? '', instance_guid: row.instanceGuid, cell_id: row.cellId },
   });

@@ -1,10 +1,10 @@
 import { ActualLrpState } from '@rivera/gen/rivera/bbs/v1/actual_lrp';
 import { TaskState } from '@rivera/gen/rivera/bbs/v1/task';
 import { RiveraError } from '@rivera/kit/errors';
-import { claimActualLrp, crashActualLrp, removeActualLrp, runActualLrp } from './actual-lrp.js';
+import { claimActualLrp, crashActualLrp, declineWhileDraining, removeActualLrp, runActualLrp } from './actual-lrp.js';
 import { cellArrived, reconcileInventory } from './cell.js';
 import type { Draft, Effect, InstanceRef, PayloadChange, RowChange } from './draft.js';
-import { checkDue, checkIndexes, checkRows, keyOf, must, rowsOf, WatcherModel } from './invariants-testing.js';
+import { checkDue, checkIndexes, checkRows, keysOf, must, rowsOf, WatcherModel } from './invariants-testing.js';
 import { actualLrpKey } from './model.js';
 import type { Policy } from './policy.js';
 import { completeTask, rejectTask, startTask } from './task.js';
@@ -166,10 +166,11 @@ export class ModelCluster extends CoreBench {
     this.run((draft) => reconcileInventory(draft, cell.cellId, { lrps, tasks }));
     if (!cell.connected) return;
     for (const { processGuid, index, domain, instanceGuid } of lrps) {
-      const { ordinary } = this.state.slot(processGuid, index);
+      const { ordinary, others } = this.state.slot(processGuid, index);
+      const moves = others.some((row) => row.instanceGuid === instanceGuid && !row.retired);
       const leftAlone = ordinary
-        ? ordinary.instanceGuid === instanceGuid || ordinary.state === ActualLrpState.UNCLAIMED
-        : !this.state.isFresh(domain, this.now);
+        ? ordinary.instanceGuid === instanceGuid || ordinary.state === ActualLrpState.UNCLAIMED || moves
+        : !this.state.desiredLrps.has(processGuid) || !this.state.isFresh(domain, this.now);
       const told = cell.commands.some(
         (each) => each.kind === 'stop-lrp' && each.instance.instanceGuid === instanceGuid,
       );
@@ -223,13 +224,22 @@ export class ModelCluster extends CoreBench {
     const { cellId } = cell;
     switch (statement.kind) {
       case 'claim':
-        return this.try((draft) => claimActualLrp(draft, statement.ref));
+        return this.try((draft) => {
+          const declined = declineWhileDraining(draft, statement.ref);
+          if (declined) throw declined;
+          claimActualLrp(draft, statement.ref);
+        });
       case 'run': {
         const { ref, routable = true } = statement;
-        const unheld = this.state.slot(ref.processGuid, ref.index).ordinary === undefined;
         const accepted = this.try((draft) => runActualLrp(draft, ref, { ...RUNNING_FACTS, routable }));
-        if (accepted && unheld) {
-          must(!this.state.isFresh(ref.domain, this.now), `${ref.instanceGuid} runs although nobody wants it`);
+        const desired = this.state.desiredLrps.get(ref.processGuid);
+        const { ordinary } = this.state.slot(ref.processGuid, ref.index);
+        if (accepted && ordinary?.instanceGuid === ref.instanceGuid && !ordinary.retired && !this.isWanted(ref)) {
+          const surplus = desired !== undefined && this.state.isFresh(ref.domain, this.now);
+          must(
+            !surplus || this.orphans.has(ref.instanceGuid),
+            `${ref.instanceGuid} runs although its LRP does not want it`,
+          );
           this.orphans.add(ref.instanceGuid);
         }
         return accepted;
@@ -314,10 +324,11 @@ export class ModelCluster extends CoreBench {
   }
 
   private see(change: RowChange): void {
-    const key = keyOf(change);
-    must(this.known.get(key) === change.before, `a change of ${key} begins with another row than there was`);
-    if (change.after === undefined) this.known.delete(key);
-    else this.known.set(key, change.after);
+    const [from, key] = keysOf(change);
+    must(this.known.get(from) === change.before, `a change of ${from} begins with another row than there was`);
+    if (from !== key) must(!this.known.has(key), `${from} becomes ${key}, which is there already`);
+    this.known.delete(from);
+    if (change.after !== undefined) this.known.set(key, change.after);
     this.watcher.take(change, this.now);
     const { before, after } = change;
     if (change.kind === 'task' && after === undefined) this.starts.delete((before as { guid: string }).guid);
@@ -330,8 +341,17 @@ export class ModelCluster extends CoreBench {
     }
   }
 
+  /** What is replaced is stopped only once its replacement runs, or is itself told to stop. */
+  private checkStop({ instance, reason }: Extract<Effect, { kind: 'stop-lrp' }>): void {
+    if (reason !== 'its replacement runs' && reason !== 'another instance has its slot') return;
+    const { ordinary } = this.state.slot(instance.processGuid, instance.index);
+    const replaced = ordinary?.state === ActualLrpState.RUNNING || ordinary?.retired || !this.isWanted(instance);
+    must(replaced === true, `${instance.instanceGuid} is stopped and ${ordinary?.instanceGuid} does not run`);
+  }
+
   /** Commands reach cells that are connected, and nobody else. */
   private dispatch(effect: Effect): void {
+    if (effect.kind === 'stop-lrp') this.checkStop(effect);
     if (effect.kind === 'auction-lrp' || effect.kind === 'auction-task') this.offers.push(effect);
     const cellId =
       effect.kind === 'stop-lrp' ? effect.instance.cellId : effect.kind === 'cancel-task' ? effect.cellId : undefined;

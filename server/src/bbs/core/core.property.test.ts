@@ -13,6 +13,7 @@ const POLICY = {
   expirePendingTaskMs: 120_000,
   callbackRetentionMs: 200_000,
   forgetCellMs: 60_000,
+  massLoss: { graceMs: 20_000, fraction: 0.5, minimumCells: 2 },
   restart: {
     resetAfterMs: 60_000,
     immediateRestarts: 2,
@@ -43,7 +44,11 @@ function audit(cluster: ModelCluster): number {
 /** All cells come back and keep to the protocol, clients vouch for their domains, and time passes. */
 function heal(cluster: ModelCluster): void {
   for (const domain of DOMAINS) cluster.run((draft) => upsertDomain(draft, domain, 0));
-  for (const cell of cluster.cells) if (!cell.connected) cluster.connect(cell, 'i1');
+  for (const cell of cluster.cells) {
+    // Its agent starts anew: it is not drained any more.
+    if (cluster.state.cells.get(cell.cellId)?.evacuating) cluster.connect(cell, 'i2');
+    else if (!cell.connected) cluster.connect(cell, 'i1');
+  }
   for (let round = 0; round < 12; round++) {
     audit(cluster);
     settle(cluster);
@@ -85,6 +90,7 @@ function checkHealed(cluster: ModelCluster): void {
   must(audit(cluster) === 0, 'the audit finds something in a healthy cluster');
   for (const row of instancesOf(state)) {
     const name = `${row.processGuid}/${row.index}`;
+    must(row.generation === '', `${name} has a record of ${row.generation} left`);
     must(cluster.isWanted(row), `${name} is not wanted and is still ${ActualLrpState[row.state]}`);
     const givenUp = row.state === ActualLrpState.CRASHED && row.nextRestartAtMs === 0;
     must(givenUp || (row.state === ActualLrpState.RUNNING && !row.retired), `${name} is ${ActualLrpState[row.state]}`);

@@ -1,8 +1,9 @@
 import type { MetricTagValue } from '@rivera/gen/rivera/recipe/v1/container';
 import { RiveraError } from '@rivera/kit/errors';
-import { createUnclaimed, retireActualLrp } from './actual-lrp.js';
+import { retireActualLrp } from './actual-lrp.js';
 import type { Draft } from './draft.js';
 import { updateWhereItDiffers } from './instance-facts.js';
+import { createUnclaimed } from './instance-row.js';
 import type { DesiredLrpRow } from './model.js';
 
 /** What a client asks for. */
@@ -68,15 +69,18 @@ export function removeDesiredLrp(draft: Draft, processGuid: string): void {
  */
 export function createMissing(draft: Draft, desired: DesiredLrpRow): void {
   for (let index = 0; index < desired.instances; index++) {
-    const row = draft.state.slot(desired.processGuid, index).ordinary;
-    if (row === undefined) createUnclaimed(draft, desired.processGuid, index, desired.domain);
+    const slot = { processGuid: desired.processGuid, index };
+    const row = draft.state.slot(slot.processGuid, index).ordinary;
+    if (row === undefined) createUnclaimed(draft, { ...slot, domain: desired.domain });
     else if (row.domain !== desired.domain && !row.retired) retireActualLrp(draft, row, 'its LRP is of another domain');
   }
 }
 
 function stopFrom(draft: Draft, processGuid: string, firstIndex: number, reason: string): void {
   for (const [index, slot] of draft.state.slotsOf(processGuid)) {
-    if (index >= firstIndex && slot.ordinary !== undefined) retireActualLrp(draft, slot.ordinary, reason);
+    if (index < firstIndex) continue;
+    for (const row of slot.others) if (!row.retired) retireActualLrp(draft, row, reason);
+    if (slot.ordinary !== undefined) retireActualLrp(draft, slot.ordinary, reason);
   }
 }
 

@@ -100,6 +100,11 @@ export class Draft {
     return after;
   }
 
+  /** One and the same instance gets another part in its slot (`generation`); nobody sees it go in between. */
+  moveActualLrp(before: ActualLrpRow, after: ActualLrpRow): ActualLrpRow {
+    return this.putActualLrp(before, after);
+  }
+
   deleteActualLrp(before: ActualLrpRow): void {
     this.state.setActualLrp(before, undefined);
     this.changes.push({ kind: 'actual-lrp', before, after: undefined });

@@ -34,6 +34,7 @@ const SPECIAL = [
   'connect',
   'inventory',
   'interrupt',
+  'evacuate',
 ] as const;
 type Operation = (typeof USUAL)[number] | (typeof SPECIAL)[number];
 
@@ -164,6 +165,11 @@ export function perform(cluster: ModelCluster, each: Step): void {
     case 'wait':
       cluster.wait(WAITS_MS[m] as number);
       return;
+    case 'evacuate':
+      // An operator says so, or the cell itself.
+      if (m < 2) cluster.try((draft) => evacuateCell(draft, cell.cellId));
+      else if (cell.connected) cluster.run((draft) => cellUpdated(draft, cell.cellId, { evacuating: true }));
+      return;
     case 'interrupt':
       interrupt(cluster, each, cell.cellId);
       return;
@@ -193,7 +199,7 @@ function command(draft: Draft, op: Client, { processGuid, guid, n, m }: Step): u
         routes: {},
         annotation: '',
         metricTags: {},
-        updateStrategy: UpdateStrategy.ROLLING,
+        updateStrategy: processGuid === 'p0' ? UpdateStrategy.ROLLING : UpdateStrategy.RECREATE,
         restartPolicy: undefined,
         definitionDigest: `${domain}/${Math.max(1, m)}`,
         runInfo: new Uint8Array([1]),
@@ -309,7 +315,7 @@ function interrupt(cluster: ModelCluster, each: Step, cellId: string): void {
 function remember({ state, cells }: ModelCluster) {
   const keys = [
     ...[...state.tasks.keys()].map((guid) => `t/${guid}`),
-    ...instancesOf(state).map(({ processGuid, index }) => `l/${processGuid}/${index}/`),
+    ...instancesOf(state).map(({ processGuid, index, generation }) => `l/${processGuid}/${index}/${generation}`),
     ...[...state.domains.keys()].map((domain) => `d/${domain}`),
     ...cells.map(({ cellId }) => `c/${cellId}`),
   ];

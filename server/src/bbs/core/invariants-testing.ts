@@ -1,11 +1,11 @@
 import { isDeepStrictEqual } from 'node:util';
-import { ActualLrpState } from '@rivera/gen/rivera/bbs/v1/actual_lrp';
+import { type ActualLrp, ActualLrpPresence, ActualLrpState } from '@rivera/gen/rivera/bbs/v1/actual_lrp';
 import type { Event } from '@rivera/gen/rivera/bbs/v1/event';
 import { TaskState } from '@rivera/gen/rivera/bbs/v1/task';
 import { actualLrpToProto, cellToProto, desiredLrpToProto, taskToProto } from '../api/to-proto.js';
 import { eventsOf } from '../watch/events.js';
 import type { RowChange } from './draft.js';
-import { type ActualLrpRow, actualLrpKey } from './model.js';
+import { type ActualLrpRow, actualLrpKey, isShown } from './model.js';
 import { completedTaskExpiresAt, dueKey, type State } from './state.js';
 
 /** What must hold whatever happened, as checks that throw; for tests that make histories. */
@@ -29,9 +29,12 @@ export function instancesOf(state: State): ActualLrpRow[] {
   );
 }
 
-/** The name of the row that a change is about. */
-export function keyOf({ kind, before, after }: RowChange): string {
-  const row = (after ?? before) as Row;
+/** The names of the row that a change is about, before and after it: an instance may get another part in its slot. */
+export function keysOf({ kind, before, after }: RowChange): [before: string, after: string] {
+  return [keyOf(kind, (before ?? after) as Row), keyOf(kind, (after ?? before) as Row)];
+}
+
+function keyOf(kind: RowChange['kind'], row: Row): string {
   switch (kind) {
     case 'task':
       return `task/${'guid' in row ? row.guid : ''}`;
@@ -103,7 +106,10 @@ export function checkDue(state: State, now: number): void {
     if (expiresAtMs !== 0) mustBeDue(dueKey.domain(domain), expiresAtMs);
   }
   for (const { cellId, missing, sinceMs } of state.cells.values()) {
-    mustBeDue(dueKey.cell(cellId), missing ? sinceMs + policy.forgetCellMs : now + policy.presenceTtlMs);
+    // Once its time is over it is kept for the sake of instances that may still be up, and looked at again.
+    const forgotten = sinceMs + policy.forgetCellMs;
+    const latest = forgotten > now ? forgotten : now + policy.forgetCellMs;
+    mustBeDue(dueKey.cell(cellId), missing ? latest : now + policy.presenceTtlMs);
   }
   must(due.size === expected, `${due.size} things are due, ${expected} rows have a reason`);
 }
@@ -118,8 +124,17 @@ export function checkRows(state: State): void {
     must(onCell === (row.instanceGuid !== ''), `${name} has container "${row.instanceGuid}"`);
     must((row.state === ActualLrpState.RUNNING) === (row.netInfo !== undefined), `${name} has address ${row.netInfo}`);
     must(onCell || !row.retired, `${name} is to stop and has no container`);
-    must(!absent(row.cellId), `${name} is on cell "${row.cellId}", which is missing`);
-    must(row.generation === '', `${name} is not ordinary`);
+    const ordinary = row.generation === '';
+    must(!ordinary || !absent(row.cellId), `${name} is on cell "${row.cellId}", which is missing`);
+    must(ordinary || row.generation === row.instanceGuid, `${name} is not that of container ${row.instanceGuid}`);
+    must(ordinary === (row.presence === ActualLrpPresence.ORDINARY), `${name} is ${ActualLrpPresence[row.presence]}`);
+    must(ordinary || state.cells.has(row.cellId), `${name} is on cell "${row.cellId}", which is forgotten`);
+    const evacuates = row.presence === ActualLrpPresence.EVACUATING && !row.retired;
+    must(!evacuates || !absent(row.cellId), `${name} is evacuating on cell "${row.cellId}", which is missing`);
+    if (!ordinary && !row.retired) {
+      const successor = state.slot(row.processGuid, row.index).ordinary;
+      must(successor?.state !== ActualLrpState.RUNNING, `${name} is there beside the one that runs`);
+    }
   }
   for (const task of state.tasks.values()) {
     const name = `task ${task.guid}, ${TaskState[task.state]},`;
@@ -180,7 +195,7 @@ export class WatcherModel {
       case 'actualLrpCreated':
         return this.set(slotName(event.value.actualLrp), undefined, event.value.actualLrp);
       case 'actualLrpChanged':
-        return this.set(slotName(event.value.after), event.value.before, event.value.after);
+        return this.move(slotName(event.value.before), slotName(event.value.after), event.value);
       case 'actualLrpRemoved':
         return this.set(slotName(event.value.actualLrp), event.value.actualLrp, undefined);
       case 'cellChanged':
@@ -191,6 +206,12 @@ export class WatcherModel {
       case undefined:
         return;
     }
+  }
+
+  private move(from: string, to: string, { before, after }: { before: unknown; after: unknown }): void {
+    if (from === to) return this.set(to, before, after);
+    this.set(from, before, undefined);
+    this.set(to, undefined, after);
   }
 
   private set(key: string, before: unknown, after: unknown): void {
@@ -207,14 +228,18 @@ function recordsOf(state: State): Map<string, unknown> {
   const records = new Map<string, unknown>();
   for (const row of state.tasks.values()) records.set(`task/${row.guid}`, taskToProto(row));
   for (const row of state.desiredLrps.values()) records.set(`desired/${row.processGuid}`, desiredLrpToProto(row));
-  for (const row of instancesOf(state)) records.set(`actual/${row.processGuid}/${row.index}`, actualLrpToProto(row));
+  for (const row of instancesOf(state).filter(isShown)) {
+    const record = actualLrpToProto(row);
+    records.set(slotName(record), record);
+  }
   const facts = { lastSeenMs: 0, lrpInstances: 0, tasks: 0 };
   for (const row of state.cells.values()) records.set(`cell/${row.cellId}`, cellToProto(row, facts));
   return records;
 }
 
-function slotName(record: { key: { processGuid: string; index: number } | undefined } | undefined): string {
-  return `actual/${record?.key?.processGuid}/${record?.key?.index}`;
+function slotName(record: ActualLrp | undefined): string {
+  const generation = record?.presence === ActualLrpPresence.ORDINARY ? '' : record?.instanceGuid;
+  return `actual/${record?.key?.processGuid}/${record?.key?.index}/${generation}`;
 }
 
 function mustList(what: string, listed: Iterable<string>, rows: Iterable<string>): void {

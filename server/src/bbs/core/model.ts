@@ -111,7 +111,14 @@ export interface CellRow {
   readonly evacuating: boolean;
   /** Its TTL ran out; its work has been taken from it. */
   readonly missing: boolean;
+  /** Its TTL ran out together with that of most cells: it keeps its work for a while. */
+  readonly silent: boolean;
   readonly sinceMs: number;
+}
+
+/** Whether people are shown the record: a tombstone is kept for its cell alone. */
+export function isShown(row: Pick<ActualLrpRow, 'generation' | 'retired'>): boolean {
+  return row.generation === '' || !row.retired;
 }
 
 /** Identifies an actual LRP's row among all. */

@@ -18,7 +18,18 @@ export interface Policy {
   readonly presenceTtlMs: number;
   /** A missing cell is shown for so long. */
   readonly forgetCellMs: number;
+  readonly massLoss: MassLossNumbers;
   readonly restart: RestartNumbers;
+}
+
+/** When the loss of cells is held back, as the fault may be elsewhere. */
+export interface MassLossNumbers {
+  /** For so long, beyond their time to live. */
+  readonly graceMs: number;
+  /** Of the cells that are known; more than this fraction must be silent. */
+  readonly fraction: number;
+  /** And at least so many. */
+  readonly minimumCells: number;
 }
 
 /** When crashed instances are restarted. */
@@ -43,6 +54,7 @@ export const DEFAULT_POLICY: Policy = {
   callbackBackoffMs: 1_000,
   presenceTtlMs: 15_000,
   forgetCellMs: 600_000,
+  massLoss: { graceMs: 60_000, fraction: 0.5, minimumCells: 3 },
   restart: {
     resetAfterMs: 300_000,
     immediateRestarts: 3,

@@ -27,6 +27,8 @@ export class State {
   private readonly slots = new Map<string, Map<number, Slot>>();
   private readonly lrpsByCell = new Map<string, Set<ActualLrpRow>>();
   private readonly tasksByCell = new Map<string, Set<string>>();
+  /** Cells that are there and to be emptied. */
+  readonly drainingCells = new Set<string>();
 
   readonly taskOrder = new OrderedKeys();
   readonly desiredLrpOrder = new OrderedKeys();
@@ -91,9 +93,17 @@ export class State {
   setCell(cellId: string, after: CellRow | undefined): void {
     if (after === undefined) this.cells.delete(cellId);
     else this.cells.set(cellId, after);
+    if (after?.evacuating && !after.missing) this.drainingCells.add(cellId);
+    else this.drainingCells.delete(cellId);
   }
 
+  /** `before` and `after` may be of different generations: the instance has another part in its slot then. */
   setActualLrp(before: ActualLrpRow | undefined, after: ActualLrpRow | undefined): void {
+    if (before !== undefined && after !== undefined && before.generation !== after.generation) {
+      this.setActualLrp(before, undefined);
+      this.setActualLrp(undefined, after);
+      return;
+    }
     const { processGuid, index, generation } = (after ?? before) as ActualLrpRow;
     if (before?.cellId) removeFrom(this.lrpsByCell, before.cellId, before);
     if (after?.cellId) addTo(this.lrpsByCell, after.cellId, after);

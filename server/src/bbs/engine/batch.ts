@@ -37,7 +37,10 @@ export function toJournalBatch(epoch: number, baseRevision: number, commits: rea
           desiredLrps.set(((change.after ?? change.before) as DesiredLrpRow).processGuid, change.after ?? null);
           break;
         case 'actual-lrp': {
-          const row = (change.after ?? change.before) as ActualLrpRow;
+          const { before } = change;
+          const row = (change.after ?? before) as ActualLrpRow;
+          if (before && before.generation !== row.generation)
+            actualLrps.set(actualLrpKey(before), { row: before, deleted: true });
           actualLrps.set(actualLrpKey(row), { row, deleted: change.after === undefined });
           break;
         }

@@ -3,7 +3,7 @@ import { placeOf } from '../../database/detail-codec.js';
 import { cells as cellsTable, domains } from '../../database/schema.js';
 import { sqlBoolean, sqlInteger, sqlString } from '../../database/sql-text.js';
 import type { CellRow, DomainRow } from '../core/model.js';
-import { readDocument, readMessage, writeDocument, writeMessage } from './detail.js';
+import { type Detail, readDocument, readMessage, writeDocument, writeMessage } from './detail.js';
 import { booleanCell, bytesCell, numberCell, type RowCodec, tableNames, textCell } from './row-codec.js';
 
 export const domainRows: RowCodec<DomainRow> = {
@@ -36,11 +36,14 @@ export const cellRows: RowCodec<CellRow> = {
       incarnation: textCell(cells[1]),
       evacuating: booleanCell(cells[2]),
       missing: booleanCell(cells[3]),
+      silent: detail.silent === true,
       sinceMs: numberCell(cells[4]),
     };
   },
 };
 
 function writeDetail(row: CellRow): string {
-  return writeDocument({ presence: writeMessage(CellPresence, row.presence) });
+  const detail: Detail = { presence: writeMessage(CellPresence, row.presence) };
+  if (row.silent) detail.silent = true;
+  return writeDocument(detail);
 }

@@ -190,6 +190,7 @@ export function sampleCell(overrides: Partial<CellRow> = {}): CellRow {
     incarnation: 'incarnation-1',
     evacuating: true,
     missing: false,
+    silent: false,
     sinceMs: NOW_MS,
     ...overrides,
   };

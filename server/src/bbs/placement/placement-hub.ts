@@ -180,7 +180,7 @@ class Gathering {
     } else if (change.kind === 'actual-lrp' && change.after === undefined) {
       if (change.before?.state !== ActualLrpState.UNCLAIMED) return;
       const { processGuid, index } = change.before;
-      if (this.state.slot(processGuid, index).ordinary !== undefined) return;
+      if (this.state.slot(processGuid, index).ordinary?.state === ActualLrpState.UNCLAIMED) return;
       this.withdrawn.push({ key: { $case: 'lrp', value: { processGuid, index } } });
     }
   }

@@ -1,7 +1,13 @@
 import type { ActualLrpKey } from '@rivera/gen/rivera/bbs/v1/actual_lrp';
 import type { LrpRunning, Transition, TransitionAck } from '@rivera/gen/rivera/bbs/v1/session_service';
 import { RiveraError } from '@rivera/kit/errors';
-import { claimActualLrp, crashActualLrp, removeActualLrp, runActualLrp } from '../core/actual-lrp.js';
+import {
+  claimActualLrp,
+  crashActualLrp,
+  declineWhileDraining,
+  removeActualLrp,
+  runActualLrp,
+} from '../core/actual-lrp.js';
 import type { Draft, InstanceRef } from '../core/draft.js';
 import { completeTask, rejectTask, startTask } from '../core/task.js';
 
@@ -19,11 +25,10 @@ export function applyTransition(
   draft: Draft,
   speaker: Speaker,
   transition: Transition['transition'],
-): Partial<Pick<TransitionAck, 'shouldStart'>> {
+): Partial<Pick<TransitionAck, 'shouldStart' | 'code' | 'reason' | 'message'>> {
   switch (transition?.$case) {
     case 'lrpClaimed':
-      claimActualLrp(draft, reference(speaker, transition.value));
-      return {};
+      return claim(draft, reference(speaker, transition.value));
     case 'lrpRunning':
       runActualLrp(draft, reference(speaker, transition.value), runningFacts(speaker, transition.value));
       return {};
@@ -58,6 +63,14 @@ export function applyTransition(
   }
 }
 
+/** A refusal that is returned and not thrown keeps what was decided with it. */
+function claim(draft: Draft, ref: InstanceRef): Partial<TransitionAck> {
+  const declined = declineWhileDraining(draft, ref);
+  if (declined !== undefined) return { code: declined.code, reason: declined.reason, message: declined.message };
+  claimActualLrp(draft, ref);
+  return {};
+}
+
 const MAX_RESULT_BYTES = 51_200;
 const MAX_LIST = 1_000;
 const MAX_LONG_TEXT = 1_024;
@@ -79,6 +92,9 @@ function reference(speaker: Speaker, said: { key: ActualLrpKey | undefined; inst
   requireShort('key.process_guid', processGuid);
   requireShort('key.domain', domain);
   requireShort('instance_guid', said.instanceGuid);
+  // Names of records are made of these.
+  if (processGuid.includes('/')) throw invalid('key.process_guid', 'must not contain "/"');
+  if (said.instanceGuid.includes('/')) throw invalid('instance_guid', 'must not contain "/"');
   if (index < 0) throw invalid('key.index', 'must be at least 0');
   return { processGuid, index, domain, instanceGuid: said.instanceGuid, cellId: speaker.cellId };
 }

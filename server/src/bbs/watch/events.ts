@@ -2,11 +2,12 @@ import { ActualLrpState } from '@rivera/gen/rivera/bbs/v1/actual_lrp';
 import { type Event, EventKind } from '@rivera/gen/rivera/bbs/v1/event';
 import { actualLrpToProto, cellToProto, desiredLrpToProto, taskToProto } from '../api/to-proto.js';
 import type { RowChange } from '../core/draft.js';
-import type { ActualLrpRow, CellRow } from '../core/model.js';
+import { type ActualLrpRow, type CellRow, isShown } from '../core/model.js';
 import type { Commit } from '../engine/batch.js';
 
 /** The events of a change: derived from the images of the row and from nothing else, so they can't disagree with the table. */
-export function eventsOf(change: RowChange, commit: Pick<Commit, 'revision' | 'timeMs'>): Event[] {
+export function eventsOf(changed: RowChange, commit: Pick<Commit, 'revision' | 'timeMs'>): Event[] {
+  const change = shownOf(changed);
   const event = eventOf(change);
   if (event === undefined) return [];
   const crashed = change.kind === 'actual-lrp' ? crashOf(change) : undefined;
@@ -17,6 +18,17 @@ export function eventsOf(change: RowChange, commit: Pick<Commit, 'revision' | 't
         { ...at, event: crashed },
         { ...at, event },
       ];
+}
+
+/** The change as people see it: a record that is kept for its cell alone is not there. */
+function shownOf(change: RowChange): RowChange {
+  if (change.kind !== 'actual-lrp') return change;
+  const { before, after } = change;
+  return {
+    kind: 'actual-lrp',
+    before: before && isShown(before) ? before : undefined,
+    after: after && isShown(after) ? after : undefined,
+  };
 }
 
 /** What a change is about; undefined: nobody can watch it. */

@@ -4,6 +4,7 @@ import { RiveraError } from '@rivera/kit/errors';
 import { actualLrpToProto, desiredLrpToProto, taskToProto } from '../api/to-proto.js';
 import { PART_BYTES, weightOfChange } from '../api/weight.js';
 import type { RowChange } from '../core/draft.js';
+import { isShown } from '../core/model.js';
 import type { State } from '../core/state.js';
 import type { Engine } from '../engine/engine.js';
 import type { ChangeLog } from './change-log.js';
@@ -109,7 +110,7 @@ function matchingRecords(state: State, filter: WatchFilter): RowChange[] {
   for (const processGuid of state.slotOrder.after('')) {
     for (const [, slot] of state.slotsOf(processGuid)) {
       if (slot.ordinary) offer({ kind: 'actual-lrp', before: undefined, after: slot.ordinary });
-      for (const after of slot.others) offer({ kind: 'actual-lrp', before: undefined, after });
+      for (const after of slot.others) if (isShown(after)) offer({ kind: 'actual-lrp', before: undefined, after });
     }
   }
   for (const after of state.tasks.values()) offer({ kind: 'task', before: undefined, after });
