@@ -54,7 +54,7 @@ export const BBS_METRICS = defineMetrics({
   cells: {
     name: 'rivera_bbs_cells',
     kind: 'gauge',
-    help: 'Cells: present, evacuating (present and being drained), missing (not heard of for their time to live).',
+    help: 'Cells: present, evacuating (present and being drained), silent (not heard of for their time to live, as most are: their loss is held back), missing (not heard of for their time to live).',
     labels: ['state'],
     aliases: [{ name: 'PresentCells', not: { state: 'missing' } }],
   },
@@ -150,6 +150,11 @@ export const BBS_METRICS = defineMetrics({
     kind: 'gauge',
     help: 'Instances that nobody desired and that were not told to stop, at the latest audit.',
     aliases: [{ name: 'LRPsExtra' }],
+  },
+  held: {
+    name: 'rivera_bbs_audit_held',
+    kind: 'gauge',
+    help: 'Instances that nobody desires and that were left running as there are too many at once, at the latest audit: vouch for their domains, or look for what was lost.',
   },
   backlogRows: {
     name: 'rivera_bbs_backlog_rows',

@@ -32,6 +32,7 @@ export class BbsMetrics implements BbsObserver {
   private readonly mended;
   private readonly missing;
   private readonly extra;
+  private readonly held;
   private readonly commits;
   private readonly commitRows;
   private readonly commitSeconds;
@@ -50,6 +51,7 @@ export class BbsMetrics implements BbsObserver {
     this.mended = registry.counter(BBS_METRICS.mended);
     this.missing = registry.gauge(BBS_METRICS.missing);
     this.extra = registry.gauge(BBS_METRICS.extra);
+    this.held = registry.gauge(BBS_METRICS.held);
     this.commits = registry.counter(BBS_METRICS.commits);
     this.commitRows = registry.histogram(BBS_METRICS.commitRows);
     this.commitSeconds = registry.histogram(BBS_METRICS.commitSeconds);
@@ -94,10 +96,11 @@ export class BbsMetrics implements BbsObserver {
     this.passed('due', ms);
   }
 
-  audited({ mended, missing, extra, durationMs }: AuditReport): void {
+  audited({ mended, missing, extra, held, durationMs }: AuditReport): void {
     this.mended.add(mended);
     this.missing.set(missing);
     this.extra.set(extra);
+    this.held.set(held);
     this.passed('audit', durationMs);
   }
 
@@ -132,6 +135,7 @@ export class BbsMetrics implements BbsObserver {
   private forgetAudit(): void {
     this.missing.replace([]);
     this.extra.replace([]);
+    this.held.replace([]);
   }
 
   private showState(registry: MetricsRegistry): void {
@@ -186,9 +190,9 @@ export class BbsMetrics implements BbsObserver {
 }
 
 function cellsByState({ engine }: BbsTerm): [number, { state: string }][] {
-  const counts = { present: 0, evacuating: 0, missing: 0 };
-  for (const { missing, evacuating } of engine.state.cells.values()) {
-    counts[missing ? 'missing' : evacuating ? 'evacuating' : 'present']++;
+  const counts = { present: 0, evacuating: 0, silent: 0, missing: 0 };
+  for (const { missing, silent, evacuating } of engine.state.cells.values()) {
+    counts[missing ? 'missing' : silent ? 'silent' : evacuating ? 'evacuating' : 'present']++;
   }
   return Object.entries(counts).map(([state, count]) => [count, { state }]);
 }

@@ -128,13 +128,21 @@ describe('run', () => {
     expect(slot()).toMatchObject({ startedAtMs, sinceMs: bbs.now, routable: false });
   });
 
-  it('adopts an instance whose record is gone while nothing says that it is not wanted', () => {
+  it('adopts an instance that nobody knows, and leaves it to the comparison of everything whether it stays', () => {
     const orphan = instance('q', 0, 'cell-a', 'guid-q');
     run(orphan);
     expect(bbs.slot('q', 0)).toMatchObject({ state: ActualLrpState.RUNNING, cellId: 'cell-a' });
+    expect(bbs.run((draft) => auditProcess(draft, 'q'))).toBe(0);
     bbs.run((draft) => upsertDomain(draft, 'd', 0));
-    const late = instance('q', 1, 'cell-a', 'guid-q1');
-    expect(bbs.refusal((draft) => runActualLrp(draft, late, RUNNING_FACTS))).toBe('ACTUAL_LRP_CANNOT_BE_STARTED');
+    expect(bbs.run((draft) => auditProcess(draft, 'q', () => false))).toBe(0);
+    expect(bbs.run((draft) => auditProcess(draft, 'q'))).toBe(1);
+    expect(bbs.effects).toMatchObject([{ kind: 'stop-lrp', instance: { instanceGuid: 'guid-q' } }]);
+  });
+
+  it('refuses an instance that its LRP does not want, once its domain is vouched for', () => {
+    bbs.run((draft) => upsertDomain(draft, 'd', 0));
+    const surplus = instance('p', 1, 'cell-a', 'guid-p1');
+    expect(bbs.refusal((draft) => runActualLrp(draft, surplus, RUNNING_FACTS))).toBe('ACTUAL_LRP_CANNOT_BE_STARTED');
   });
 });
 

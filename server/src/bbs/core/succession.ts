@@ -68,7 +68,8 @@ export function reinstate(draft: Draft, row: ActualLrpRow): void {
   const succeeded = ordinary !== undefined && (ordinary.state === ActualLrpState.RUNNING || ordinary.retired);
   const desired = draft.state.desiredLrps.get(row.processGuid);
   const unwanted = !mayStay(draft, row) || (desired !== undefined && desired.domain !== row.domain);
-  if (succeeded || unwanted) return supersede(draft, row, 'another instance has its slot');
+  if (unwanted) return supersede(draft, row, 'not desired');
+  if (succeeded) return supersede(draft, row, 'another instance has its slot');
   if (isCellDraining(draft, row.cellId)) return keepWhileDraining(draft, row);
   if (ordinary?.state === ActualLrpState.CLAIMED)
     supersede(draft, ordinary, 'the instance that it was to replace is back');
