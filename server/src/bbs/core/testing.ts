@@ -17,6 +17,7 @@ export class CoreBench {
   /** Effects of the last command. */
   effects: readonly Effect[] = [];
   private epochs = 0;
+  private readonly observers = new Set<(draft: Draft) => void>();
   private readonly seenAt = new Map<string, number>();
 
   constructor(policy: Partial<Policy> = {}) {
@@ -28,12 +29,19 @@ export class CoreBench {
     try {
       const result = decide(draft);
       this.effects = [...draft.effects];
+      for (const see of this.observers) see(draft);
       return result;
     } catch (error) {
       draft.rollback();
       this.effects = [];
       throw error;
     }
+  }
+
+  /** Shows each command's draft once it has succeeded. Returns how to stop that. */
+  observe(see: (draft: Draft) => void): () => void {
+    this.observers.add(see);
+    return () => this.observers.delete(see);
   }
 
   /** The reason with which a command is refused; fails when it is not. */
