@@ -117,6 +117,23 @@ describe('a cell agent', () => {
     await eventually(() => expect(auctioneer.deltas.at(-1)?.available).toMatchObject({ memoryMb: 990 }));
   });
 
+  it('that is told to drain at its end waits until the BBS had everything stopped', async () => {
+    const agent = await started();
+    auctioneer.send([lrpWork('w1', 0)]);
+    await eventually(() => expect(announced()).toHaveLength(1));
+    const instanceGuid = announced()[0]?.slice('running '.length) ?? '';
+    const closed = agent.close({ drains: true });
+    await eventually(() => expect(bbs.updates).toEqual([true]));
+    expect(simulated.machine.containers.size).toBe(1);
+    bbs.command({
+      $case: 'stopLrp',
+      value: { key: { processGuid: 'web', index: 0, domain: 'd' }, instanceGuid, reason: 'its replacement runs' },
+    });
+    await closed;
+    expect(bbs.seen).toContain(`remove ${instanceGuid}`);
+    expect(simulated.machine.containers.size).toBe(0);
+  });
+
   it('leaves containers behind and goes on with them when it is started again', async () => {
     const first = await started();
     auctioneer.send([lrpWork('w1', 0)]);

@@ -18,6 +18,7 @@ import { CellSession } from '../rep/session.js';
 import { CellAdmin } from './cell-admin.js';
 import type { CellConfig } from './config.js';
 import { DataLock } from './data-lock.js';
+import { untilDrained } from './drain.js';
 import { makeParts, rootFsDirOf, type SimulatedMachine } from './parts.js';
 
 export interface CellAgentDeps {
@@ -93,7 +94,7 @@ export class CellAgent {
     }
   }
 
-  /** Takes no new work from now on. */
+  /** Takes no new work from now on; the BBS has what runs here replaced elsewhere and stopped. */
   evacuate(): void {
     if (this.#evacuating) return;
     this.#evacuating = true;
@@ -101,9 +102,13 @@ export class CellAgent {
     this.#running?.session.evacuate();
   }
 
-  /** Ends the agent; `stopContainers` (default: as configured) ends what it runs first and waits for the BBS to know. */
-  close(options: { stopContainers?: boolean } = {}): Promise<void> {
-    this.#closed ??= this.#close(options.stopContainers ?? this.#config.stopContainersOnExit);
+  /**
+   * Ends the agent. `drains` has everything replaced elsewhere first; `stopContainers` ends what is left and waits for the BBS to
+   * know. Both default to what is configured.
+   */
+  close(options: { drains?: boolean; stopContainers?: boolean } = {}): Promise<void> {
+    const { drains = this.#config.drainOnExit, stopContainers = this.#config.stopContainersOnExit } = options;
+    this.#closed ??= this.#close({ drains, stopContainers });
     return this.#closed;
   }
 
@@ -202,9 +207,11 @@ export class CellAgent {
     };
   }
 
-  async #close(stopContainers: boolean): Promise<void> {
+  async #close({ drains, stopContainers }: { drains: boolean; stopContainers: boolean }): Promise<void> {
     this.#admin?.closes();
-    const emptied = stopContainers && this.#running !== undefined && (await this.#stopContainers(this.#running));
+    const running = this.#running;
+    let emptied = drains && running !== undefined && (await this.#drain(running));
+    if (!emptied && stopContainers && running !== undefined) emptied = await this.#stopContainers(running);
     if (emptied) this.#dissolve = true;
     let failure: unknown;
     for (let undo = this.#undo.pop(); undo !== undefined; undo = this.#undo.pop()) {
@@ -217,6 +224,12 @@ export class CellAgent {
     }
     if (failure !== undefined) throw failure;
     this.#log.info('cell is down');
+  }
+
+  /** The servers replace what runs here, and have it stopped as the replacements run. */
+  #drain({ reconciler }: Running): Promise<boolean> {
+    this.evacuate();
+    return untilDrained({ reconciler, clock: this.#clock, log: this.#log, timeoutMs: this.#config.drainTimeout });
   }
 
   /** No new work; every container ends; the BBS acknowledges each end; the containers go. Bounded in time. @returns whether all went */

@@ -63,6 +63,13 @@ export const cellConfig = z.object({
       key: z.string().min(1).describe("The cell's key, PEM file"),
     })
     .describe('Identity of this cell'),
+  drainOnExit: z
+    .boolean()
+    .default(false)
+    .describe('When told to end, first wait until the servers have replaced everything here elsewhere'),
+  drainTimeout: duration({ min: '1s', max: '24h' })
+    .default(600_000)
+    .describe('How long an ending agent waits for that; what is left then is dealt with as stopContainersOnExit says'),
   stopContainersOnExit: z
     .boolean()
     .default(false)

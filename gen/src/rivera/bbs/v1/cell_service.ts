@@ -835,7 +835,7 @@ export const CellServiceService = {
     responseSerialize: (value: GetCellResponse): Buffer => Buffer.from(GetCellResponse.encode(value).finish()),
     responseDeserialize: (value: Buffer): GetCellResponse => GetCellResponse.decode(value),
   },
-  /** Drains a cell: its instances are replaced elsewhere, then the agent ends. */
+  /** Drains a cell: its instances are replaced elsewhere and stopped there. It stays, empty, until its agent starts anew. */
   evacuateCell: {
     path: "/rivera.bbs.v1.CellService/EvacuateCell" as const,
     requestStream: false as const,
@@ -865,7 +865,7 @@ export interface CellServiceServer extends UntypedServiceImplementation {
   listCells: handleUnaryCall<ListCellsRequest, ListCellsResponse>;
   /** One cell; NOT_FOUND when there is none. */
   getCell: handleUnaryCall<GetCellRequest, GetCellResponse>;
-  /** Drains a cell: its instances are replaced elsewhere, then the agent ends. */
+  /** Drains a cell: its instances are replaced elsewhere and stopped there. It stays, empty, until its agent starts anew. */
   evacuateCell: handleUnaryCall<EvacuateCellRequest, EvacuateCellResponse>;
   /** Confirms that a cell is gone: its work is placed elsewhere now. FAILED_PRECONDITION while it is heard of. */
   declareCellMissing: handleUnaryCall<DeclareCellMissingRequest, DeclareCellMissingResponse>;
@@ -904,7 +904,7 @@ export interface CellServiceClient extends Client {
     options: Partial<CallOptions>,
     callback: (error: ServiceError | null, response: GetCellResponse) => void,
   ): ClientUnaryCall;
-  /** Drains a cell: its instances are replaced elsewhere, then the agent ends. */
+  /** Drains a cell: its instances are replaced elsewhere and stopped there. It stays, empty, until its agent starts anew. */
   evacuateCell(
     request: EvacuateCellRequest,
     callback: (error: ServiceError | null, response: EvacuateCellResponse) => void,
