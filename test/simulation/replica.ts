@@ -89,19 +89,31 @@ export class Replica {
     const { before, after } = sides ?? {};
     const key = (before ?? after)?.key;
     if (key === undefined) return;
-    const versions = this.versions.get(key) ?? [];
-    const current = versions.at(-1)?.item;
-    if (event.revision === this.revision && current?.text === after?.text && current?.text !== before?.text) return;
-    if (current?.text !== before?.text) {
-      this.violations.push(
-        `revision ${event.revision}, ${key}: the event changes ${before?.text}, there was ${current?.text}`,
-      );
-    }
+    // An instance that gets another part in its slot goes on under another name.
+    if (before !== undefined && after !== undefined && before.key !== after.key) {
+      this.note(event.revision, key, { before, after: undefined });
+      this.note(event.revision, after.key, { before: undefined, after });
+    } else this.note(event.revision, key, { before, after });
     const fault = after?.instance && faultOf(before?.instance, after.instance);
     if (fault) this.violations.push(`revision ${event.revision}, ${key}: ${fault}`);
-    versions.push({ revision: event.revision, item: after });
-    this.versions.set(key, versions);
     this.revision = event.revision;
+  }
+
+  private note(
+    revision: number,
+    key: string,
+    { before, after }: { before: Item | undefined; after: Item | undefined },
+  ): void {
+    const versions = this.versions.get(key) ?? [];
+    const current = versions.at(-1)?.item;
+    if (revision === this.revision && current?.text === after?.text && current?.text !== before?.text) return;
+    if (current?.text !== before?.text) {
+      this.violations.push(
+        `revision ${revision}, ${key}: the event changes ${before?.text}, there was ${current?.text}`,
+      );
+    }
+    versions.push({ revision, item: after });
+    this.versions.set(key, versions);
   }
 }
 

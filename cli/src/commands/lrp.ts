@@ -44,7 +44,7 @@ function addList(lrp: Command, io: Io, outcome: Outcome): void {
     const tallies = await tally(client, domain, signal);
     const rows: string[][] = [];
     for await (const item of client.desiredLrps.list({ domain }, { signal })) {
-      const tallied = tallies.get(item.processGuid) ?? { running: 0, trouble: '' };
+      const tallied = tallies.get(item.processGuid) ?? { running: 0, last: -1, trouble: '' };
       if (out.json) await out.line({ ...toObject(DesiredLrp.toJSON(item)), runningInstances: tallied.running });
       else rows.push(row(item, tallied));
     }
@@ -63,7 +63,10 @@ function addList(lrp: Command, io: Io, outcome: Outcome): void {
 }
 
 interface Tally {
+  /** Slots of which an instance runs. */
   running: number;
+  /** The last of them. */
+  last: number;
   /** Of the first instance that has some. */
   trouble: string;
 }
@@ -72,9 +75,13 @@ async function tally(client: RiveraClient, domain: string, signal: AbortSignal):
   const tallies = new Map<string, Tally>();
   for await (const actual of client.actualLrps.list({ domain }, { signal })) {
     const name = actual.key?.processGuid ?? '';
-    const tallied = tallies.get(name) ?? { running: 0, trouble: '' };
-    if (actual.state === ActualLrpState.RUNNING) tallied.running++;
-    else tallied.trouble ||= troubleOf(actual);
+    const tallied = tallies.get(name) ?? { running: 0, last: -1, trouble: '' };
+    // Records come in order of index; a slot whose instance moves has several, and serves once.
+    const index = actual.key?.index ?? 0;
+    if (actual.state === ActualLrpState.RUNNING) {
+      if (index !== tallied.last) tallied.running++;
+      tallied.last = index;
+    } else tallied.trouble ||= troubleOf(actual);
     tallies.set(name, tallied);
   }
   return tallies;
@@ -109,7 +116,8 @@ async function instancesOf(session: Session, name: string): Promise<ActualLrp[]>
 }
 
 function describeLrp(lrp: DesiredLrp, actual: readonly ActualLrp[], nowMs: number): string {
-  const running = actual.filter((item) => item.state === ActualLrpState.RUNNING).length;
+  const running = new Set(actual.filter((item) => item.state === ActualLrpState.RUNNING).map((item) => item.key?.index))
+    .size;
   const { container } = lrp;
   return renderPairs([
     ['name', lrp.processGuid],

@@ -136,6 +136,8 @@ function indexOf(lrp: ActualLrp): number {
   return lrp.key?.index ?? 0;
 }
 
+/** Names a record: a slot has an ordinary one, and one for each container that is being replaced. */
 function slotOf(lrp: ActualLrp): string {
-  return `${indexOf(lrp)}/${lrp.presence}`;
+  const generation = lrp.presence === ActualLrpPresence.ORDINARY ? '' : lrp.instanceGuid;
+  return `${indexOf(lrp)}/${generation}`;
 }

@@ -17,6 +17,9 @@ export interface Location extends CellAddress {
   readonly target: ContainerTarget;
 }
 
+/** Where a slot has several containers: its own, one that is being replaced, one whose cell is not heard of. */
+const MOST_ALIVE_FIRST = [ActualLrpPresence.ORDINARY, ActualLrpPresence.EVACUATING, ActualLrpPresence.SUSPECT];
+
 /** Finds cells and containers through the BBS. */
 export class Directory {
   constructor(private readonly client: RiveraClient) {}
@@ -29,10 +32,9 @@ export class Directory {
         const { processGuid, index } = wanted.value;
         const rows = await passingErrors(this.client.actualLrps.get(processGuid, index, { signal }));
         const onCell = rows.filter((row) => row.cellId !== '');
+        const running = onCell.filter((row) => row.state === ActualLrpState.RUNNING);
         const best =
-          onCell.find((row) => row.state === ActualLrpState.RUNNING && row.presence === ActualLrpPresence.ORDINARY) ??
-          onCell.find((row) => row.state === ActualLrpState.RUNNING) ??
-          onCell[0];
+          MOST_ALIVE_FIRST.flatMap((part) => running.filter(({ presence }) => presence === part))[0] ?? onCell[0];
         if (best === undefined) {
           throw new RiveraError(
             'CONTAINER_NOT_READY',

@@ -10,8 +10,8 @@ import { upsertDomain } from './core/domain.js';
 import type { Effect } from './core/draft.js';
 import { DEFAULT_POLICY } from './core/policy.js';
 import { cancelTask, completeTask, startTask } from './core/task.js';
-import { instance, RUNNING_FACTS } from './core/testing.js';
-import { EngineBench, type EngineBenchOptions, newLrp, turns } from './engine/testing.js';
+import { instance, newLrp, RUNNING_FACTS } from './core/testing.js';
+import { EngineBench, type EngineBenchOptions, turns } from './engine/testing.js';
 
 const { kickMs, presenceTtlMs, forgetCellMs, expirePendingTaskMs, expireCompletedTaskMs } = DEFAULT_POLICY;
 /** How late something may be looked at. */
@@ -290,6 +290,34 @@ describe('the audit', () => {
     expect(bench.slot('p', 1)?.state).toBe(ActualLrpState.UNCLAIMED);
     expect(engine.state.tasks.get('t')?.failureReason).toBe('cell disappeared before completion');
     expect(await converger.audit()).toBe(0);
+  });
+
+  it('stops nothing when most of what runs is suddenly desired by nobody, until its domain is vouched for anew', async () => {
+    const leader = await lead();
+    const { engine, converger, bench, clock } = leader;
+    await leader.arrive('c1');
+    await engine.execute((draft) => upsertDomain(draft, 'd', 0));
+    for (let i = 0; i < 30; i++) {
+      await bench.lrp(`p-${i}`);
+      await run(leader, `p-${i}`);
+    }
+    // As if a listing of the database had come back empty.
+    await engine.execute((draft) => {
+      for (let i = 0; i < 30; i++) draft.deleteDesiredLrp(`p-${i}`);
+    });
+    leader.effects();
+    expect(await converger.audit()).toBe(0);
+    expect(leader.effects()).toEqual([]);
+    for (let i = 0; i < 60; i++) {
+      converger.seen('c1');
+      await clock.advance(5_000);
+    }
+    expect(leader.effects()).toEqual([]);
+    await engine.execute((draft) => upsertDomain(draft, 'd', 0));
+    converger.vouched('d');
+    expect(await converger.audit()).toBe(30);
+    await engine.durable();
+    expect(leader.effects().map(({ kind }) => kind)).toEqual(Array(30).fill('stop-lrp'));
   });
 
   it('runs by itself', async () => {

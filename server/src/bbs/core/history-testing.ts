@@ -10,7 +10,7 @@ import { upsertDomain } from './domain.js';
 import type { Draft } from './draft.js';
 import { instancesOf, must, rowsOf } from './invariants-testing.js';
 import { cancelTask, deleteTask, desireTask, postponeCallback, rejectTask, resolveTask, startTask } from './task.js';
-import { presence, REQUIREMENTS } from './testing.js';
+import { newLrp, newTask, presence } from './testing.js';
 
 /** What may happen to a cluster, and histories made of it. */
 
@@ -191,18 +191,10 @@ function command(draft: Draft, op: Client, { processGuid, guid, n, m }: Step): u
     case 'desire': {
       const domain = DOMAINS[n % 7 === 0 ? 1 : 0] as string;
       return desireLrp(draft, {
-        processGuid,
+        ...newLrp(processGuid, Math.max(1, m)),
         domain,
-        instances: Math.max(1, m),
-        logGuid: '',
-        requirements: REQUIREMENTS,
-        routes: {},
-        annotation: '',
-        metricTags: {},
         updateStrategy: processGuid === 'p0' ? UpdateStrategy.ROLLING : UpdateStrategy.RECREATE,
-        restartPolicy: undefined,
         definitionDigest: `${domain}/${Math.max(1, m)}`,
-        runInfo: new Uint8Array([1]),
       });
     }
     case 'change':
@@ -215,15 +207,7 @@ function command(draft: Draft, op: Client, { processGuid, guid, n, m }: Step): u
       return row && retireActualLrp(draft, row, 'retired by a client');
     }
     case 'desireTask':
-      return desireTask(draft, {
-        guid,
-        domain: 'd',
-        requirements: REQUIREMENTS,
-        annotation: '',
-        callbackUrl: m === 0 ? 'http://127.0.0.1/' : '',
-        definitionDigest: 'x',
-        definition: new Uint8Array([1]),
-      });
+      return desireTask(draft, { ...newTask(guid), callbackUrl: m === 0 ? 'http://127.0.0.1/' : '' });
     case 'cancel':
       return cancelTask(draft, guid);
     case 'result':

@@ -3,12 +3,12 @@ import { UpdateStrategy } from '@rivera/gen/rivera/bbs/v1/desired_lrp';
 import { RiveraError } from '@rivera/kit/errors';
 import { cellArrived } from './cell.js';
 import { lookAtDue } from './converge.js';
-import { desireLrp } from './desired-lrp.js';
+import { desireLrp, type NewDesiredLrp } from './desired-lrp.js';
 import { Draft, type Effect, type InstanceRef } from './draft.js';
 import type { ActualLrpRow, DesiredLrpRow, TaskRow } from './model.js';
 import { DEFAULT_POLICY, type Policy } from './policy.js';
 import { State } from './state.js';
-import { desireTask } from './task.js';
+import { desireTask, type NewTask } from './task.js';
 
 /** A BBS core without anything around it, for specifications: time moves by hand, names are counted. */
 export class CoreBench {
@@ -82,38 +82,11 @@ export class CoreBench {
   }
 
   lrp(processGuid: string, instances: number, extra: Partial<DesiredLrpRow> = {}): DesiredLrpRow {
-    return this.run((draft) =>
-      desireLrp(draft, {
-        processGuid,
-        domain: 'd',
-        instances,
-        logGuid: '',
-        requirements: REQUIREMENTS,
-        routes: {},
-        annotation: '',
-        metricTags: {},
-        updateStrategy: UpdateStrategy.ROLLING,
-        restartPolicy: undefined,
-        definitionDigest: 'x',
-        runInfo: new Uint8Array([1]),
-        ...extra,
-      }),
-    );
+    return this.run((draft) => desireLrp(draft, { ...newLrp(processGuid, instances), ...extra }));
   }
 
   task(guid: string, extra: Partial<TaskRow> = {}): TaskRow {
-    return this.run((draft) =>
-      desireTask(draft, {
-        guid,
-        domain: 'd',
-        requirements: REQUIREMENTS,
-        annotation: '',
-        callbackUrl: '',
-        definitionDigest: 'x',
-        definition: new Uint8Array([1]),
-        ...extra,
-      }),
-    );
+    return this.run((draft) => desireTask(draft, { ...newTask(guid), ...extra }));
   }
 
   slot(processGuid: string, index: number): ActualLrpRow | undefined {
@@ -162,5 +135,36 @@ export function presence(cellId: string): CellPresence {
     volumeDrivers: [],
     annotations: {},
     hostAddress: '127.0.0.1',
+  };
+}
+
+/** What a client asks for. */
+export function newLrp(processGuid: string, instances = 1): NewDesiredLrp {
+  return {
+    processGuid,
+    domain: 'd',
+    instances,
+    logGuid: '',
+    requirements: REQUIREMENTS,
+    routes: {},
+    annotation: '',
+    metricTags: {},
+    updateStrategy: UpdateStrategy.ROLLING,
+    restartPolicy: undefined,
+    definitionDigest: 'x',
+    runInfo: new Uint8Array([1]),
+  };
+}
+
+/** What a client asks for. */
+export function newTask(guid: string): NewTask {
+  return {
+    guid,
+    domain: 'd',
+    requirements: REQUIREMENTS,
+    annotation: '',
+    callbackUrl: '',
+    definitionDigest: 'x',
+    definition: new Uint8Array([1]),
   };
 }

@@ -1,4 +1,3 @@
-import { UpdateStrategy } from '@rivera/gen/rivera/bbs/v1/desired_lrp';
 import { ManualClock } from '@rivera/kit/clock';
 import { silentLogger } from '@rivera/kit/log';
 import { cellArrived } from '../core/cell.js';
@@ -6,7 +5,7 @@ import { desireLrp, type NewDesiredLrp } from '../core/desired-lrp.js';
 import type { ActualLrpRow, DesiredLrpRow, TaskRow } from '../core/model.js';
 import { DEFAULT_POLICY, type Policy } from '../core/policy.js';
 import { desireTask, type NewTask } from '../core/task.js';
-import { presence, REQUIREMENTS } from '../core/testing.js';
+import { newLrp, newTask, presence } from '../core/testing.js';
 import { JournalError } from '../journal/journal.js';
 import { MemoryDatabase, MemoryJournal } from '../journal/memory-journal.js';
 import type { Commit } from './batch.js';
@@ -126,33 +125,4 @@ export class Gate {
  */
 export async function turns(count = 25): Promise<void> {
   for (let i = 0; i < count; i++) await new Promise((resolve) => setImmediate(resolve));
-}
-
-export function newLrp(processGuid: string, instances = 1): NewDesiredLrp {
-  return {
-    processGuid,
-    domain: 'd',
-    instances,
-    logGuid: '',
-    requirements: REQUIREMENTS,
-    routes: {},
-    annotation: '',
-    metricTags: {},
-    updateStrategy: UpdateStrategy.ROLLING,
-    restartPolicy: undefined,
-    definitionDigest: 'x',
-    runInfo: new Uint8Array(),
-  };
-}
-
-export function newTask(guid: string): NewTask {
-  return {
-    guid,
-    domain: 'd',
-    requirements: REQUIREMENTS,
-    annotation: '',
-    callbackUrl: '',
-    definitionDigest: 'x',
-    definition: new Uint8Array(),
-  };
 }

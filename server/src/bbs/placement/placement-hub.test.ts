@@ -8,8 +8,8 @@ import type { Outgoing } from '../../stream/outgoing.js';
 import { claimActualLrp } from '../core/actual-lrp.js';
 import { desireLrp, removeDesiredLrp } from '../core/desired-lrp.js';
 import { cancelTask, deleteTask, desireTask, rejectTask, resolveTask, startTask } from '../core/task.js';
-import { instance, REQUIREMENTS } from '../core/testing.js';
-import { EngineBench, newLrp, newTask, turns } from '../engine/testing.js';
+import { instance, newLrp, newTask, REQUIREMENTS } from '../core/testing.js';
+import { EngineBench, turns } from '../engine/testing.js';
 import { PlacementHub } from './placement-hub.js';
 
 let bench: EngineBench;

@@ -1,7 +1,9 @@
+import { status } from '@grpc/grpc-js';
 import type { Transition } from '@rivera/gen/rivera/bbs/v1/session_service';
 import { TaskState } from '@rivera/gen/rivera/bbs/v1/task';
 import { RiveraError } from '@rivera/kit/errors';
 import { beforeEach, describe, expect, it } from 'vitest';
+import { evacuateCell } from '../core/cell.js';
 import { CoreBench, RUNNING_FACTS } from '../core/testing.js';
 import { applyTransition } from './transition.js';
 
@@ -41,6 +43,16 @@ describe('a transition', () => {
       routable: false,
       netInfo: { address: '127.0.0.1' },
     });
+  });
+
+  it('that asks for work on a drained cell is declined, and the work is offered to the others', () => {
+    bench.run((draft) => evacuateCell(draft, 'c1'));
+    expect(says({ $case: 'lrpClaimed', value: claimed })).toMatchObject({
+      code: status.FAILED_PRECONDITION,
+      reason: 'ACTUAL_LRP_CANNOT_BE_CLAIMED',
+      message: 'cannot claim p/0: cell c1 is being drained',
+    });
+    expect(bench.effects).toEqual([{ kind: 'auction-lrp', processGuid: 'p', index: 0 }]);
   });
 
   it('leads a Task from its start to its result, once', () => {

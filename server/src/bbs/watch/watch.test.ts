@@ -5,7 +5,8 @@ import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { updateDesiredLrp } from '../core/desired-lrp.js';
 import { upsertDomain } from '../core/domain.js';
 import { completeTask, desireTask, startTask } from '../core/task.js';
-import { EngineBench, newLrp, newTask, turns } from '../engine/testing.js';
+import { newLrp, newTask } from '../core/testing.js';
+import { EngineBench, turns } from '../engine/testing.js';
 import { ChangeLog } from './change-log.js';
 import { watch } from './watch.js';
 
