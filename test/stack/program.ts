@@ -31,6 +31,11 @@ export class Program {
     return this.child !== undefined && this.child.exitCode === null && this.child.signalCode === null;
   }
 
+  /** With what it ended; null while it runs, and when a signal ended it. */
+  get exitCode(): number | null {
+    return this.child?.exitCode ?? null;
+  }
+
   get logFile(): string {
     return join(this.folder, `${this.name}.log`);
   }
