@@ -19,7 +19,7 @@ export class CommandLineError extends CliError {
   }
 }
 
-/** What commander says, turned into our errors and exit codes (cli.md §4, facts 5 and 9). */
+/** What commander says, turned into our errors and exit codes (spec cli §4, facts 5 and 9). */
 export class RiveraCommand extends Command {
   override createCommand(name?: string): Command {
     return new RiveraCommand(name);

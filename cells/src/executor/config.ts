@@ -4,7 +4,7 @@ import { z } from 'zod';
 const capacity = z.union([z.literal('auto'), z.number().int().positive()]);
 const pool = (otherwise: number) => z.number().int().min(1).max(1024).default(otherwise);
 
-/** Everything about the executor that an operator can set (spec §38). Durations in ms and sizes in bytes once read. */
+/** Everything about the executor that an operator can set (spec cell §38). Durations in ms and sizes in bytes once read. */
 export const executorConfig = z
   .object({
     memoryMb: capacity.default('auto').describe('Memory for containers in MiB; auto: what the machine has'),

@@ -1,6 +1,6 @@
 import type { ContainerNetwork } from './executor.js';
 
-/** Where the variables of a process come from, lowest precedence first (spec §24). */
+/** Where the variables of a process come from, lowest precedence first (spec cell §24). */
 export interface EnvironmentLayers {
   image: Readonly<Record<string, string>>;
   /** INSTANCE_INDEX and the like. */

@@ -24,7 +24,7 @@ import type { LogStore } from './logs/log-store.js';
 import { FileRecordStore } from './store/file-record-store.js';
 import type { RecordStore } from './store/record-store.js';
 
-/** How often reservations are looked at (spec §27). */
+/** How often reservations are looked at (spec cell §27). */
 const EXPIRY_CHECK_MS = 30_000;
 
 /** The executor: bookkeeping of containers, each of which minds itself (`containers/managed-container.ts`). */

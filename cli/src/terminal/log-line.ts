@@ -6,7 +6,7 @@ import { formatTimestamp } from './time.js';
 const SOURCE_WIDTH = 12;
 
 /**
- * `   2026-03-24T01:33:50.41-0700 [APP/0]      OUT Dora started`: the reference's shape (access.md §9.5).
+ * `   2026-03-24T01:33:50.41-0700 [APP/0]      OUT Dora started`: the reference's shape (spec access §9.5).
  * The text itself is passed as it is: colours of an application are its own.
  */
 export function formatLogLine(entry: LogEntry, colours: Colours): string {

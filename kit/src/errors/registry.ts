@@ -6,7 +6,7 @@ export interface ErrorSpec {
   readonly code: number;
   /** The same request may succeed later without a change by the caller. */
   readonly retryable: boolean;
-  /** Number of Diego's models.Error that stands for it (bbs.md §2.6). */
+  /** Number of Diego's models.Error that stands for it (spec bbs §2.6). */
   readonly diegoType?: number;
   /** For the reader of the documentation. */
   readonly meaning: string;

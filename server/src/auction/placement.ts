@@ -82,7 +82,7 @@ class Search<C extends TreeCell & Place> {
     };
   }
 
-  /** Tasks ignore zones: one pool (spec §5.7). */
+  /** Tasks ignore zones: one pool (spec auction §5.7). */
   everywhere(): Best<C> {
     for (const pool of this.match.pools) this.searchPool(pool, undefined);
     return this.best;
@@ -90,7 +90,7 @@ class Search<C extends TreeCell & Place> {
 
   /**
    * Zones with the fewest instances of the process first, those with equally many as one pool; the next fuller ones only when
-   * nobody had room (spec §5.6). All instances in a zone count, also those on cells that may not take this work.
+   * nobody had room (spec auction §5.6). All instances in a zone count, also those on cells that may not take this work.
    */
   byZones(processGuid: string): Best<C> {
     const process = this.view.process(processGuid);

@@ -30,7 +30,7 @@ export interface CreateRequest {
 }
 
 /**
- * Makes a container (spec §18): dependencies, files, then the garden's part. Nothing of the recipe has run when it fails.
+ * Makes a container (spec cell §18): dependencies, files, then the garden's part. Nothing of the recipe has run when it fails.
  * @throws CreateError, StoppedError
  */
 export async function createContainer(

@@ -12,7 +12,7 @@ export interface HeldDependencies {
   release(): void;
 }
 
-/** Fetches all at once; the first failure ends the others (spec §29). */
+/** Fetches all at once; the first failure ends the others (spec cell §29). */
 export async function fetchDependencies(
   dependencies: readonly CachedDependency[],
   { downloader, log, signal }: { downloader: Downloader; log: ContainerLog; signal: AbortSignal },

@@ -21,7 +21,7 @@ export function unsupported({ container }: RunRequest, config: ExecutorConfig): 
   return undefined;
 }
 
-/** What the garden is to make of a definition (spec §32). */
+/** What the garden is to make of a definition (spec cell §32). */
 export function gardenSpec(guid: string, request: RunRequest, mounts: BindMount[], config: ExecutorConfig): GardenSpec {
   const { container, instanceEnv } = request;
   const networkProperties = Object.entries(container.network?.properties ?? {}).map(([key, value]) => [

@@ -14,7 +14,7 @@ export class MountedFilesError extends Error {
 }
 
 /**
- * Lays out the files that appear in the container (spec §31): those of the definition and those of its run actions, which all
+ * Lays out the files that appear in the container (spec cell §31): those of the definition and those of its run actions, which all
  * processes of the container see. Undefined when there are none.
  * @throws MountedFilesError
  */

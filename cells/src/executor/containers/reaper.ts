@@ -2,7 +2,7 @@ import type { Logger } from '@rivera/kit/log';
 import { type Garden, GardenError } from '../../garden/garden.js';
 import { OWNER, OWNER_PROPERTY } from './garden-spec.js';
 
-/** Destroys the garden's containers that an executor made and no executor knows any more (spec §37). */
+/** Destroys the garden's containers that an executor made and no executor knows any more (spec cell §37). */
 export async function reap({
   garden,
   known,

@@ -24,7 +24,7 @@ export interface RecipeContext extends StepContext {
   routableChanged(routable: boolean): void;
 }
 
-/** Everything that is to happen in a container, as one step (spec §19), and whether readiness decides over traffic. @throws RecipeError */
+/** Everything that is to happen in a container, as one step (spec cell §19), and whether readiness decides over traffic. @throws RecipeError */
 export function buildRecipe(request: RunRequest, context: RecipeContext): { step: Step; hasReadiness: boolean } {
   const place = (id: string) => ({ id, logSource: '' });
   const run = (id: string, action: ConstructorParameters<typeof RunStep>[1], logSource: string): Step =>
@@ -62,7 +62,7 @@ export function buildRecipe(request: RunRequest, context: RecipeContext): { step
   return { step: steps.length === 1 ? longLived : new SerialStep(steps), hasReadiness: readiness !== undefined };
 }
 
-/** A check definition, if there is one, speaks for itself, even when it is empty; else the monitor does (spec §23). */
+/** A check definition, if there is one, speaks for itself, even when it is empty; else the monitor does (spec cell §23). */
 function healthSteps(request: RunRequest, context: RecipeContext): { liveness?: Step; readiness?: Step } {
   const { checkDefinition, monitor, startTimeoutMs } = request;
   const { healthSettings: settings, healthSlots: slots, prober, container } = context;

@@ -1,6 +1,6 @@
 import type { ExecutorResources } from '../executor.js';
 
-/** What is set aside, and what is left (spec §16). */
+/** What is set aside, and what is left (spec cell §16). */
 export class ResourceLedger {
   #held: ExecutorResources = { memoryMb: 0, diskMb: 0, containers: 0 };
 

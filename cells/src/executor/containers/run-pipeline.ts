@@ -22,7 +22,7 @@ export interface RecipeRun {
   routableChanged(routable: boolean): void;
 }
 
-/** Carries the recipe out, or goes on with it, and says how the container ended (spec §19). */
+/** Carries the recipe out, or goes on with it, and says how the container ended (spec cell §19). */
 export async function runRecipe(
   run: RecipeRun,
   cell: CellContext,

@@ -1,6 +1,6 @@
 import type { ContainerNetwork, ContainerRecord, ContainerState, RunResult } from '../executor.js';
 
-/** From where to where a container goes (spec §15); what isn't here can't happen. Completed is for ever. */
+/** From where to where a container goes (spec cell §15); what isn't here can't happen. Completed is for ever. */
 const NEXT: { readonly [from in ContainerState]: readonly ContainerState[] } = {
   reserved: ['initializing', 'completed'],
   initializing: ['created', 'completed'],

@@ -18,7 +18,7 @@ export interface LivenessOptions {
 const FIRST_INTERVAL_MS = 100;
 
 /**
- * First waits until all checks have passed once (then it is ready), afterwards until one has failed (spec §23). That the
+ * First waits until all checks have passed once (then it is ready), afterwards until one has failed (spec cell §23). That the
  * container became healthy, and when the waiting began, is remembered across restarts of the agent.
  */
 export class LivenessStep implements Step {

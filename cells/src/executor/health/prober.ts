@@ -13,7 +13,7 @@ export interface Prober {
   probe(check: Check, target: ProbeTarget, signal: AbortSignal): Promise<string | undefined>;
 }
 
-/** Whether a check says what to probe; the others are skipped (spec §23.1). */
+/** Whether a check says what to probe; the others are skipped (spec cell §23.1). */
 export function isValidCheck(check: Check): boolean {
   const port = check.probe?.value.port ?? 0;
   return Number.isInteger(port) && port >= 1 && port <= 65_535;

@@ -1,4 +1,4 @@
-/** The longest message; what is longer is cut (spec §25). */
+/** The longest message; what is longer is cut (spec cell §25). */
 export const MAX_MESSAGE_BYTES = 61_440;
 
 const NEWLINE = 0x0a;

@@ -1,4 +1,4 @@
-/** For how long everything is dropped after the limit was exceeded (spec §25). */
+/** For how long everything is dropped after the limit was exceeded (spec cell §25). */
 const MUTE_MS = 1000;
 
 /** A bucket that fills at a rate and holds one second's worth. Its clock is that of what passes through it. */

@@ -6,7 +6,7 @@ const AFTER_KILL_MS = 1000;
 
 /**
  * Waits for a process; once the signal aborts it gets TERM, and KILL when it is still there after the graceful shutdown
- * interval (spec §22). Without an exit it didn't even heed KILL.
+ * interval (spec cell §22). Without an exit it didn't even heed KILL.
  */
 export async function endProcess(
   process: GardenProcess,

@@ -12,7 +12,7 @@ export interface LongLivedMembers {
 }
 
 /**
- * The container's main part (spec §19). Any failure ends all. A clean exit ends all, well, with two exceptions: an action that
+ * The container's main part (spec cell §19). Any failure ends all. A clean exit ends all, well, with two exceptions: an action that
  * is watched by a liveness monitor may have put its work into the background, so the monitor decides; and with sidecars the
  * first clean exit of any of them ends all.
  */

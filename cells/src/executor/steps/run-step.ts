@@ -10,7 +10,7 @@ import { CANCELLED, failed, type Step, type StepContext, type StepResult, type S
 const DRAIN_MS = 2000;
 
 /**
- * Runs a process and waits for it (spec §21). Its id is the step's place in the recipe and the garden never starts an id twice, so
+ * Runs a process and waits for it (spec cell §21). Its id is the step's place in the recipe and the garden never starts an id twice, so
  * whatever is killed when, the process runs at most once: a later executor attaches to it, also when it has ended.
  */
 export class RunStep implements Step {

@@ -39,7 +39,7 @@ export interface Step {
 /** What steps work with. */
 export interface StepContext {
   container: GardenContainer;
-  /** Of a process, without its action's own variables (spec §24). */
+  /** Of a process, without its action's own variables (spec cell §24). */
   environment(action: { env: readonly { name: string; value: string }[]; user: string }): Record<string, string>;
   memory: StepMemory;
   log: ContainerLog;

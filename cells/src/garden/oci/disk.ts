@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { run } from './command.js';
 import type { ContainerPlaces } from './places.js';
 
-/** Most files that a container with a disk limit can make (spec §35). */
+/** Most files that a container with a disk limit can make (spec cell §35). */
 const MAX_INODES = 200_000;
 const INODE_BYTES = 256;
 

@@ -37,7 +37,7 @@ export function processSpec(request: ProcessRequest): object {
   };
 }
 
-/** Later layers win; PATH, USER and HOME are filled in when nobody set them (spec §24, layer 7). */
+/** Later layers win; PATH, USER and HOME are filled in when nobody set them (spec cell §24, layer 7). */
 function environment(request: ProcessRequest): string[] {
   const { user } = request;
   const merged: Record<string, string> = {

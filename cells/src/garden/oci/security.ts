@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs';
 
-/** What root in a container may do; other users have none of it (spec §46). */
+/** What root in a container may do; other users have none of it (spec cell §46). */
 const ORDINARY_CAPABILITIES = [
   'CAP_CHOWN',
   'CAP_DAC_OVERRIDE',

@@ -2,7 +2,7 @@ import type { CellBid } from '@rivera/gen/rivera/auction/v1/bid_service';
 import type { WorkRequirements } from '@rivera/gen/rivera/bbs/v1/placement';
 
 /**
- * The rules of placement, written down plainly and slowly from the spec (auction §5.2-§5.9): every cell is looked at for every
+ * The rules of placement, written down plainly and slowly (spec auction §5.2-§5.9): every cell is looked at for every
  * piece of work. It shares no code with the real thing, which is compared with it.
  */
 export interface PlainWork {
