@@ -1,6 +1,6 @@
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
-import { Script } from './script.js';
+import { Script } from './script-testing.js';
 
 /**
  * Transcripts: "## " begins a scenario with a new core; "> command" is run; the lines below it are what it did. They are read as
