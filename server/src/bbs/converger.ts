@@ -5,6 +5,7 @@ import type { RowChange } from './core/draft.js';
 import { dueKey } from './core/state.js';
 import type { Engine } from './engine/engine.js';
 import { MassStopGuard, type MassStopNumbers } from './mass-stop.js';
+import { Pace } from './pace.js';
 
 export interface ConvergerOptions {
   /** How often due things are looked at. */
@@ -158,9 +159,9 @@ export class Converger {
     let missing = 0;
     let extra = 0;
     const { state } = this.engine;
-    const mayStop = this.massStop.look(state, this.engine.now());
+    const pace = new Pace(this.options.slice);
+    const mayStop = await this.massStop.look(state, this.engine.now(), pace);
     const processGuids = new Set([...state.desiredLrps.keys(), ...state.slotOrder.after('')]);
-    let looks = 0;
     for (const processGuid of processGuids) {
       mended += this.engine.apply((draft) => {
         const found = auditProcess(draft, processGuid, mayStop);
@@ -169,12 +170,14 @@ export class Converger {
         extra += draft.changes.filter(isUnwantedInstance).length;
         return found;
       });
-      if (++looks % this.options.slice === 0) await breath();
+      const pause = pace.step();
+      if (pause !== undefined) await pause;
       if (this.closed) return mended;
     }
     for (const guid of [...state.tasks.keys()]) {
       mended += this.engine.apply((draft) => auditTask(draft, guid));
-      if (++looks % this.options.slice === 0) await breath();
+      const pause = pace.step();
+      if (pause !== undefined) await pause;
       if (this.closed) return mended;
     }
     this.lastAudit = { mended, durationMs: this.clock.now() - startedAtMs };

@@ -1,6 +1,7 @@
 import type { Logger } from '@rivera/kit/log';
 import { isUnwanted } from './core/converge.js';
 import type { State } from './core/state.js';
+import type { Pace } from './pace.js';
 
 /** When a comparison of everything stops nothing, as the fault may be in what it compares with. */
 export interface MassStopNumbers {
@@ -34,8 +35,8 @@ export class MassStopGuard {
   }
 
   /** Counts what nobody desires. @returns which domains' instances may be stopped */
-  look(state: State, now: number): (domain: string) => boolean {
-    const unwanted = unwantedByDomain(state, now);
+  async look(state: State, now: number, pace: Pace): Promise<(domain: string) => boolean> {
+    const unwanted = await unwantedByDomain(state, now, pace);
     const count = [...unwanted.values()].reduce((sum, each) => sum + each, 0);
     const many = count >= this.numbers.minimumInstances && count > this.numbers.fraction * state.actualLrpCount;
     if (!many) {
@@ -58,9 +59,11 @@ export class MassStopGuard {
   }
 }
 
-function unwantedByDomain(state: State, now: number): Map<string, number> {
+async function unwantedByDomain(state: State, now: number, pace: Pace): Promise<Map<string, number>> {
   const counts = new Map<string, number>();
-  for (const processGuid of state.slotOrder.after('')) {
+  for (const processGuid of [...state.slotOrder.after('')]) {
+    const pause = pace.step();
+    if (pause !== undefined) await pause;
     for (const [, { ordinary, others }] of state.slotsOf(processGuid)) {
       for (const row of others.length === 0 ? [ordinary] : [ordinary, ...others]) {
         if (row === undefined || !isUnwanted({ state, now }, row)) continue;
