@@ -6,6 +6,7 @@ import { dial, unary } from '@rivera/kit/grpc/dial';
 import type { Identity } from '@rivera/kit/tls/identity';
 import type { RiveraClient } from '@rivera/sdk/client';
 import { actualLrpToProto, desiredLrpToProto, domainToProto, taskToProto } from '@rivera/server/bbs/api/to-proto';
+import { isShown } from '@rivera/server/bbs/core/model';
 import { readSnapshot } from '@rivera/server/bbs/journal/snapshot';
 import { plainDetailCodec } from '@rivera/server/database/detail-codec';
 import type { Database } from '@rivera/server/database/pool';
@@ -32,7 +33,8 @@ export async function inDatabase(database: Database): Promise<Sight> {
     for await (const rows of readSnapshot({ database, connection, codec: plainDetailCodec, onUndecodable })) {
       items.push(...(rows.tasks ?? []).map((row) => taskItem(taskToProto(row))));
       items.push(...(rows.desiredLrps ?? []).map((row) => desiredItem(desiredLrpToProto(row))));
-      items.push(...(rows.actualLrps ?? []).map((row) => actualItem(actualLrpToProto(row))));
+      // What is kept for a cell alone is shown to nobody.
+      items.push(...(rows.actualLrps ?? []).filter(isShown).map((row) => actualItem(actualLrpToProto(row))));
       for (const row of rows.domains ?? []) domains.add(domainToProto(row).domain);
     }
     return { revision: Number(term?.[0]), items: byKey(items), domains };
