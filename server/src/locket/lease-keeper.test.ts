@@ -68,6 +68,17 @@ describe('a lease keeper', () => {
     expect(a.keeper.epoch).toBe(1);
   });
 
+  it('takes what is given back within a fifth of a second', async () => {
+    const { clock, keeper } = bed();
+    const a = keeper('a');
+    await clock.advance(0);
+    const b = keeper('b');
+    await clock.advance(60_050);
+    await a.keeper.close();
+    await clock.advance(200);
+    expect(b.events).toEqual(['acquired 2']);
+  });
+
   it('stands in line behind another, whom it can name', async () => {
     const { clock, keeper } = bed();
     const a = keeper('a');

@@ -41,6 +41,8 @@ interface Holding {
 
 /** The part of the TTL after which the keeper no longer trusts it: the rest is for clocks that run at different speeds. */
 const TRUSTED_PART = 0.9;
+/** Pause between two looks whether a lease that somebody else holds was given back. */
+const LOOK_EVERY_MS = 200;
 /** How long `close` waits for the store, once for what is under way and once for the release. */
 const CLOSE_GRACE_MS = 2_000;
 
@@ -122,7 +124,21 @@ export class LeaseKeeper {
         continue;
       }
       const held = await this.attempt();
-      if (!this.resigning) await this.sleep(held ? this.options.renewEveryMs : this.options.retryMs);
+      if (this.resigning) continue;
+      if (held) await this.sleep(this.options.renewEveryMs);
+      else await this.untilFree();
+    }
+  }
+
+  /** A pause before the next attempt, which ends as soon as the lease is given back: looking is cheap and locks nothing. */
+  private async untilFree(): Promise<void> {
+    const { store, key, retryMs } = this.options;
+    const looks = Math.ceil(retryMs / LOOK_EVERY_MS);
+    for (let look = 1; look <= looks && !this.stop.signal.aborted; look++) {
+      await this.sleep(retryMs / looks);
+      if (look === looks || this.other === undefined || this.stop.signal.aborted) continue;
+      const lease = await store.fetch(key).catch(() => this.other);
+      if (lease === undefined) return;
     }
   }
 
