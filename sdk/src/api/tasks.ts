@@ -7,6 +7,7 @@ import {
   ListTasksRequest,
   TaskServiceService as methods,
   ResolveTaskRequest,
+  RetryTaskCallbackRequest,
 } from '@rivera/gen/rivera/bbs/v1/task_service';
 import { FailedPreconditionError, NotFoundError } from '../errors.js';
 import type { CallOptions, Filter, Input } from '../input.js';
@@ -86,6 +87,22 @@ export class Tasks {
     const afterDoubt = (decision: unknown) => (decision instanceof NotFoundError ? {} : undefined);
     const policy = { safety: 'repeatable', afterDoubt } as const;
     await this.#transport.unary(methods.deleteTask, DeleteTaskRequest.fromPartial({ taskGuid }), policy, options);
+  }
+
+  /**
+   * Has the callback of a COMPLETED Task tried at once, and again for the whole retention, also that of a dead letter
+   * (`list({ deadLetters: true })`). A repeat that finds it being delivered, after an attempt of unknown outcome, has succeeded.
+   * @throws FailedPreconditionError unless the Task is COMPLETED and has a callback.
+   */
+  async retryCallback(taskGuid: string, options?: CallOptions): Promise<Task> {
+    const afterDoubt = async (decision: unknown) => {
+      if (!(decision instanceof FailedPreconditionError)) return undefined;
+      const task = await this.get(taskGuid, options);
+      return task.state === TaskState.RESOLVING && task.callback && !task.callback.givenUpAt ? { task } : undefined;
+    };
+    const policy = { safety: 'repeatable', afterDoubt } as const;
+    const request = RetryTaskCallbackRequest.fromPartial({ taskGuid });
+    return present((await this.#transport.unary(methods.retryTaskCallback, request, policy, options)).task, 'task');
   }
 
   /**

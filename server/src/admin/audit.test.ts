@@ -8,7 +8,7 @@ import {
 } from '@rivera/gen/rivera/access/v1/access_service';
 import { BidRequest } from '@rivera/gen/rivera/auction/v1/bid_service';
 import { RetireActualLrpRequest } from '@rivera/gen/rivera/bbs/v1/actual_lrp_service';
-import { EvacuateCellRequest } from '@rivera/gen/rivera/bbs/v1/cell_service';
+import { DeclareCellMissingRequest, EvacuateCellRequest } from '@rivera/gen/rivera/bbs/v1/cell_service';
 import {
   DesireLrpRequest,
   DesireLrpsRequest,
@@ -23,6 +23,7 @@ import {
   DeleteTaskRequest,
   DesireTaskRequest,
   ResolveTaskRequest,
+  RetryTaskCallbackRequest,
 } from '@rivera/gen/rivera/bbs/v1/task_service';
 import { LockRequest, ReleaseRequest } from '@rivera/gen/rivera/locket/v1/locket_service';
 import { dial } from '@rivera/kit/grpc/dial';
@@ -80,6 +81,11 @@ const SAMPLES: Readonly<Record<string, { role: Role; name?: string; request: unk
     request: DeleteTaskRequest.fromPartial({ taskGuid: 't' }),
     subject: { taskGuid: 't', outcome: 'OK' },
   },
+  '/rivera.bbs.v1.TaskService/RetryTaskCallback': {
+    role: 'client',
+    request: RetryTaskCallbackRequest.fromPartial({ taskGuid: 'nothing' }),
+    subject: { taskGuid: 'nothing', outcome: 'NOT_FOUND' },
+  },
   '/rivera.bbs.v1.DesiredLrpService/DesireLrp': {
     role: 'client',
     request: DesireLrpRequest.fromPartial({ desiredLrp }),
@@ -113,6 +119,11 @@ const SAMPLES: Readonly<Record<string, { role: Role; name?: string; request: unk
   '/rivera.bbs.v1.CellService/EvacuateCell': {
     role: 'client',
     request: EvacuateCellRequest.fromPartial({ cellId: 'nowhere' }),
+    subject: { cellId: 'nowhere', outcome: 'NOT_FOUND' },
+  },
+  '/rivera.bbs.v1.CellService/DeclareCellMissing': {
+    role: 'client',
+    request: DeclareCellMissingRequest.fromPartial({ cellId: 'nowhere' }),
     subject: { cellId: 'nowhere', outcome: 'NOT_FOUND' },
   },
   '/rivera.bbs.v1.CellSessionService/Session': {

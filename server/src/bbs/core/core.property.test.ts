@@ -11,7 +11,9 @@ import { instancesOf, must } from './invariants-testing.js';
 const CELLS = ['a', 'b', 'c'];
 const POLICY = {
   expirePendingTaskMs: 120_000,
-  callbackRetentionMs: 200_000,
+  callbackRetentionMs: 40_000,
+  deadLetterRetentionMs: 60_000,
+  maxDeadLetters: 1,
   forgetCellMs: 60_000,
   restart: {
     resetAfterMs: 60_000,
