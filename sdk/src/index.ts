@@ -16,6 +16,7 @@ export {
   type TlsMaterial,
   type UpdateOptions,
   type WaitForRunningOptions,
+  type WaitForTaskOptions,
   type WaitOptions,
   type WatchItem,
   type WatchOptions,

@@ -14,7 +14,7 @@ import type { CallOptions, Filter, Input } from '../input.js';
 import { paged } from '../transport/pages.js';
 import type { Transport } from '../transport/transport.js';
 import { present } from './present.js';
-import { type WaitOptions, waitForTask } from './wait-for-task.js';
+import { type WaitForTaskOptions, waitForTask } from './wait-for-task.js';
 
 /** Tasks: work that runs at most once. */
 export class Tasks {
@@ -110,7 +110,7 @@ export class Tasks {
    * @throws NotFoundError when there is none, or it is deleted before its end is seen.
    * @throws DeadlineExceededError after `timeoutMs`, 10 minutes unless given.
    */
-  waitForCompletion(taskGuid: string, options?: WaitOptions): Promise<Task> {
+  waitForCompletion(taskGuid: string, options?: WaitForTaskOptions): Promise<Task> {
     return waitForTask({ transport: this.#transport, tasks: this }, taskGuid, options);
   }
 }
