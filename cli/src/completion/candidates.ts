@@ -33,6 +33,7 @@ const NAMED_OPERANDS: Readonly<Record<string, { of: Named; also?: Named }>> = {
   'domains set': { of: 'domain' },
   logs: { of: 'lrp', also: 'task' },
   exec: { of: 'lrp' },
+  explain: { of: 'lrp', also: 'task' },
 };
 
 /**
