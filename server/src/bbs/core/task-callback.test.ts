@@ -139,6 +139,7 @@ describe('an operator', () => {
     expect(bbs.refusal((draft) => retryTaskCallback(draft, 'silent'))).toBe('TASK_HAS_NO_CALLBACK');
     bbs.task('t', { callbackUrl: 'http://127.0.0.1/' });
     expect(bbs.refusal((draft) => retryTaskCallback(draft, 't'))).toBe('INVALID_STATE_TRANSITION');
+    expect(() => run(retryTaskCallback)).toThrow('once the Task is Completed, not Pending');
     run(cancelTask);
     run(resolveTask);
     expect(bbs.refusal((draft) => retryTaskCallback(draft, 't'))).toBe('INVALID_STATE_TRANSITION');

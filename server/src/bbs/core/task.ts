@@ -205,7 +205,7 @@ export function retryTaskCallback(draft: Draft, guid: string): TaskRow {
       resource: { type: 'task', name: guid },
     });
   }
-  requireAllowed(task, 'retry');
+  requireAllowed(task, 'retry', `a callback is tried again once the Task is Completed, not ${stateName(task.state)}`);
   return tryCallbackAnew(draft, task);
 }
 
@@ -262,13 +262,16 @@ function existingTask(draft: Draft, guid: string): TaskRow {
   throw new RiveraError('TASK_NOT_FOUND', `there is no task "${guid}"`, { resource: { type: 'task', name: guid } });
 }
 
-function requireAllowed(task: TaskRow, operation: TaskOperation): void {
+function requireAllowed(
+  task: TaskRow,
+  operation: TaskOperation,
+  refusal = `cannot transition from ${stateName(task.state)} to ${TARGET[operation]}`,
+): void {
   if (ALLOWED_FROM[operation].includes(task.state)) return;
-  throw new RiveraError(
-    'INVALID_STATE_TRANSITION',
-    `task "${task.guid}": cannot transition from ${stateName(task.state)} to ${TARGET[operation]}`,
-    { resource: { type: 'task', name: task.guid }, metadata: { state: TaskState[task.state] ?? String(task.state) } },
-  );
+  throw new RiveraError('INVALID_STATE_TRANSITION', `task "${task.guid}": ${refusal}`, {
+    resource: { type: 'task', name: task.guid },
+    metadata: { state: TaskState[task.state] ?? String(task.state) },
+  });
 }
 
 function requireHolder(task: TaskRow, by: { cellId: string; executionGuid: string } | undefined): void {
