@@ -17,6 +17,7 @@ export interface Description {
 /** What helps after an answer with this reason. */
 const NEXT_STEPS: Partial<Record<ErrorReason, string>> = {
   TASK_NOT_FOUND: 'See what there is:  rivera task list',
+  TASK_HAS_NO_CALLBACK: 'See what it has:  rivera task show NAME',
   TASK_EXISTS: 'Choose another name, or remove the old one:  rivera task rm NAME',
   DESIRED_LRP_NOT_FOUND: 'See what there is:  rivera lrp list',
   DESIRED_LRP_EXISTS: 'Choose another name, or remove the old one:  rivera lrp rm NAME',
@@ -25,6 +26,7 @@ const NEXT_STEPS: Partial<Record<ErrorReason, string>> = {
   CONTAINER_NOT_FOUND: 'See which instances there are:  rivera lrp show NAME',
   CONTAINER_NOT_READY: 'It is still being made: try again in a moment.',
   CELL_NOT_FOUND: 'See which cells there are:  rivera cells',
+  CELL_IS_PRESENT: 'To empty a cell that is there:  rivera cells evacuate CELL',
   CELL_UNREACHABLE: 'See how the cells are:  rivera cells',
   PERMISSION_DENIED: "The client certificate's role does not allow this (see --cert).",
   UNAUTHENTICATED: 'The servers do not know the client certificate (see --cert and --ca).',

@@ -7,6 +7,7 @@ import { addDoctor } from './commands/doctor.js';
 import { addDomains } from './commands/domains.js';
 import { addEvents } from './commands/events.js';
 import { addExec } from './commands/exec.js';
+import { addExplain } from './commands/explain.js';
 import { addLogs } from './commands/logs.js';
 import { addLrp } from './commands/lrp.js';
 import { addRoles } from './commands/roles.js';
@@ -26,6 +27,7 @@ export function buildProgram(io: Io, outcome: Outcome): Command {
   addTask(program, io, outcome);
   addLrp(program, io, outcome);
   program.commandsGroup('Look inside:');
+  addExplain(program, io, outcome);
   addLogs(program, io, outcome);
   addExec(program, io, outcome);
   addEvents(program, io, outcome);

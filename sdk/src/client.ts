@@ -23,6 +23,7 @@ export { ExecSession } from './api/exec.js';
 export type { FileOptions } from './api/files.js';
 export type { LogGap, LogOptions } from './api/logs.js';
 export type { RunningProgress, WaitForRunningOptions } from './api/wait-for-running.js';
+export type { WaitForTaskOptions } from './api/wait-for-task.js';
 export type { WaitOptions } from './api/waiting.js';
 export type { WatchItem, WatchOptions } from './api/watch.js';
 export type { CallOptions, Filter, Input } from './input.js';

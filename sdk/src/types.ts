@@ -11,6 +11,7 @@ export {
   ActualLrpKey,
   ActualLrpPresence,
   ActualLrpState,
+  Crash,
   InternalRoute,
   NetInfo,
   PortMapping,
@@ -59,6 +60,7 @@ export {
 } from '@rivera/gen/rivera/bbs/v1/placement';
 export {
   Task,
+  TaskCallback,
   TaskDefinition,
   TaskState,
 } from '@rivera/gen/rivera/bbs/v1/task';

@@ -1,4 +1,6 @@
 import { spawn } from 'node:child_process';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
 import type { RiveraClient } from '@rivera/sdk/client';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { RIVERA } from '../stack/program.js';
@@ -11,7 +13,7 @@ let client: RiveraClient;
 let env: NodeJS.ProcessEnv;
 
 beforeAll(async () => {
-  stack = await Stack.start({ server: { bbs: { taskRetryBackoff: '100ms' } } });
+  stack = await Stack.start({ server: { bbs: { taskRetryBackoff: '100ms', callbackRetention: '1s' } } });
   client = await stack.client();
   env = await stack.cliEnvironment();
   await client.desiredLrps.desire(webApp('web', 2));
@@ -73,6 +75,53 @@ describe('rivera lrp run', () => {
     expect((await rivera('lrp', 'rm', 'bad', 'good')).code).toBe(0);
     expect(JSON.parse((await rivera('lrp', 'show', 'web', '--json')).stdout).actualLrps).toHaveLength(2);
     expect((await rivera('events', '--process', 'good', '--process', 'bad')).stdout).toBe('');
+  }, 60_000);
+});
+
+describe('rivera explain', () => {
+  const told = async (name: string) => (await rivera('explain', name)).stdout;
+
+  it('tells what runs where, what crashes, and what has no place; reset tries what crashed again', async () => {
+    expect(await told('web/0')).toMatch(
+      /#0 has been running on cell-1 for \d+s, at [\d.]+:\d+\.\n\nNext:\n {2}rivera logs/,
+    );
+    await rivera('lrp', 'run', 'flaky', '--', 'false');
+    expect(await told('flaky')).toMatch(
+      /#0 has crashed 3 times and pauses: it is tried again in \d+s\.\n {3}Its latest crashes:\n( {5}.* on cell-1 .*: APP: Exited with status 1\n){3}/,
+    );
+    expect(await rivera('lrp', 'reset', 'flaky')).toMatchObject({
+      code: 0,
+      stderr: 'flaky: 1 crashed instance tried again\n',
+    });
+    await rivera('lrp', 'run', 'homeless', '--no-wait', '--rootfs', 'preloaded:windows', '--', 'true');
+    const homeless = await until('it has been offered', async () => {
+      const story = await told('homeless');
+      return story.includes('No cell takes it') ? story : undefined;
+    });
+    expect(homeless).toContain('No cell takes it: found no compatible cell for required rootfs.');
+    expect(homeless).toMatch(/1 cell: .* \(cell-1\)\n {3}It is offered to the cells again (in \d+s|now)\./);
+    expect((await rivera('lrp', 'rm', 'flaky', 'homeless')).code).toBe(0);
+  }, 60_000);
+
+  it('tells whose callback was given up, and it can be tried again once somebody listens', async () => {
+    const receiver = createServer((_, response) => response.end());
+    const listening = (port: number) =>
+      new Promise<void>((resolve) => receiver.listen(port, '127.0.0.1', () => resolve()));
+    await listening(0);
+    const { port } = receiver.address() as AddressInfo;
+    await new Promise((resolve) => receiver.close(resolve));
+    const callback = `http://127.0.0.1:${port}/`;
+    await rivera('task', 'run', '--name', 'unheard', '--callback', callback, '--', 'true');
+    const letters = await until('it is a dead letter', async () => {
+      const { stdout } = await rivera('task', 'list', '--dead-letters');
+      return stdout.includes('unheard') ? stdout : undefined;
+    });
+    expect(letters).toMatch(new RegExp(`unheard +cli +succeeded +\\d+s +\\d +connect ECONNREFUSED 127.0.0.1:${port}`));
+    expect(await told('unheard')).toMatch(/Nobody could be told\. .*\nIt is a dead letter, .* forgotten in 6d\./);
+    await listening(port);
+    expect((await rivera('task', 'retry-callback', 'unheard')).code).toBe(0);
+    await until('it is delivered', async () => ((await rivera('explain', 'unheard')).code === 4 ? true : undefined));
+    await new Promise((resolve) => receiver.close(resolve));
   }, 60_000);
 });
 

@@ -7,10 +7,12 @@ import type { Io } from '../io.js';
 import type { Session } from '../session.js';
 import { renderPairs, renderTable } from '../terminal/table.js';
 import { ageOf, formatTimestamp } from '../terminal/time.js';
+import { addDeclareMissing } from './cell-declare-missing.js';
+import { addEvacuate } from './cell-evacuate.js';
 import { withSuggestion } from './names.js';
 import { cellState, coloured } from './states.js';
 
-/** `rivera cells [show ID]`: the machines that run the work. */
+/** `rivera cells …`: the machines that run the work. */
 export function addCells(program: Command, io: Io, outcome: Outcome): void {
   const cells = withConnection(program.command('cells').description('the machines that run the work')).option(
     '--zone <zone>',
@@ -20,6 +22,7 @@ export function addCells(program: Command, io: Io, outcome: Outcome): void {
     cells,
     ['rivera cells', 'what there is and how full it is'],
     ['rivera cells show cell-1', 'everything about one'],
+    ['rivera cells evacuate cell-1', 'empty it before work on the machine'],
   );
   perform<{ zone?: string }>(cells, io, outcome, async (session, _, { zone = '' }) => {
     const { out, signal } = session;
@@ -63,6 +66,8 @@ export function addCells(program: Command, io: Io, outcome: Outcome): void {
     }
   });
   addShow(cells, io, outcome);
+  addEvacuate(cells, io, outcome);
+  addDeclareMissing(cells, io, outcome);
 }
 
 function addShow(cells: Command, io: Io, outcome: Outcome): void {

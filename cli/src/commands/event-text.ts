@@ -4,7 +4,7 @@ import type { DesiredLrp } from '@rivera/gen/rivera/bbs/v1/desired_lrp';
 import type { Event } from '@rivera/gen/rivera/bbs/v1/event';
 import type { SnapshotRecord } from '@rivera/gen/rivera/bbs/v1/event_service';
 import type { Task } from '@rivera/gen/rivera/bbs/v1/task';
-import { oneLine } from '../terminal/text.js';
+import { count, oneLine } from '../terminal/text.js';
 import { addressesOf, cellState, instanceState, taskState, troubleOf } from './states.js';
 
 /** An event or record in three words or so. */
@@ -87,7 +87,14 @@ function change<T>(
 function taskText(task: Task): string {
   const where = task.cellId === '' ? '' : ` on ${task.cellId}`;
   const why = oneLine(task.failureReason || task.rejectionReason);
-  return `${taskState(task)}${where}${why === '' ? '' : ` (${why})`}`;
+  return `${taskState(task)}${where}${why === '' ? '' : ` (${why})`}${untold(task)}`;
+}
+
+/** That somebody could not be told of the end is a change that would not be seen in the state. */
+function untold({ callback }: Task): string {
+  if (callback === undefined || callback.lastError === '') return '';
+  const outcome = callback.givenUpAt === undefined ? `failed ${count(callback.attempts, 'time')}` : 'given up';
+  return callback.attempts === 0 ? ', callback tried anew' : `, callback ${outcome} (${oneLine(callback.lastError)})`;
 }
 
 function desiredText(lrp: DesiredLrp): string {

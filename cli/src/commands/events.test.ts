@@ -1,9 +1,10 @@
 import { ActualLrpState } from '@rivera/gen/rivera/bbs/v1/actual_lrp';
 import { EventKind } from '@rivera/gen/rivera/bbs/v1/event';
+import { TaskState } from '@rivera/gen/rivera/bbs/v1/task';
 import { describe, expect, it } from 'vitest';
 import { EXIT } from '../failures.js';
 import { Interrupts } from '../interrupts.js';
-import { instance, NOW } from '../testing/fake-installation.js';
+import { instance, NOW, task } from '../testing/fake-installation.js';
 import { WithServer } from '../testing/with-server.js';
 
 const fake = new WithServer();
@@ -66,6 +67,31 @@ describe('rivera events', () => {
     expect(stdout).toContain(
       'actual_lrp_changed    hello/0            claimed on cell-1 → running on cell-1 at 10.0.0.1:61001\n',
     );
+  });
+
+  it('of a task tells that nobody could be told, and that it is tried anew', async () => {
+    const callback = { attempts: 3, nextAttemptAt: undefined, lastError: 'HTTP 500', givenUpAt: undefined };
+    const [failed, letter, retried] = [
+      callback,
+      { ...callback, givenUpAt: new Date(NOW) },
+      { ...callback, attempts: 0 },
+    ].map((each) => task({ state: TaskState.COMPLETED, cellId: '', callback: each }));
+    const change = (before: typeof failed, after: typeof failed) => ({
+      event: { $case: 'taskChanged' as const, value: { before, after } },
+    });
+    fake.watching(
+      { snapshotRecords: [], snapshotComplete: true, resumeToken: '1' },
+      { events: [change(failed, letter), change(letter, retried)], resumeToken: '2' },
+    );
+    const interrupts = new Interrupts();
+    const { stdout } = await fake.rivera(['events', '--follow'], {
+      interrupts,
+      onOutput: (text) => text.includes('anew') && interrupts.deliver('SIGINT'),
+    });
+    expect(stdout).toContain(
+      'succeeded, callback failed 3 times (HTTP 500) → succeeded, callback given up (HTTP 500)\n',
+    );
+    expect(stdout).toContain('→ succeeded, callback tried anew\n');
   });
 
   it('stands in columns, whether there is a time and however long the names are', async () => {

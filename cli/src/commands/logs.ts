@@ -5,7 +5,7 @@ import { examples, type Outcome, perform, withConnection } from '../command-line
 import { isAnswer } from '../describe.js';
 import { CliError, EXIT, usageError } from '../failures.js';
 import type { Io } from '../io.js';
-import { parseCount, parseInstance, parseMilliseconds } from '../recipe/quantities.js';
+import { parseCount, parseMilliseconds, parseSlots } from '../recipe/quantities.js';
 import type { Session } from '../session.js';
 import { formatLogLine } from '../terminal/log-line.js';
 import { count, nearest } from '../terminal/text.js';
@@ -44,7 +44,7 @@ export function addLogs(program: Command, io: Io, outcome: Outcome): void {
   );
   perform<Options>(command, io, outcome, async (session, [name = ''], options) => {
     if (options.lrp && options.task) throw usageError('--lrp and --task exclude each other');
-    const target = name.includes('/') ? parseInstance(name) : { processGuid: name, index: undefined };
+    const target = parseSlots(name);
     const isTask = await meansTask(session, target.processGuid, options);
     const index = options.index ?? target.index;
     const client = await session.client();

@@ -43,6 +43,56 @@ describe('rivera lrp', () => {
     expect(stdout).toContain('insufficient resources: memory\n');
   });
 
+  it('shows which instances were told to stop', async () => {
+    fake.server.unary(desiredLrps.getDesiredLrp, () => ({ desiredLrp: lrp() }));
+    const stopping = instance(1, { stopping: true });
+    fake.server.unary(actualLrps.listActualLrps, () => ({ ...page, actualLrps: [instance(0), stopping] }));
+    expect((await rivera('lrp', 'show', 'hello')).stdout).toMatch(/#0 +running +60s.*\n#1 +running, stopping +60s/);
+  });
+
+  describe('reset', () => {
+    const crashed = (index: number) => instance(index, { state: ActualLrpState.CRASHED, instanceGuid: '', cellId: '' });
+
+    it('tries all that are crashed again, and leaves the others alone', async () => {
+      fake.server.unary(desiredLrps.getDesiredLrp, () => ({ desiredLrp: lrp() }));
+      const listed = fake.server.unary(actualLrps.listActualLrps, () => ({
+        ...page,
+        actualLrps: [crashed(1), crashed(4)],
+      }));
+      const { calls } = fake.server.unary(actualLrps.retireActualLrp, () => ({}));
+      expect(await rivera('lrp', 'reset', 'hello')).toEqual({
+        exitCode: EXIT.ok,
+        stdout: '',
+        stderr: 'hello: 2 crashed instances tried again\n',
+      });
+      expect(listed.calls[0]).toMatchObject({ processGuids: ['hello'], states: [ActualLrpState.CRASHED] });
+      expect(calls.map(({ index, instanceGuid }) => [index, instanceGuid])).toEqual([
+        [1, ''],
+        [4, ''],
+      ]);
+    });
+
+    it('tries one again, and tells what it is now', async () => {
+      fake.server.unary(actualLrps.getActualLrp, () => ({ actualLrps: [crashed(1)] }));
+      const { calls } = fake.server.unary(actualLrps.retireActualLrp, () => ({}));
+      const { stdout } = await rivera('lrp', 'reset', 'hello/1', '--json');
+      expect(JSON.parse(stdout)).toMatchObject({ key: { processGuid: 'hello', index: 1 } });
+      expect(calls).toHaveLength(1);
+    });
+
+    it('refuses one that is not crashed, and says what replaces it', async () => {
+      fake.server.unary(actualLrps.getActualLrp, () => ({ actualLrps: [instance(1)] }));
+      const { exitCode, stderr } = await rivera('lrp', 'reset', 'hello/1');
+      expect(exitCode).toBe(EXIT.failed);
+      expect(stderr).toContain('hello/1 is running, not crashed\n');
+      expect(stderr).toContain('rivera lrp restart hello --index 1\n');
+    });
+
+    it('wants an index to be a number', async () => {
+      expect((await rivera('lrp', 'reset', 'hello/x')).exitCode).toBe(EXIT.usage);
+    });
+  });
+
   it('cuts long troubles on a terminal alone', async () => {
     const reason = `it crashed ${'and crashed again '.repeat(10)}in the end`;
     const crashed = instance(0, { state: ActualLrpState.CRASHED, crashReason: reason });

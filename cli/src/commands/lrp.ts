@@ -9,6 +9,7 @@ import type { Session } from '../session.js';
 import { renderPairs, renderTable } from '../terminal/table.js';
 import { oneLine } from '../terminal/text.js';
 import { ageOf, formatTimestamp } from '../terminal/time.js';
+import { addReset } from './lrp-reset.js';
 import { restart } from './lrp-restart.js';
 import { addLrpRun } from './lrp-run.js';
 import { withSuggestion } from './names.js';
@@ -25,6 +26,7 @@ export function addLrp(program: Command, io: Io, outcome: Outcome): void {
   addShow(lrp, io, outcome);
   addScale(lrp, io, outcome);
   addRestart(lrp, io, outcome);
+  addReset(lrp, io, outcome);
   addRemove(lrp, io, outcome);
 }
 
@@ -197,6 +199,7 @@ function addRestart(lrp: Command, io: Io, outcome: Outcome): void {
     command,
     ['rivera lrp restart hello', 'all of them'],
     ['rivera lrp restart hello --index 1', 'only the second'],
+    ['rivera lrp reset hello', 'tries those again that crashed and have no container'],
   );
   perform<Waiting & { index?: number }>(command, io, outcome, async (session, [name = ''], options) => {
     await withSuggestion(session, 'lrp', name, () => restart(session, name, options));
@@ -209,7 +212,7 @@ function addRemove(lrp: Command, io: Io, outcome: Outcome): void {
     withConnection(
       lrp.command('rm').argument('<name...>', 'of the LRPs').description('forget LRPs and stop their instances'),
     ),
-    'the instances are gone',
+    { until: 'the instances are gone' },
   );
   examples(
     command,

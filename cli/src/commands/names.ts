@@ -58,7 +58,7 @@ export async function withSuggestion<T>(
     throw new CliError(
       EXIT.answered,
       message,
-      [...(meant === undefined ? [] : [`Did you mean '${meant}'?`]), ...next],
+      [...(meant === undefined || meant === name ? [] : [`Did you mean '${meant}'?`]), ...next],
       {
         cause: error,
       },

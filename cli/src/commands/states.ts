@@ -25,8 +25,8 @@ export function hasEnded(task: Pick<Task, 'state'>): boolean {
   return task.state === TaskState.COMPLETED || task.state === TaskState.RESOLVING;
 }
 
-/** An instance's state, with the part it plays when that is not the ordinary one. */
-export function instanceState(lrp: Pick<ActualLrp, 'state' | 'presence'>): string {
+/** An instance's state, with the part it plays when that is not the ordinary one, and whether it was told to stop. */
+export function instanceState(lrp: Pick<ActualLrp, 'state' | 'presence' | 'stopping'>): string {
   const states: Partial<Record<ActualLrpState, string>> = {
     [ActualLrpState.UNCLAIMED]: 'unclaimed',
     [ActualLrpState.CLAIMED]: 'claimed',
@@ -37,7 +37,7 @@ export function instanceState(lrp: Pick<ActualLrp, 'state' | 'presence'>): strin
     [ActualLrpPresence.EVACUATING]: ' (evacuating)',
     [ActualLrpPresence.SUSPECT]: ' (suspect)',
   };
-  return `${states[lrp.state] ?? 'unknown'}${parts[lrp.presence] ?? ''}`;
+  return `${states[lrp.state] ?? 'unknown'}${parts[lrp.presence] ?? ''}${lrp.stopping ? ', stopping' : ''}`;
 }
 
 /** Whether a cell is there. */
@@ -46,14 +46,15 @@ export function cellState(state: CellState): string {
     [CellState.PRESENT]: 'present',
     [CellState.EVACUATING]: 'evacuating',
     [CellState.MISSING]: 'missing',
+    [CellState.SILENT]: 'silent',
   };
   return states[state] ?? 'unknown';
 }
 
 /** Green for well, yellow for on the way, red for trouble. */
 export function coloured(state: string, colours: Colours): string {
-  if (/^(running|succeeded|present|ok)/.test(state)) return colours.green(state);
-  if (/^(failed|crashed|missing)/.test(state)) return colours.red(state);
+  if (/^(running|succeeded|present|ok)(?!.*stopping)/.test(state)) return colours.green(state);
+  if (/^(failed|crashed|missing|silent)/.test(state)) return colours.red(state);
   return colours.yellow(state);
 }
 

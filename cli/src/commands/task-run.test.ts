@@ -120,7 +120,11 @@ describe('rivera task run', () => {
   it('does not wait for a task that is removed', async () => {
     taskThatEnds({}, []);
     fake.watching({ snapshotRecords: [], snapshotComplete: true, resumeToken: '1' });
-    expect(await run()).toMatchObject({ exitCode: EXIT.answered, stdout: '' });
+    expect(await run()).toEqual({
+      exitCode: EXIT.answered,
+      stdout: '',
+      stderr: 'rivera: t was removed before its end\n  See what there is:  rivera task list\n',
+    });
   });
 
   it('prints the task as JSON', async () => {

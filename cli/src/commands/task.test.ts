@@ -1,9 +1,9 @@
-import { TaskState } from '@rivera/gen/rivera/bbs/v1/task';
+import { type Task, TaskState } from '@rivera/gen/rivera/bbs/v1/task';
 import { TaskServiceService as tasks } from '@rivera/gen/rivera/bbs/v1/task_service';
 import { statusOf } from '@rivera/sdk/testing/fake-server';
 import { describe, expect, it } from 'vitest';
 import { EXIT } from '../failures.js';
-import { task } from '../testing/fake-installation.js';
+import { NOW, task } from '../testing/fake-installation.js';
 import { WithServer } from '../testing/with-server.js';
 
 const FAILED_PRECONDITION = 9;
@@ -62,6 +62,56 @@ describe('rivera task', () => {
     expect(await names('completed')).toEqual(['good', 'bad']);
     expect(calls[0]?.states).toEqual([TaskState.COMPLETED, TaskState.RESOLVING]);
     expect((await rivera('task', 'list', '--state', 'suceeded')).stderr).toContain("Did you mean 'succeeded'?");
+  });
+
+  it('lists dead letters with when, how often and why nobody could be told', async () => {
+    const callback = {
+      attempts: 37,
+      nextAttemptAt: undefined,
+      lastError: 'HTTP 500',
+      givenUpAt: new Date(NOW - 7_200_000),
+    };
+    const { calls } = fake.server.unary(tasks.listTasks, () => ({
+      ...page,
+      tasks: [task({ state: TaskState.COMPLETED, cellId: '', callback })],
+    }));
+    expect((await rivera('task', 'list', '--dead-letters')).stdout).toBe(
+      [
+        'name      domain    state       given up   attempts   last error\n',
+        'nightly   reports   succeeded   2h               37   HTTP 500\n',
+      ].join(''),
+    );
+    expect(calls[0]).toMatchObject({ deadLetters: true });
+  });
+
+  it('shows how far the callback is', async () => {
+    const shown = async (callback: Task['callback'], state = TaskState.COMPLETED) => {
+      fake.server.unary(tasks.getTask, () => ({ task: task({ state, callback }) }));
+      return (await rivera('task', 'show', 'nightly')).stdout.match(/callback: +(.*)\n/)?.[1];
+    };
+    const fresh = { attempts: 0, nextAttemptAt: new Date(NOW), lastError: '', givenUpAt: undefined };
+    const failed = { ...fresh, attempts: 3, lastError: 'HTTP 500', nextAttemptAt: new Date(NOW + 4_000) };
+    expect(await shown(undefined)).toBeUndefined();
+    expect(await shown({ ...fresh, nextAttemptAt: undefined }, TaskState.RUNNING)).toBe('when it has ended');
+    expect(await shown(fresh)).toBe('not tried yet, due now');
+    expect(await shown({ ...fresh, nextAttemptAt: undefined }, TaskState.RESOLVING)).toBe(
+      'not tried yet, being delivered',
+    );
+    expect(await shown(failed)).toBe('tried 3 times, again in 4s: HTTP 500');
+    expect(await shown({ ...failed, nextAttemptAt: undefined, givenUpAt: new Date(NOW - 60_000) })).toBe(
+      'given up 60s ago, tried 3 times: HTTP 500',
+    );
+  });
+
+  it('has callbacks tried again, one after the other', async () => {
+    const { calls } = fake.server.unary(tasks.retryTaskCallback, ({ taskGuid }) => ({ task: task({ taskGuid }) }));
+    expect(await rivera('task', 'retry-callback', 'a', 'b')).toEqual({ exitCode: EXIT.ok, stdout: '', stderr: '' });
+    expect(calls.map(({ taskGuid }) => taskGuid)).toEqual(['a', 'b']);
+    expect(JSON.parse((await rivera('task', 'retry-callback', 'a', '--json')).stdout)).toMatchObject({ taskGuid: 'a' });
+    fake.server.unary(tasks.retryTaskCallback, () => {
+      throw statusOf(FAILED_PRECONDITION, 'task "a" has no completion callback', { reason: 'TASK_HAS_NO_CALLBACK' });
+    });
+    expect(await rivera('task', 'retry-callback', 'a')).toMatchObject({ exitCode: EXIT.answered });
   });
 
   it('says that there are none on stderr, so that counting lines gives 0', async () => {

@@ -6,9 +6,11 @@ import type { Io } from '../io.js';
 import { renderPairs, renderTable } from '../terminal/table.js';
 import { nearest, oneLine } from '../terminal/text.js';
 import { ageOf, formatTimestamp } from '../terminal/time.js';
+import { callbackText } from './callback-text.js';
 import { withSuggestion } from './names.js';
 import { coloured, hasEnded, taskState } from './states.js';
 import { removeTask } from './task-remove.js';
+import { addRetryCallback } from './task-retry-callback.js';
 import { addTaskRun } from './task-run.js';
 
 /** `rivera task …`: work that runs once. */
@@ -18,6 +20,7 @@ export function addTask(program: Command, io: Io, outcome: Outcome): void {
   addList(task, io, outcome);
   addShow(task, io, outcome);
   addCancel(task, io, outcome);
+  addRetryCallback(task, io, outcome);
   addRemove(task, io, outcome);
 }
 
@@ -37,22 +40,42 @@ const CHOICES: Readonly<Record<string, Choice>> = {
   resolving: { states: [TaskState.RESOLVING] },
 };
 
+interface ListOptions {
+  domain?: string;
+  cell?: string;
+  state?: Choice;
+  deadLetters?: boolean;
+}
+
+const COLUMNS = ['name', 'domain', 'state', 'age', 'cell', 'outcome'];
+const LETTER_COLUMNS = [
+  'name',
+  'domain',
+  'state',
+  'given up',
+  { title: 'attempts', align: 'right' as const },
+  'last error',
+];
+
 function addList(task: Command, io: Io, outcome: Outcome): void {
   const command = withConnection(task.command('list').alias('ls').description('list tasks'))
     .option('--domain <domain>', 'only of this domain')
     .option('--cell <id>', 'only on this cell')
+    .option('--dead-letters', 'only those of which nobody could be told that they have ended')
     .option('--state <state>', `only in this state: ${Object.keys(CHOICES).join(', ')}`, parseState);
   examples(
     command,
     ['rivera task list --state running', 'what runs now'],
     ['rivera task list --json | wc -l', 'count them'],
+    ['rivera task list --dead-letters', 'whose callback was given up, and why'],
   );
-  perform<{ domain?: string; cell?: string; state?: Choice }>(command, io, outcome, async (session, _, options) => {
+  perform<ListOptions>(command, io, outcome, async (session, _, options) => {
     const client = await session.client();
     const filter = {
       domain: options.domain ?? '',
       cellId: options.cell ?? '',
       states: [...(options.state?.states ?? [])],
+      deadLetters: options.deadLetters ?? false,
     };
     const failed = options.state?.failed;
     const rows: string[][] = [];
@@ -63,11 +86,16 @@ function addList(task: Command, io: Io, outcome: Outcome): void {
     }
     if (session.out.json) return undefined;
     if (rows.length === 0) await session.out.note('No tasks found.\n');
-    else await session.out.data(renderTable(['name', 'domain', 'state', 'age', 'cell', 'outcome'], rows));
+    else await session.out.data(renderTable(options.deadLetters ? LETTER_COLUMNS : COLUMNS, rows));
     return undefined;
 
     function row(item: Task): string[] {
       const state = coloured(taskState(item), session.out.colours);
+      if (options.deadLetters) {
+        const { givenUpAt, attempts = 0, lastError = '' } = item.callback ?? {};
+        const error = session.out.fit(oneLine(lastError), 80);
+        return [item.taskGuid, item.domain, state, ageOf(givenUpAt, io.now()), String(attempts), error];
+      }
       const ended = item.failed ? item.failureReason : hasEnded(item) ? item.result : item.rejectionReason;
       const age = ageOf(item.createdAt, io.now());
       return [item.taskGuid, item.domain, state, age, item.cellId, session.out.fit(oneLine(ended), 60)];
@@ -118,6 +146,7 @@ export function describeTask(task: Task, nowMs: number): string {
     ['failure', oneLine(task.failureReason)],
     ['not placed', task.rejectionReason && `${oneLine(task.rejectionReason)} (${task.rejectionCount} times)`],
     ['next attempt', when(task.nextAttemptAt)],
+    ['callback', callbackText(task, nowMs)],
     ['annotation', oneLine(task.annotation)],
     ['result', oneLine(task.result)],
   ]);

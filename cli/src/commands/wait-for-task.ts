@@ -1,13 +1,10 @@
-import { EventKind } from '@rivera/gen/rivera/bbs/v1/event';
 import { type Task, TaskState } from '@rivera/gen/rivera/bbs/v1/task';
-import type { WatchItem } from '@rivera/sdk/client';
 import { isAnswer } from '../describe.js';
 import { CliError, EXIT } from '../failures.js';
 import type { Session } from '../session.js';
+import { isSilence } from '../silence.js';
 import { count, oneLine } from '../terminal/text.js';
 import { formatTook } from '../terminal/time.js';
-import { hasEnded } from './states.js';
-import { lateAfter } from './waiting.js';
 
 /** What to do while waiting. */
 export interface TaskWaiting {
@@ -23,33 +20,23 @@ export interface TaskWaiting {
  * @throws CliError (failed) when it has not ended in time, with what it waits for
  */
 export async function untilEnded(session: Session, taskGuid: string, waiting: TaskWaiting): Promise<Task> {
-  const client = await session.client();
-  const { timeoutMs } = waiting;
-  const late = timeoutMs === undefined ? undefined : lateAfter(timeoutMs);
-  const signal = late === undefined ? session.signal : AbortSignal.any([session.signal, late]);
+  const { tasks } = await session.client();
+  const { timeoutMs = Number.POSITIVE_INFINITY, onChange } = waiting;
   let last: Task | undefined;
-  let known = false;
+  const follow = (task: Task) => {
+    last = task;
+    onChange(task);
+  };
   try {
-    for await (const item of client.watch({
-      ...{ snapshot: true, kinds: [EventKind.TASK], taskGuids: [taskGuid], signal },
-    })) {
-      const task = taskOf(item);
-      if (task !== undefined) {
-        last = task;
-        known = true;
-        waiting.onChange(task);
-        // What a watch sends may lack the larger parts.
-        if (hasEnded(task)) return await client.tasks.get(taskGuid, { signal }).catch((error) => ifGone(error, task));
-      }
-      const gone = item.kind === 'event' && item.event.event?.$case === 'taskRemoved';
-      if (item.kind === 'reset') known = false;
-      if (gone || (item.kind === 'snapshot-complete' && !known)) break;
-    }
+    return await tasks.waitForCompletion(taskGuid, { signal: session.signal, timeoutMs, onChange: follow });
   } catch (error) {
-    if (timeoutMs === undefined || !late?.aborted || session.signal.aborted) throw error;
-    throw notEnded(taskGuid, timeoutMs, last);
+    if (session.signal.aborted) throw error;
+    const isLate = Number.isFinite(timeoutMs) && isSilence(error) && error.codeName === 'DEADLINE_EXCEEDED';
+    if (isLate) throw notEnded(taskGuid, timeoutMs, last, error);
+    if (!isAnswer(error) || error.codeName !== 'NOT_FOUND') throw error;
+    const next = ['See what there is:  rivera task list'];
+    throw new CliError(EXIT.answered, `${taskGuid} was removed before its end`, next, { cause: error });
   }
-  throw new CliError(EXIT.answered, `${taskGuid} was removed before its end`, ['See what there is:  rivera task list']);
 }
 
 /** `waits for a cell: found no compatible cell (2 attempts so far)`; empty when it does not wait. */
@@ -59,32 +46,12 @@ export function waitingText(task: Pick<Task, 'state' | 'rejectionReason' | 'reje
   return `waits for a cell: ${oneLine(task.rejectionReason)} (${count(task.rejectionCount, 'attempt')} so far)`;
 }
 
-function notEnded(taskGuid: string, timeoutMs: number, task: Task | undefined): CliError {
+function notEnded(taskGuid: string, timeoutMs: number, task: Task | undefined, cause: unknown): CliError {
   const waits = task === undefined ? '' : waitingText(task);
-  return new CliError(EXIT.failed, `${taskGuid} did not end within ${formatTook(timeoutMs)}`, [
+  const next = [
     ...(waits === '' ? [] : [`It ${waits}`]),
     `It goes on. See its state:  rivera task show ${taskGuid}`,
     `End it:                     rivera task cancel ${taskGuid}`,
-  ]);
-}
-
-/** It has been removed between its end and the question for its result. */
-function ifGone(error: unknown, seen: Task): Task {
-  if (isAnswer(error) && error.codeName === 'NOT_FOUND') return seen;
-  throw error;
-}
-
-/** The Task as an item shows it last. */
-function taskOf(item: WatchItem): Task | undefined {
-  if (item.kind === 'snapshot') return item.record.record?.$case === 'task' ? item.record.record.value : undefined;
-  if (item.kind !== 'event') return undefined;
-  switch (item.event.event?.$case) {
-    case 'taskCreated':
-    case 'taskRemoved':
-      return item.event.event.value.task;
-    case 'taskChanged':
-      return item.event.event.value.after;
-    default:
-      return undefined;
-  }
+  ];
+  return new CliError(EXIT.failed, `${taskGuid} did not end within ${formatTook(timeoutMs)}`, next, { cause });
 }

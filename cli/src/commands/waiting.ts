@@ -21,10 +21,10 @@ export const WAIT_MS = 120_000;
 const SETTLE_MS = 1_000;
 
 /** @param until what is waited for, as in "the instances run" */
-export function withWaiting(command: Command, until = 'the instances run'): Command {
+export function withWaiting(command: Command, { until = 'the instances run', limit = '2m' } = {}): Command {
   return command
     .option('--no-wait', `do not wait until ${until}`)
-    .option('--wait-timeout <time>', 'give up waiting after this time (default 2m)', (text: string) =>
+    .option('--wait-timeout <time>', `give up waiting after this time (default ${limit})`, (text: string) =>
       parseMilliseconds(text),
     );
 }

@@ -20,15 +20,20 @@ const NAMED_OPTIONS: Readonly<Record<string, Named>> = { domain: 'domain', cell:
 const NAMED_OPERANDS: Readonly<Record<string, { of: Named; also?: Named }>> = {
   'task show': { of: 'task' },
   'task cancel': { of: 'task' },
+  'task retry-callback': { of: 'task' },
   'task rm': { of: 'task' },
   'lrp show': { of: 'lrp' },
   'lrp scale': { of: 'lrp' },
   'lrp restart': { of: 'lrp' },
+  'lrp reset': { of: 'lrp' },
   'lrp rm': { of: 'lrp' },
   'cells show': { of: 'cell' },
+  'cells evacuate': { of: 'cell' },
+  'cells declare-missing': { of: 'cell' },
   'domains set': { of: 'domain' },
   logs: { of: 'lrp', also: 'task' },
   exec: { of: 'lrp' },
+  explain: { of: 'lrp', also: 'task' },
 };
 
 /**

@@ -28,7 +28,7 @@ describe('completion', () => {
     expect(await offered('')).toEqual(expect.arrayContaining(['task', 'lrp', 'logs', 'exec', 'up', 'doctor', 'help']));
     expect(await offered('')).not.toContain('__complete');
     expect(await offered('do')).toEqual(['domains', 'doctor']);
-    expect(await offered('lrp', '')).toEqual(['run', 'list', 'show', 'scale', 'restart', 'rm', 'help']);
+    expect(await offered('lrp', '')).toEqual(['run', 'list', 'show', 'scale', 'restart', 'reset', 'rm', 'help']);
   });
 
   it('offers options of the command', async () => {

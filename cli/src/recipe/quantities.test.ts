@@ -7,6 +7,7 @@ import {
   parseMegabytes,
   parseMilliseconds,
   parseProbe,
+  parseSlots,
 } from './quantities.js';
 
 function refusal(run: () => unknown): string {
@@ -70,6 +71,8 @@ describe('instances', () => {
   it('are named NAME or NAME/INDEX', () => {
     expect(parseInstance('hello')).toEqual({ processGuid: 'hello', index: 0 });
     expect(parseInstance('hello/12')).toEqual({ processGuid: 'hello', index: 12 });
+    expect(parseSlots('hello')).toEqual({ processGuid: 'hello', index: undefined });
+    expect(parseSlots('hello/0')).toEqual({ processGuid: 'hello', index: 0 });
     for (const text of ['hello/', 'hello/x', '/1', 'a/b/1', 'hello/-1']) refusal(() => parseInstance(text));
   });
 });

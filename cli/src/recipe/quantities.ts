@@ -43,9 +43,21 @@ export function parseEnvironment(texts: readonly string[], env: NodeJS.ProcessEn
 
 /** A container as people name it: `NAME` is index 0, `NAME/2` index 2. */
 export function parseInstance(text: string): { processGuid: string; index: number } {
+  const { processGuid, index = 0 } = parseSlots(text);
+  return { processGuid, index };
+}
+
+/** An LRP, or one instance of it. */
+export interface Slots {
+  readonly processGuid: string;
+  readonly index: number | undefined;
+}
+
+/** Instances as people name them: `NAME` is all of an LRP, `NAME/2` the one of index 2. */
+export function parseSlots(text: string): Slots {
   const match = /^([^/]+)(?:\/(\d{1,5}))?$/.exec(text);
   if (match === null) throw usageError(`'${text}' is not NAME or NAME/INDEX`);
-  return { processGuid: match[1] ?? '', index: Number(match[2] ?? 0) };
+  return { processGuid: match[1] ?? '', index: match[2] === undefined ? undefined : Number(match[2]) };
 }
 
 /** How the health of an instance is found out. */

@@ -36,6 +36,11 @@ const registry = {
     meaning: 'Another Task with this guid exists, and its definition differs.',
   },
   INVALID_STATE_TRANSITION: refused(9, 'The Task is not in a state that allows this.'),
+  TASK_HAS_NO_CALLBACK: {
+    code: status.FAILED_PRECONDITION,
+    retryable: false,
+    meaning: 'The Task has no completion callback that could be tried again.',
+  },
   RUNNING_ON_DIFFERENT_CELL: refused(24, 'The Task runs on another cell than the one that reports on it.'),
 
   // Desired LRPs

@@ -34,6 +34,7 @@ const tasks: Handlers<typeof TaskServiceService> = {
   cancelTask: missing,
   resolveTask: missing,
   deleteTask: missing,
+  retryTaskCallback: missing,
 };
 
 async function serveTasks(): Promise<{ host: GrpcHost; port: number }> {

@@ -1,5 +1,6 @@
 import type { Cell } from '@rivera/gen/rivera/bbs/v1/cell';
 import {
+  DeclareCellMissingRequest,
   EvacuateCellRequest,
   GetCellRequest,
   ListCellsRequest,
@@ -43,5 +44,17 @@ export class Cells {
     const afterDoubt = (decision: unknown) => (decision instanceof NotFoundError ? {} : undefined);
     const policy = { safety: 'repeatable', afterDoubt } as const;
     await this.#transport.unary(methods.evacuateCell, EvacuateCellRequest.fromPartial({ cellId }), policy, options);
+  }
+
+  /**
+   * Confirms that a silent cell is gone: its instances are placed elsewhere and its Tasks fail, now. To tell twice is to tell once; a
+   * repeat that no longer finds the cell, after an attempt of unknown outcome, has succeeded.
+   * @throws FailedPreconditionError while the cell is heard of.
+   */
+  async declareMissing(cellId: string, options?: CallOptions): Promise<void> {
+    const afterDoubt = (decision: unknown) => (decision instanceof NotFoundError ? {} : undefined);
+    const policy = { safety: 'repeatable', afterDoubt } as const;
+    const request = DeclareCellMissingRequest.fromPartial({ cellId });
+    await this.#transport.unary(methods.declareCellMissing, request, policy, options);
   }
 }

@@ -104,3 +104,16 @@ describe('evacuation', () => {
     await expect(cells.evacuate('z')).rejects.toBeInstanceOf(NotFoundError);
   });
 });
+
+describe('a silent cell', () => {
+  it('has been declared missing when the repeat finds it gone', async () => {
+    const server = await setting.server();
+    const { calls } = server.unary(CellServiceService.declareCellMissing, (_request, attempt) => {
+      throw statusOf(attempt === 1 ? status.UNAVAILABLE : status.NOT_FOUND, 'x');
+    });
+    const { cells } = setting.client(server);
+    await expect(cells.declareMissing('z')).resolves.toBeUndefined();
+    expect(calls).toMatchObject([{ cellId: 'z' }, { cellId: 'z' }]);
+    await expect(cells.declareMissing('z')).rejects.toBeInstanceOf(NotFoundError);
+  });
+});

@@ -116,6 +116,21 @@ describe('after an attempt of unknown outcome', () => {
     });
     expect((await setting.client(server).tasks.resolve('t')).result).toBe('42');
   });
+
+  it('retryCallback succeeds when the callback is being delivered, and not when a client takes the result of a dead letter', async () => {
+    const server = await setting.server();
+    let attempts = 0;
+    server.unary(methods.retryTaskCallback, () => {
+      throw ++attempts % 2 === 1 ? gone() : wrongState();
+    });
+    const callback = { attempts: 0, nextAttemptAt: undefined, lastError: '', givenUpAt: undefined };
+    server.unary(methods.getTask, () => ({ task: task(TaskState.RESOLVING, { callback }) }));
+    const { tasks } = setting.client(server);
+    expect((await tasks.retryCallback('t')).state).toBe(TaskState.RESOLVING);
+    const letter = task(TaskState.RESOLVING, { callback: { ...callback, givenUpAt: new Date(1) } });
+    server.unary(methods.getTask, () => ({ task: letter }));
+    await expect(tasks.retryCallback('t')).rejects.toBeInstanceOf(FailedPreconditionError);
+  });
 });
 
 describe('without doubt about an earlier attempt the decision stands', () => {

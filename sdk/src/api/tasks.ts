@@ -7,13 +7,14 @@ import {
   ListTasksRequest,
   TaskServiceService as methods,
   ResolveTaskRequest,
+  RetryTaskCallbackRequest,
 } from '@rivera/gen/rivera/bbs/v1/task_service';
 import { FailedPreconditionError, NotFoundError } from '../errors.js';
 import type { CallOptions, Filter, Input } from '../input.js';
 import { paged } from '../transport/pages.js';
 import type { Transport } from '../transport/transport.js';
 import { present } from './present.js';
-import { type WaitOptions, waitForTask } from './wait-for-task.js';
+import { type WaitForTaskOptions, waitForTask } from './wait-for-task.js';
 
 /** Tasks: work that runs at most once. */
 export class Tasks {
@@ -89,11 +90,27 @@ export class Tasks {
   }
 
   /**
+   * Has the callback of a COMPLETED Task tried at once, and again for the whole retention, also that of a dead letter
+   * (`list({ deadLetters: true })`). A repeat that finds it being delivered, after an attempt of unknown outcome, has succeeded.
+   * @throws FailedPreconditionError unless the Task is COMPLETED and has a callback.
+   */
+  async retryCallback(taskGuid: string, options?: CallOptions): Promise<Task> {
+    const afterDoubt = async (decision: unknown) => {
+      if (!(decision instanceof FailedPreconditionError)) return undefined;
+      const task = await this.get(taskGuid, options);
+      return task.state === TaskState.RESOLVING && task.callback && !task.callback.givenUpAt ? { task } : undefined;
+    };
+    const policy = { safety: 'repeatable', afterDoubt } as const;
+    const request = RetryTaskCallbackRequest.fromPartial({ taskGuid });
+    return present((await this.#transport.unary(methods.retryTaskCallback, request, policy, options)).task, 'task');
+  }
+
+  /**
    * Resolves with the Task, result included, once it has ended, well or not: look at `failed`.
    * @throws NotFoundError when there is none, or it is deleted before its end is seen.
    * @throws DeadlineExceededError after `timeoutMs`, 10 minutes unless given.
    */
-  waitForCompletion(taskGuid: string, options?: WaitOptions): Promise<Task> {
+  waitForCompletion(taskGuid: string, options?: WaitForTaskOptions): Promise<Task> {
     return waitForTask({ transport: this.#transport, tasks: this }, taskGuid, options);
   }
 }

@@ -6,19 +6,26 @@ import type { Transport } from '../transport/transport.js';
 import { type WaitOptions, within } from './waiting.js';
 import { type WatchItem, watch } from './watch.js';
 
-export type { WaitOptions } from './waiting.js';
+/** How to wait for a Task. */
+export interface WaitForTaskOptions extends WaitOptions {
+  /** Called with the Task as it is at first, and with every change; what it shows may lack the result and the definition. */
+  onChange?: ((task: Task) => void) | undefined;
+}
 
 /** Follows one Task with a watch until it has ended. */
 export async function waitForTask(
   { transport, tasks }: { transport: Transport; tasks: { get(guid: string, options?: CallOptions): Promise<Task> } },
   taskGuid: string,
-  options: WaitOptions = {},
+  options: WaitForTaskOptions = {},
 ): Promise<Task> {
   return within(`task ${taskGuid} ended`, options, async (signal) => {
     let known = false;
     const wanted = { snapshot: true, kinds: [EventKind.TASK], taskGuids: [taskGuid], signal };
-    for await (const item of watch(transport, wanted, 'for ever')) {
+    // Without a limit of their own nobody waits for ever for servers that may not be there at all.
+    const patience = options.timeoutMs === Number.POSITIVE_INFINITY ? 'for ever once connected' : 'for ever';
+    for await (const item of watch(transport, wanted, patience)) {
       const task = taskOf(item);
+      if (task) options.onChange?.(task);
       if (task && hasEnded(task)) return whole(task, signal);
       if (task) known = true;
       if (item.kind === 'reset') known = false;

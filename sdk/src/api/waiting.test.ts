@@ -7,7 +7,7 @@ import { Task, TaskState } from '@rivera/gen/rivera/bbs/v1/task';
 import { TaskServiceService } from '@rivera/gen/rivera/bbs/v1/task_service';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import type { RunningProgress } from '../client.js';
-import { CancelledError, DeadlineExceededError, NotFoundError } from '../errors.js';
+import { CancelledError, DeadlineExceededError, NotFoundError, UnavailableError } from '../errors.js';
 import { type FakeServer, statusOf } from '../testing/fake-server.js';
 import { Setting } from '../testing/setting.js';
 
@@ -43,7 +43,7 @@ describe('waiting for a task', () => {
     expect(calls[0]).toMatchObject({ snapshot: true, taskGuids: ['t'] });
   });
 
-  it('follows it until it ends', async () => {
+  it('follows it until it ends, telling of every change', async () => {
     const server = await setting.server();
     const before = task(TaskState.PENDING);
     showing(server, {
@@ -54,7 +54,10 @@ describe('waiting for a task', () => {
       ],
     });
     whole(server);
-    expect((await setting.client(server).tasks.waitForCompletion('t')).state).toBe(TaskState.COMPLETED);
+    const states: TaskState[] = [];
+    const onChange = ({ state }: Task) => states.push(state);
+    expect((await setting.client(server).tasks.waitForCompletion('t', { onChange })).result).toBe('whole');
+    expect(states).toEqual([TaskState.PENDING, TaskState.RUNNING, TaskState.COMPLETED]);
   });
 
   it('is content with what the event shows when the task is gone by then', async () => {
@@ -81,6 +84,14 @@ describe('waiting for a task', () => {
     const wait = setting.client(server, { maxAttempts: 2 }).tasks.waitForCompletion('t', { timeoutMs: 400 });
     await expect(wait).rejects.toBeInstanceOf(DeadlineExceededError);
     expect(setting.waits.length).toBeGreaterThan(2);
+  });
+
+  it('without a limit gives up on servers that are not there', async () => {
+    const server = await setting.server();
+    server.stop();
+    const client = setting.client(server, { maxAttempts: 2 });
+    const wait = client.tasks.waitForCompletion('t', { timeoutMs: Number.POSITIVE_INFINITY });
+    await expect(wait).rejects.toBeInstanceOf(UnavailableError);
   });
 
   it('ends when time is over or its signal aborts', async () => {

@@ -23,6 +23,7 @@ import {
   DeleteTaskRequest,
   DesireTaskRequest,
   ResolveTaskRequest,
+  RetryTaskCallbackRequest,
 } from '@rivera/gen/rivera/bbs/v1/task_service';
 import { LockRequest, ReleaseRequest } from '@rivera/gen/rivera/locket/v1/locket_service';
 import { dial } from '@rivera/kit/grpc/dial';
@@ -79,6 +80,11 @@ const SAMPLES: Readonly<Record<string, { role: Role; name?: string; request: unk
     role: 'client',
     request: DeleteTaskRequest.fromPartial({ taskGuid: 't' }),
     subject: { taskGuid: 't', outcome: 'OK' },
+  },
+  '/rivera.bbs.v1.TaskService/RetryTaskCallback': {
+    role: 'client',
+    request: RetryTaskCallbackRequest.fromPartial({ taskGuid: 'nothing' }),
+    subject: { taskGuid: 'nothing', outcome: 'NOT_FOUND' },
   },
   '/rivera.bbs.v1.DesiredLrpService/DesireLrp': {
     role: 'client',

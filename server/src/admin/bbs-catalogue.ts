@@ -105,6 +105,17 @@ export const BBS_METRICS = defineMetrics({
     help: 'Callbacks that were delivered, and attempts that failed and are repeated.',
     labels: ['outcome'],
   },
+  deadLetters: {
+    name: 'rivera_bbs_dead_letters',
+    kind: 'gauge',
+    help: 'Completed Tasks whose callback was given up, and that are kept until somebody looks after them.',
+  },
+  deadLetterChanges: {
+    name: 'rivera_bbs_dead_letters_total',
+    kind: 'counter',
+    help: 'What became of dead letters: given-up (a Task became one), retried, dismissed, expired, and crowded-out by newer ones.',
+    labels: ['change'],
+  },
   passes: {
     name: 'rivera_bbs_convergence_passes_total',
     kind: 'counter',

@@ -2,6 +2,7 @@ import type { Logger } from '@rivera/kit/log';
 import type { Gauge, MetricSpec, MetricsRegistry } from '@rivera/kit/metrics';
 import type { BbsObserver } from '../bbs/bbs-role.js';
 import type { AuditReport } from '../bbs/converger.js';
+import type { Policy } from '../bbs/core/policy.js';
 import type { Commit } from '../bbs/engine/batch.js';
 import type { CommitReport } from '../bbs/engine/engine.js';
 import type { PayloadCache } from '../bbs/payload-cache.js';
@@ -67,7 +68,8 @@ export class BbsMetrics implements BbsObserver {
     this.terms.add(1);
     const census = new Census(term.engine.state);
     this.current = { term, census };
-    term.engine.onDurable((commits) => this.take(commits, census));
+    const { policy } = term.engine.state;
+    term.engine.onDurable((commits) => this.take(commits, census, policy));
     term.engine.signal.addEventListener('abort', () => this.ended(term), { once: true });
   }
 
@@ -111,12 +113,12 @@ export class BbsMetrics implements BbsObserver {
   }
 
   /** A listener of the engine must not fail: it would take the term with it. */
-  private take(commits: readonly Commit[], census: Census): void {
+  private take(commits: readonly Commit[], census: Census, policy: Policy): void {
     try {
-      for (const { changes, effects } of commits) {
+      for (const { changes, effects, timeMs } of commits) {
         for (const change of changes) {
           census.take(change);
-          this.changes.take(change);
+          this.changes.take(change, { timeMs, policy });
         }
         for (const effect of effects) this.changes.takeEffect(effect);
       }
@@ -155,6 +157,7 @@ export class BbsMetrics implements BbsObserver {
     shown(BBS_METRICS.crashing, ({ census }) => [[census.crashing]]);
     shown(BBS_METRICS.tasks, ({ census }) => census.tasksByState());
     shown(BBS_METRICS.callbacksWaiting, ({ census }) => [[census.callbacksWaiting]]);
+    shown(BBS_METRICS.deadLetters, ({ census }) => [[census.deadLetters]]);
     shown(BBS_METRICS.cells, ({ term }) => cellsByState(term));
     shown(BBS_METRICS.absentCells, ({ term }) => [[missingCellsWithWork(term)]]);
     shown(BBS_METRICS.domains, ({ term }) => freshDomains(term));

@@ -2,7 +2,8 @@ import { ActualLrpPresence, ActualLrpState } from '@rivera/gen/rivera/bbs/v1/act
 import { TaskState } from '@rivera/gen/rivera/bbs/v1/task';
 import type { RowChange } from '../bbs/core/draft.js';
 import { type ActualLrpRow, type DesiredLrpRow, isShown, type TaskRow } from '../bbs/core/model.js';
-import type { State } from '../bbs/core/state.js';
+import { isDeadLetter, type State } from '../bbs/core/state.js';
+import { owesCallback } from '../bbs/core/task-callback.js';
 
 const PRESENCES = [ActualLrpPresence.ORDINARY, ActualLrpPresence.EVACUATING, ActualLrpPresence.SUSPECT] as const;
 const LRP_STATES = [
@@ -21,6 +22,7 @@ export class Census {
   desiredLrps = 0;
   desiredInstances = 0;
   callbacksWaiting = 0;
+  deadLetters = 0;
   private readonly lrps = new Map<string, number>();
   private readonly tasks = new Map<TaskState, number>();
   /** Process guid → instances that are CRASHED. */
@@ -93,13 +95,13 @@ export class Census {
 
   private countTask(task: TaskRow, by: 1 | -1): void {
     this.tasks.set(task.state, (this.tasks.get(task.state) ?? 0) + by);
-    if (owesCallback(task)) this.callbacksWaiting += by;
+    if (hasEnded(task) && owesCallback(task)) this.callbacksWaiting += by;
+    if (isDeadLetter(task)) this.deadLetters += by;
   }
 }
 
-/** Whether somebody is still to be told that the Task has ended. */
-function owesCallback({ state, callbackUrl }: TaskRow): boolean {
-  return callbackUrl !== '' && (state === TaskState.COMPLETED || state === TaskState.RESOLVING);
+function hasEnded({ state }: TaskRow): boolean {
+  return state === TaskState.COMPLETED || state === TaskState.RESOLVING;
 }
 
 /** Enum names as label values. */

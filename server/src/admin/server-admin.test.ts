@@ -181,7 +181,7 @@ describe('the metrics of a server that leads', () => {
     expect(commits).toBeGreaterThan(5);
     expect(numbers.get('rivera_bbs_commit_seconds_count')).toBe(commits);
     expect(numbers.get('rivera_bbs_commit_rows_sum')).toBeGreaterThan(10);
-    // Time goes on: something may just be on its way to the database.
+    // What the auctioneer tells meanwhile may just be waiting for its transaction.
     await eventually(async () => expect((await metricsOf(server)).get('rivera_bbs_backlog_rows')).toBe(0));
     const call = 'service="rivera.bbs.v1.TaskService",method="DesireTask"';
     expect(numbers.get(`rivera_grpc_calls_total{${call},code="OK"}`)).toBe(4);

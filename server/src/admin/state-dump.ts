@@ -168,6 +168,9 @@ function taskLine(row: TaskRow): object {
     hasCallback: row.callbackUrl !== '',
     callbackAttempts: row.callbackAttempts,
     nextCallbackAt: timeOf(row.nextCallbackAtMs),
+    callbackError: row.callbackError.slice(0, MAX_TEXT),
+    callbackRetriedAt: timeOf(row.callbackRetriedAtMs),
+    callbackGivenUpAt: timeOf(row.callbackGivenUpAtMs),
     definitionDigest: row.definitionDigest,
   };
 }

@@ -16,6 +16,16 @@ export const bbsConfig = z.object({
   callbackRetention: duration({ min: '1s' })
     .default(DEFAULT_POLICY.callbackRetentionMs)
     .describe('How long delivery of a completion callback is tried'),
+  deadLetterRetention: duration({ min: '1s' })
+    .default(DEFAULT_POLICY.deadLetterRetentionMs)
+    .describe('How long a Task is kept after delivery of its completion callback was given up'),
+  maxDeadLetters: z
+    .number()
+    .int()
+    .min(0)
+    .max(1_000_000)
+    .default(DEFAULT_POLICY.maxDeadLetters)
+    .describe('Most Tasks kept as such; the oldest go first'),
   callbackTimeout: duration({ min: '100ms' })
     .default(10_000)
     .describe('Time that a completion callback may take; never longer than most of kick'),
@@ -128,6 +138,8 @@ export function policyOf(config: BbsConfig): Policy {
     expirePendingTaskMs: config.expirePendingTask,
     expireCompletedTaskMs: config.expireCompletedTask,
     callbackRetentionMs: config.callbackRetention,
+    deadLetterRetentionMs: config.deadLetterRetention,
+    maxDeadLetters: config.maxDeadLetters,
     kickMs: config.kick,
     maxTaskRetries: config.maxTaskRetries,
     taskRetryBackoffMs: config.taskRetryBackoff,

@@ -1,3 +1,4 @@
+import { ActualLrpState } from '@rivera/gen/rivera/bbs/v1/actual_lrp';
 import type {
   GetActualLrpRequest,
   GetActualLrpResponse,
@@ -9,7 +10,7 @@ import type {
 import { RiveraError } from '@rivera/kit/errors';
 import { retireActualLrp } from '../core/actual-lrp.js';
 import { type ActualLrpRow, isShown } from '../core/model.js';
-import type { Slot, State } from '../core/state.js';
+import { dueKey, type Slot, type State } from '../core/state.js';
 import type { CurrentTerm } from '../term.js';
 import { decodePageToken, pageSize, takePage } from './paging.js';
 import { actualLrpToProto } from './to-proto.js';
@@ -36,10 +37,14 @@ export function actualLrpService(term: CurrentTerm) {
 
     async getActualLrp({ processGuid, index }: GetActualLrpRequest): Promise<GetActualLrpResponse> {
       requireText('process_guid', processGuid);
-      const { result: slot } = await term().engine.read((state) => state.slot(processGuid, index));
-      const rows = rowsOf(slot);
-      if (rows.length === 0) throw notFound(processGuid, index);
-      return { actualLrps: rows.map(actualLrpToProto) };
+      const { result: actualLrps } = await term().engine.read((state) =>
+        rowsOf(state.slot(processGuid, index)).map((row) => ({
+          ...actualLrpToProto(row),
+          nextPlacementAt: nextPlacementAt(state, row),
+        })),
+      );
+      if (actualLrps.length === 0) throw notFound(processGuid, index);
+      return { actualLrps };
     },
 
     async retireActualLrp({
@@ -124,6 +129,13 @@ function isBehind(row: ActualLrpRow, after: Position): boolean {
   if (row.processGuid !== after.processGuid) return row.processGuid > after.processGuid;
   if (row.index !== after.index) return row.index > after.index;
   return row.generation > after.generation;
+}
+
+/** An instance that waits is looked at again when it is due, and then offered. */
+function nextPlacementAt(state: State, row: ActualLrpRow): Date | undefined {
+  if (row.state !== ActualLrpState.UNCLAIMED) return undefined;
+  const atMs = state.due.at(dueKey.actualLrp(row.processGuid, row.index, row.generation));
+  return atMs === undefined ? undefined : new Date(atMs);
 }
 
 /** The records of a slot that people are shown. */

@@ -121,6 +121,15 @@ describe('LRPs', () => {
     expect(listed?.requirements?.proxied).toBe(true);
   });
 
+  it('tells when an instance is offered to the cells again, in the record of its slot alone', async () => {
+    const processGuid = newGuid();
+    await client.desiredLrps.desire(lrp(processGuid));
+    const [one] = await client.actualLrps.get(processGuid, 0);
+    expect(one?.nextPlacementAt?.getTime()).toBe((one?.since?.getTime() ?? 0) + 30_000);
+    const [listed] = await all(client.actualLrps.list({ processGuids: [processGuid] }));
+    expect(listed?.nextPlacementAt).toBeUndefined();
+  });
+
   it('updates what may change, once, under a condition', async () => {
     const guid = newGuid();
     await client.desiredLrps.desire(lrp(guid, { instances: 3 }));

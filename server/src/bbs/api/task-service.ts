@@ -12,11 +12,13 @@ import type {
   ListTasksResponse,
   ResolveTaskRequest,
   ResolveTaskResponse,
+  RetryTaskCallbackRequest,
+  RetryTaskCallbackResponse,
 } from '@rivera/gen/rivera/bbs/v1/task_service';
 import { RiveraError } from '@rivera/kit/errors';
 import type { TaskRow } from '../core/model.js';
-import type { State } from '../core/state.js';
-import { cancelTask, deleteTask, desireTask, resolveTask } from '../core/task.js';
+import { isDeadLetter, type State, taskExpiresAt } from '../core/state.js';
+import { cancelTask, deleteTask, desireTask, resolveTask, retryTaskCallback } from '../core/task.js';
 import type { CurrentTerm } from '../term.js';
 import { taskFromProto } from './from-proto.js';
 import { decodePageToken, pageSize, takePage } from './paging.js';
@@ -46,7 +48,14 @@ export function taskService(term: CurrentTerm) {
         });
       }
       const payload = (await taskDefinitions.get([taskGuid])).get(taskGuid);
-      return { task: { ...taskToProto(row), definition: payload && TaskDefinition.decode(payload) } };
+      const expiresAtMs = taskExpiresAt(row, engine.state.policy);
+      return {
+        task: {
+          ...taskToProto(row),
+          definition: payload && TaskDefinition.decode(payload),
+          expiresAt: expiresAtMs === undefined ? undefined : new Date(expiresAtMs),
+        },
+      };
     },
 
     async listTasks(request: ListTasksRequest): Promise<ListTasksResponse> {
@@ -73,6 +82,11 @@ export function taskService(term: CurrentTerm) {
       await term().engine.execute((draft) => deleteTask(draft, taskGuid));
       return {};
     },
+
+    async retryTaskCallback({ taskGuid }: RetryTaskCallbackRequest): Promise<RetryTaskCallbackResponse> {
+      requireText('task_guid', taskGuid);
+      return { task: taskToProto(await term().engine.execute((draft) => retryTaskCallback(draft, taskGuid))) };
+    },
   };
 }
 
@@ -84,6 +98,7 @@ function* matching(state: State, request: ListTasksRequest, after: string): Gene
     if (request.domain !== '' && row.domain !== request.domain) continue;
     if (request.cellId !== '' && row.cellId !== request.cellId) continue;
     if (states.size > 0 && !states.has(row.state)) continue;
+    if (request.deadLetters && !isDeadLetter(row)) continue;
     yield row;
   }
 }

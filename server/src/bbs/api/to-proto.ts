@@ -2,7 +2,7 @@ import type { ActualLrp, NetInfo } from '@rivera/gen/rivera/bbs/v1/actual_lrp';
 import { type Cell, CellState } from '@rivera/gen/rivera/bbs/v1/cell';
 import { DesiredLrp } from '@rivera/gen/rivera/bbs/v1/desired_lrp';
 import type { Domain } from '@rivera/gen/rivera/bbs/v1/domain_service';
-import type { Task } from '@rivera/gen/rivera/bbs/v1/task';
+import { type Task, type TaskCallback, TaskState } from '@rivera/gen/rivera/bbs/v1/task';
 import { ContainerSpec } from '@rivera/gen/rivera/recipe/v1/container';
 import type { ActualLrpRow, CellRow, DesiredLrpRow, DomainRow, TaskRow } from '../core/model.js';
 
@@ -26,6 +26,17 @@ export function taskToProto(row: TaskRow): Task {
     requirements: row.requirements,
     annotation: row.annotation,
     nextAttemptAt: date(row.nextAttemptAtMs),
+    callback: row.callbackUrl === '' ? undefined : callbackOf(row),
+    expiresAt: undefined,
+  };
+}
+
+function callbackOf(row: TaskRow): TaskCallback {
+  return {
+    attempts: row.callbackAttempts,
+    nextAttemptAt: row.state === TaskState.COMPLETED ? date(row.nextCallbackAtMs) : undefined,
+    lastError: row.callbackError,
+    givenUpAt: date(row.callbackGivenUpAtMs),
   };
 }
 

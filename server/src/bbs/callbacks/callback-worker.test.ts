@@ -11,7 +11,7 @@ import { Authority } from '@rivera/kit/tls/authority';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { Converger } from '../converger.js';
 import type { NewTask } from '../core/task.js';
-import { cancelTask, completeTask, deleteTask, resolveTask, startTask } from '../core/task.js';
+import { cancelTask, completeTask, deleteTask, resolveTask, retryTaskCallback, startTask } from '../core/task.js';
 import { EngineBench, turns } from '../engine/testing.js';
 import { type CallbackOptions, CallbackWorker } from './callback-worker.js';
 
@@ -213,6 +213,77 @@ describe('a callback that is not delivered', () => {
   });
 });
 
+describe('a callback that nobody takes', () => {
+  const RETENTION = { callbackRetentionMs: 60_000 };
+  beforeEach(async () => {
+    bench.close();
+    bench = await EngineBench.open({ policy: RETENTION });
+    converger = new Converger(bench.engine, bench.clock, silentLogger);
+  });
+
+  async function givenUp(guid: string, url: string): Promise<void> {
+    await completed(guid, { callbackUrl: url });
+    await postponed(guid, 1);
+    await bench.clock.advance(60_000);
+    await converger.tick();
+    await bench.engine.durable();
+    expect(task(guid)?.callbackGivenUpAtMs).toBe(bench.engine.now());
+  }
+
+  it('is given up after the retention; the Task says why, and is not called back whoever asks', async () => {
+    const { url, received } = await receiver([status(500)]);
+    const worker = work({ concurrency: 1 });
+    await givenUp('t', url);
+    expect(task('t')).toMatchObject({ state: TaskState.COMPLETED, callbackError: 'HTTP 500', result: 'the result' });
+    worker.dispatch([{ kind: 'callback', taskGuid: 't' }]);
+    await turns();
+    expect(received).toHaveLength(1);
+  });
+
+  it('is delivered at once when somebody has it tried again', async () => {
+    const { url, received } = await receiver([status(500), status(200)]);
+    work();
+    await givenUp('t', url);
+    await bench.engine.execute((draft) => retryTaskCallback(draft, 't'));
+    await gone('t');
+    expect(received).toHaveLength(2);
+  });
+
+  it('is a dead letter to the next leader as well, who can have it delivered', async () => {
+    const { url, received } = await receiver([status(500), status(200)]);
+    work();
+    await givenUp('t', url);
+    const { database, clock } = bench;
+    bench.close();
+    bench = await EngineBench.open({ policy: RETENTION, database, clock, epoch: 2 });
+    expect(bench.engine.state.deadLetters.size).toBe(1);
+    expect(task('t')).toMatchObject({ callbackAttempts: 1, callbackError: 'HTTP 500' });
+    work();
+    await new Converger(bench.engine, clock, silentLogger).tick();
+    await turns();
+    expect(received).toHaveLength(1);
+    await bench.engine.execute((draft) => retryTaskCallback(draft, 't'));
+    await gone('t');
+    expect(received).toHaveLength(2);
+  });
+
+  it('tells what kept it', async () => {
+    const closed = await receiver([never]);
+    await closers.pop()?.();
+    const hanging = await receiver([never]);
+    work({ timeoutMs: 100 });
+    const { host } = new URL(closed.url);
+    for (const [guid, url, error] of [
+      ['closed', closed.url, `connect ECONNREFUSED ${host}`],
+      ['hangs', hanging.url, 'no answer within 100 ms'],
+    ] as const) {
+      await completed(guid, { callbackUrl: url });
+      await postponed(guid, 1);
+      expect(task(guid)?.callbackError).toContain(error);
+    }
+  });
+});
+
 describe('who takes the result', () => {
   it('is one party: a Task that a client is resolving is not called back', async () => {
     const { url, received } = await receiver([status(200)]);
@@ -298,6 +369,7 @@ describe('deliveries', () => {
     worker.dispatch([{ kind: 'callback', taskGuid: 'waits' }]);
     // Given back rather than left in the hands of a worker that is no more.
     await postponed('under-way', 1);
+    expect(task('under-way')?.callbackError).toBe('the server stopped before an answer came');
     await turns();
     expect(received).toHaveLength(1);
     expect(task('waits')).toMatchObject({ state: TaskState.COMPLETED, callbackAttempts: 0 });

@@ -1,9 +1,11 @@
 import { RiveraError } from '@rivera/kit/errors';
 import type { Logger } from '@rivera/kit/log';
 import type { Effect } from '../core/draft.js';
-import { deleteTask, postponeCallback, resolveTask } from '../core/task.js';
+import { deleteTask, resolveTask } from '../core/task.js';
+import { owesCallback, postponeCallback } from '../core/task-callback.js';
 import type { Engine } from '../engine/engine.js';
 import { type CallbackTls, deliver } from './deliver.js';
+import { whyNotDelivered } from './undelivered.js';
 
 export interface CallbackOptions {
   readonly tls?: CallbackTls;
@@ -14,7 +16,7 @@ export interface CallbackOptions {
 /**
  * Tells clients that their Tasks have ended. The queue is the Tasks themselves: COMPLETED with a time of the next attempt, so it
  * survives everything; here are only the deliveries under way. A 2xx answer counts as delivered; everything else is tried again
- * with growing pauses until the Task's retention is over.
+ * with growing pauses until the Task's retention is over, and then the Task is a dead letter.
  */
 export class CallbackWorker {
   private readonly waiting = new Set<string>();
@@ -63,10 +65,9 @@ export class CallbackWorker {
   }
 
   private async attempt(guid: string): Promise<void> {
-    const due = this.engine.state.tasks.get(guid)?.nextCallbackAtMs ?? 0;
-    const first = this.engine.state.tasks.get(guid)?.callbackAttempts === 0;
-    // It was tried meanwhile: its pause is not over.
-    if (!first && due > this.engine.now()) return;
+    const found = this.engine.state.tasks.get(guid);
+    // It was tried meanwhile, and its pause is not over, or it was given up.
+    if (found === undefined || !owesCallback(found) || found.nextCallbackAtMs > this.engine.now()) return;
     let task: ReturnType<typeof resolveTask>;
     try {
       task = await this.engine.execute((draft) => resolveTask(draft, guid));
@@ -75,20 +76,26 @@ export class CallbackWorker {
       if (error instanceof RiveraError && ['INVALID_STATE_TRANSITION', 'TASK_NOT_FOUND'].includes(error.reason)) return;
       throw error;
     }
-    const delivered = await this.send(task);
-    await this.engine.execute((draft) => (delivered ? deleteTask(draft, guid) : postponeCallback(draft, guid)));
+    const undelivered = await this.send(task);
+    await this.engine.execute((draft) =>
+      undelivered === undefined ? deleteTask(draft, guid) : postponeCallback(draft, guid, undelivered),
+    );
   }
 
-  private async send(task: Parameters<typeof deliver>[0]): Promise<boolean> {
+  /** @returns why it was not delivered; undefined when it was */
+  private async send(task: Parameters<typeof deliver>[0]): Promise<string | undefined> {
+    const { tls, timeoutMs } = this.options;
     try {
-      const { tls, timeoutMs } = this.options;
       const status = await deliver(task, { ...(tls && { tls }), timeoutMs, signal: this.stop.signal });
-      if (status >= 200 && status < 300) return true;
+      if (status >= 200 && status < 300) return undefined;
       this.log.warn({ task: task.guid, status }, 'a callback was refused: it is tried again later');
+      return `HTTP ${status}`;
     } catch (error) {
       this.log.warn({ task: task.guid, err: error }, 'a callback was not delivered: it is tried again later');
+      return this.stop.signal.aborted
+        ? 'the server stopped before an answer came'
+        : whyNotDelivered(error, { timeoutMs });
     }
-    return false;
   }
 }
 

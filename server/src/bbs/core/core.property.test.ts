@@ -11,7 +11,9 @@ import { instancesOf, must } from './invariants-testing.js';
 const CELLS = ['a', 'b', 'c'];
 const POLICY = {
   expirePendingTaskMs: 120_000,
-  callbackRetentionMs: 200_000,
+  callbackRetentionMs: 40_000,
+  deadLetterRetentionMs: 60_000,
+  maxDeadLetters: 1,
   forgetCellMs: 60_000,
   massLoss: { graceMs: 20_000, fraction: 0.5, minimumCells: 2 },
   restart: {

@@ -1,6 +1,6 @@
 /**
- * What is to be looked at when: one due time per key, cheap to move. A binary heap of (time, key) in which entries that were
- * overtaken stay until they surface.
+ * What is to be looked at when, or goes in which order: one time per key, cheap to move. A binary heap of (time, key) in which
+ * entries that were overtaken stay until they surface.
  */
 export class DueQueue {
   private readonly dueAt = new Map<string, number>();
@@ -31,6 +31,12 @@ export class DueQueue {
   next(): number | undefined {
     this.dropOvertaken();
     return this.heap[0]?.at;
+  }
+
+  /** The key with the earliest time; undefined when there is none. */
+  first(): string | undefined {
+    this.dropOvertaken();
+    return this.heap[0]?.key;
   }
 
   /** Takes up to `limit` keys that are due at `now`, earliest first. */

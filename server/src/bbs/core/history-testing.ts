@@ -9,7 +9,8 @@ import { desireLrp, removeDesiredLrp, updateDesiredLrp } from './desired-lrp.js'
 import { upsertDomain } from './domain.js';
 import type { Draft } from './draft.js';
 import { instancesOf, must, rowsOf } from './invariants-testing.js';
-import { cancelTask, deleteTask, desireTask, postponeCallback, rejectTask, resolveTask, startTask } from './task.js';
+import { cancelTask, deleteTask, desireTask, rejectTask, resolveTask, retryTaskCallback, startTask } from './task.js';
+import { postponeCallback } from './task-callback.js';
 import { newLrp, newTask, presence } from './testing.js';
 
 /** What may happen to a cluster, and histories made of it. */
@@ -21,6 +22,7 @@ const SPECIAL = [
   'retire',
   'cancel',
   'result',
+  'callback',
   'domain',
   'notPlaced',
   'speakUnanswered',
@@ -83,6 +85,7 @@ export function perform(cluster: ModelCluster, each: Step): void {
     case 'desireTask':
     case 'cancel':
     case 'result':
+    case 'callback':
     case 'domain':
       cluster.try((draft) => command(draft, op, each));
       return;
@@ -183,7 +186,7 @@ function restart(cluster: ModelCluster, cell: ModelCell, behind: boolean): void 
   cluster.connect(cell, cluster.name('incarnation'));
 }
 
-type Client = 'desire' | 'change' | 'retire' | 'desireTask' | 'cancel' | 'result' | 'domain';
+type Client = 'desire' | 'change' | 'retire' | 'desireTask' | 'cancel' | 'result' | 'callback' | 'domain';
 
 /** What clients ask for. */
 function command(draft: Draft, op: Client, { processGuid, guid, n, m }: Step): unknown {
@@ -211,10 +214,18 @@ function command(draft: Draft, op: Client, { processGuid, guid, n, m }: Step): u
     case 'cancel':
       return cancelTask(draft, guid);
     case 'result':
-      return [resolveTask, deleteTask, postponeCallback, resolveTask][m]?.(draft, guid);
+      return [resolveTask, deleteTask, undelivered, resolveTask][m]?.(draft, guid);
+    case 'callback':
+      if (m === 3) return retryTaskCallback(draft, guid);
+      resolveTask(draft, guid);
+      return undelivered(draft, guid);
     case 'domain':
       return upsertDomain(draft, DOMAINS[n % 2] as string, m * 20_000);
   }
+}
+
+function undelivered(draft: Draft, guid: string): void {
+  postponeCallback(draft, guid, 'HTTP 500');
 }
 
 /** The cell that a step is about: one to which it can happen, if there is one. */
@@ -260,7 +271,7 @@ function interrupt(cluster: ModelCluster, each: Step, cellId: string): void {
     (draft) => reconcileInventory(draft, cellId, { lrps: [], tasks: [] }),
     (draft) => startTask(draft, guid, cellId, 'interrupted'),
     (draft) => auditProcess(draft, processGuid),
-    ...(['desire', 'change', 'retire', 'desireTask', 'cancel', 'result', 'domain'] as const).map(
+    ...(['desire', 'change', 'retire', 'desireTask', 'cancel', 'result', 'callback', 'domain'] as const).map(
       (op) => (draft: Draft) => command(draft, op, each),
     ),
   ];

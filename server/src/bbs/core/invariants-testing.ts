@@ -6,7 +6,7 @@ import { actualLrpToProto, cellToProto, desiredLrpToProto, taskToProto } from '.
 import { eventsOf } from '../watch/events.js';
 import type { RowChange } from './draft.js';
 import { type ActualLrpRow, actualLrpKey, isShown } from './model.js';
-import { completedTaskExpiresAt, dueKey, type State } from './state.js';
+import { completedTaskExpiresAt, dueKey, isDeadLetter, type State } from './state.js';
 
 /** What must hold whatever happened, as checks that throw; for tests that make histories. */
 
@@ -70,6 +70,13 @@ export function checkIndexes(state: State, cellIds: readonly string[]): void {
       `the index of cell "${cellId}" has other tasks than the rows`,
     );
   }
+  const letters = [...state.tasks.values()].filter(isDeadLetter);
+  must(
+    state.deadLetters.size === letters.length &&
+      letters.every(({ guid, callbackGivenUpAtMs }) => state.deadLetters.at(guid) === callbackGivenUpAtMs),
+    'the index of dead letters has others than the rows',
+  );
+  must(letters.length <= state.policy.maxDeadLetters, `${letters.length} dead letters are kept`);
   mustList('tasks', state.taskOrder.after(''), state.tasks.keys());
   mustList('desired LRPs', state.desiredLrpOrder.after(''), state.desiredLrps.keys());
   mustList('processes', state.slotOrder.after(''), new Set(instances.map(({ processGuid }) => processGuid)));
@@ -144,6 +151,12 @@ export function checkRows(state: State): void {
     // Cells of the model complete with their execution's name as the result.
     must(task.result === '' || task.result === task.executionGuid, `${name} was completed by ${task.result}`);
     must(ended === task.firstCompletedAtMs > 0, `${name} ended at ${task.firstCompletedAtMs}`);
+    const { nextCallbackAtMs, callbackGivenUpAtMs } = task;
+    if (callbackGivenUpAtMs > 0) must(ended && nextCallbackAtMs === 0, `${name} was given up and is still called back`);
+    must(
+      ended && task.callbackUrl !== '' && callbackGivenUpAtMs === 0 ? nextCallbackAtMs > 0 : nextCallbackAtMs === 0,
+      `${name} is called back at ${nextCallbackAtMs}`,
+    );
   }
   for (const desired of state.desiredLrps.values()) {
     for (let index = 0; index < desired.instances; index++) {

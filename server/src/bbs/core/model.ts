@@ -30,9 +30,16 @@ export interface TaskRow {
   readonly requirements: WorkRequirements;
   readonly annotation: string;
   readonly callbackUrl: string;
+  /** Deliveries that failed since it ended, or since somebody had it tried again. */
   readonly callbackAttempts: number;
   /** While COMPLETED with a callback: not tried before. */
   readonly nextCallbackAtMs: number;
+  /** Why the last delivery failed. */
+  readonly callbackError: string;
+  /** When somebody had it tried again: from then on it has the whole retention. */
+  readonly callbackRetriedAtMs: number;
+  /** Since when it is a dead letter. */
+  readonly callbackGivenUpAtMs: number;
   /** SHA-256 of the definition, hex: tells a repeated request from a conflicting one. */
   readonly definitionDigest: string;
 }

@@ -4,8 +4,12 @@ export interface Policy {
   readonly expirePendingTaskMs: number;
   /** A Task that has ended is forgotten after this. */
   readonly expireCompletedTaskMs: number;
-  /** A Task whose callback was not delivered is kept so much longer. */
+  /** How long delivery of a callback is tried. */
   readonly callbackRetentionMs: number;
+  /** A Task whose callback was given up, a dead letter, is kept for so long after that. */
+  readonly deadLetterRetentionMs: number;
+  /** Of more dead letters the oldest go. */
+  readonly maxDeadLetters: number;
   /** Work that waits is offered again, and an abandoned RESOLVING demoted, after this. */
   readonly kickMs: number;
   /** Placements that may fail before the last one. */
@@ -48,6 +52,8 @@ export const DEFAULT_POLICY: Policy = {
   expirePendingTaskMs: 1_800_000,
   expireCompletedTaskMs: 120_000,
   callbackRetentionMs: 3_600_000,
+  deadLetterRetentionMs: 604_800_000,
+  maxDeadLetters: 10_000,
   kickMs: 30_000,
   maxTaskRetries: 3,
   taskRetryBackoffMs: 5_000,

@@ -36,6 +36,8 @@ export class State {
   readonly slotOrder = new OrderedKeys();
   /** Keys of `dueKey`. */
   readonly due = new DueQueue();
+  /** Guids of dead letters by when each became one. */
+  readonly deadLetters = new DueQueue();
   actualLrpCount = 0;
   /** LRPs whose record the journal holds and could not decode: nothing may be concluded from its absence. */
   unreadableLrps: ReadonlySet<string> = new Set();
@@ -78,6 +80,8 @@ export class State {
     if (after?.cellId) addTo(this.tasksByCell, after.cellId, guid);
     setRow(this.tasks, this.taskOrder, guid, before, after);
     this.setDue(dueKey.task(guid), after && taskDueAt(after, this.policy));
+    if (after !== undefined && isDeadLetter(after)) this.deadLetters.set(guid, after.callbackGivenUpAtMs);
+    else this.deadLetters.clear(guid);
   }
 
   setDesiredLrp(processGuid: string, before: DesiredLrpRow | undefined, after: DesiredLrpRow | undefined): void {
@@ -163,10 +167,28 @@ export function taskDueAt(task: TaskRow, policy: Policy): number | undefined {
   }
 }
 
-/** When a COMPLETED Task is forgotten. */
+/** When a COMPLETED Task is forgotten or, while its callback is tried, becomes a dead letter. */
 export function completedTaskExpiresAt(task: TaskRow, policy: Policy): number {
-  const keptMs = task.callbackUrl === '' ? policy.expireCompletedTaskMs : policy.callbackRetentionMs;
-  return task.firstCompletedAtMs + keptMs;
+  if (task.callbackUrl === '') return task.firstCompletedAtMs + policy.expireCompletedTaskMs;
+  if (task.callbackGivenUpAtMs > 0) return task.callbackGivenUpAtMs + policy.deadLetterRetentionMs;
+  return (task.callbackRetriedAtMs || task.firstCompletedAtMs) + policy.callbackRetentionMs;
+}
+
+/** Whether it is kept although its callback is not tried any more, and nobody is just taking its result. */
+export function isDeadLetter(task: TaskRow): boolean {
+  return task.state === TaskState.COMPLETED && task.callbackGivenUpAtMs > 0;
+}
+
+/** When time alone ends the state a Task is in; undefined: never. */
+export function taskExpiresAt(task: TaskRow, policy: Policy): number | undefined {
+  switch (task.state) {
+    case TaskState.PENDING:
+      return task.createdAtMs + policy.expirePendingTaskMs;
+    case TaskState.COMPLETED:
+      return completedTaskExpiresAt(task, policy);
+    default:
+      return undefined;
+  }
 }
 
 /** When an instance is to be looked at next; undefined: never by itself. */

@@ -17,7 +17,8 @@ export function unstorable(change: RowChange): string | undefined {
       return (
         identifiers(row.guid, row.domain, row.cellId, row.executionGuid, row.definitionDigest) ??
         counts(row.rejectionCount, row.callbackAttempts) ??
-        integers(row.createdAtMs, row.updatedAtMs, row.firstCompletedAtMs, row.nextAttemptAtMs, row.nextCallbackAtMs)
+        integers(row.createdAtMs, row.updatedAtMs, row.firstCompletedAtMs, row.nextAttemptAtMs, row.nextCallbackAtMs) ??
+        integers(row.callbackRetriedAtMs, row.callbackGivenUpAtMs)
       );
     }
     case 'desired-lrp': {

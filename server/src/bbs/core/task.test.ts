@@ -1,7 +1,7 @@
 import { TaskState } from '@rivera/gen/rivera/bbs/v1/task';
 import { beforeEach, describe, expect, it } from 'vitest';
 import { reconcileInventory } from './cell.js';
-import { cancelTask, completeTask, deleteTask, postponeCallback, rejectTask, resolveTask, startTask } from './task.js';
+import { cancelTask, completeTask, deleteTask, rejectTask, resolveTask, startTask } from './task.js';
 import { CoreBench } from './testing.js';
 
 let bbs: CoreBench;
@@ -254,28 +254,5 @@ describe('time', () => {
       failureReason: 'cell disappeared before completion',
     });
     expect(bbs.refusal((draft) => startTask(draft, 't', 'cell-1', 'e1'))).toBe('INVALID_STATE_TRANSITION');
-  });
-});
-
-describe('callback', () => {
-  it('is asked for at completion, and again after a failure, with growing pauses', () => {
-    bbs.task('t', { callbackUrl: 'http://127.0.0.1/' });
-    bbs.run((draft) => cancelTask(draft, 't'));
-    expect(bbs.effects).toEqual([{ kind: 'callback', taskGuid: 't' }]);
-    for (const pauseMs of [1_000, 2_000, 4_000]) {
-      bbs.run((draft) => resolveTask(draft, 't'));
-      bbs.run((draft) => postponeCallback(draft, 't'));
-      expect(bbs.pass(pauseMs - 1)).toEqual([]);
-      expect(bbs.pass(1)).toEqual([{ kind: 'callback', taskGuid: 't' }]);
-    }
-  });
-
-  it('keeps an undelivered task for an hour, not two minutes', () => {
-    bbs.task('t', { callbackUrl: 'http://127.0.0.1/' });
-    bbs.run((draft) => cancelTask(draft, 't'));
-    bbs.pass(3_599_999);
-    expect(state('t')).toBe(TaskState.COMPLETED);
-    bbs.pass(1);
-    expect(state('t')).toBeUndefined();
   });
 });

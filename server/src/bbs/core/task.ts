@@ -3,6 +3,7 @@ import { RiveraError } from '@rivera/kit/errors';
 import type { Draft } from './draft.js';
 import type { TaskRow } from './model.js';
 import { completedTaskExpiresAt, dueKey } from './state.js';
+import { callBack, demote, giveUpCallback, owesCallback, tryCallbackAnew } from './task-callback.js';
 import { truncateReason } from './text.js';
 
 /**
@@ -18,9 +19,11 @@ import { truncateReason } from './text.js';
  *   lose      RUNNING              → COMPLETED   failed: its cell is gone, and it must not run twice
  *   expire    PENDING              → COMPLETED   failed: nobody took it
  *   resolve   COMPLETED            → RESOLVING   one party takes the result
- *   demote    RESOLVING            → COMPLETED   that party went away
+ *   demote    RESOLVING            → COMPLETED   that party went away, or could not deliver the callback
+ *   give up   COMPLETED            → COMPLETED   as a dead letter: its callback was tried for long enough
+ *   retry     COMPLETED            → COMPLETED   its callback is tried anew, dead letter or not
  *   delete    RESOLVING            → gone
- *   forget    COMPLETED            → gone        nobody took the result
+ *   forget    COMPLETED            → gone        nobody took the result, or a dead letter for long
  */
 export type TaskOperation =
   | 'start'
@@ -31,6 +34,7 @@ export type TaskOperation =
   | 'expire'
   | 'resolve'
   | 'demote'
+  | 'retry'
   | 'delete'
   | 'forget';
 
@@ -43,6 +47,7 @@ const ALLOWED_FROM: Readonly<Record<TaskOperation, readonly TaskState[]>> = {
   expire: [TaskState.PENDING],
   resolve: [TaskState.COMPLETED],
   demote: [TaskState.RESOLVING],
+  retry: [TaskState.COMPLETED],
   delete: [TaskState.RESOLVING],
   forget: [TaskState.COMPLETED],
 };
@@ -56,6 +61,7 @@ const TARGET: Readonly<Record<TaskOperation, string>> = {
   expire: 'Completed',
   resolve: 'Resolving',
   demote: 'Completed',
+  retry: 'Completed',
   delete: 'Deleted',
   forget: 'Deleted',
 };
@@ -94,6 +100,9 @@ export function desireTask(draft: Draft, wanted: NewTask): TaskRow {
     nextAttemptAtMs: 0,
     callbackAttempts: 0,
     nextCallbackAtMs: 0,
+    callbackError: '',
+    callbackRetriedAtMs: 0,
+    callbackGivenUpAtMs: 0,
   });
 }
 
@@ -188,18 +197,16 @@ export function deleteTask(draft: Draft, guid: string): void {
   draft.deleteTask(guid);
 }
 
-/** The callback was not delivered: back to COMPLETED, to be tried again later. */
-export function postponeCallback(draft: Draft, guid: string): void {
-  const task = draft.state.tasks.get(guid);
-  if (task?.state !== TaskState.RESOLVING) return;
-  const waitMs = Math.min(60_000, draft.policy.callbackBackoffMs * 2 ** Math.min(task.callbackAttempts, 16));
-  draft.putTask({
-    ...task,
-    state: TaskState.COMPLETED,
-    updatedAtMs: draft.now,
-    callbackAttempts: task.callbackAttempts + 1,
-    nextCallbackAtMs: draft.now + waitMs,
-  });
+/** Somebody has the callback tried anew, whether delivery was given up or waits for its next attempt. */
+export function retryTaskCallback(draft: Draft, guid: string): TaskRow {
+  const task = existingTask(draft, guid);
+  if (task.callbackUrl === '') {
+    throw new RiveraError('TASK_HAS_NO_CALLBACK', `task "${guid}" has no completion callback`, {
+      resource: { type: 'task', name: guid },
+    });
+  }
+  requireAllowed(task, 'retry', `a callback is tried again once the Task is Completed, not ${stateName(task.state)}`);
+  return tryCallbackAnew(draft, task);
 }
 
 /** What time alone does to a Task; called when it is due. */
@@ -216,14 +223,14 @@ export function taskDue(draft: Draft, guid: string): void {
       }
       return;
     case TaskState.RESOLVING:
-      draft.putTask({ ...task, state: TaskState.COMPLETED, nextCallbackAtMs: task.callbackUrl === '' ? 0 : draft.now });
+      demote(draft, task, { nextCallbackAtMs: draft.now });
       return;
     case TaskState.COMPLETED:
       if (completedTaskExpiresAt(task, draft.policy) <= draft.now) {
-        draft.deleteTask(guid);
+        if (owesCallback(task)) giveUpCallback(draft, task);
+        else draft.deleteTask(guid);
       } else if (task.nextCallbackAtMs > 0 && task.nextCallbackAtMs <= draft.now) {
-        draft.effect({ kind: 'callback', taskGuid: guid });
-        draft.lookAgainAt(dueKey.task(guid), draft.now + draft.policy.kickMs);
+        callBack(draft, task);
       }
       return;
     default:
@@ -233,8 +240,7 @@ export function taskDue(draft: Draft, guid: string): void {
 
 function finish(draft: Draft, task: TaskRow, outcome: { failureReason: string } | { result: string }): TaskRow {
   const failed = 'failureReason' in outcome;
-  if (task.callbackUrl !== '') draft.effect({ kind: 'callback', taskGuid: task.guid });
-  return draft.putTask({
+  const ended = draft.putTask({
     ...task,
     state: TaskState.COMPLETED,
     updatedAtMs: draft.now,
@@ -244,8 +250,10 @@ function finish(draft: Draft, task: TaskRow, outcome: { failureReason: string } 
     failureReason: failed ? truncateReason(outcome.failureReason) : '',
     result: failed ? '' : outcome.result,
     nextAttemptAtMs: 0,
-    nextCallbackAtMs: task.callbackUrl === '' ? 0 : draft.now + draft.policy.kickMs,
+    nextCallbackAtMs: task.callbackUrl === '' ? 0 : draft.now,
   });
+  if (task.callbackUrl !== '') callBack(draft, ended);
+  return ended;
 }
 
 function existingTask(draft: Draft, guid: string): TaskRow {
@@ -254,13 +262,16 @@ function existingTask(draft: Draft, guid: string): TaskRow {
   throw new RiveraError('TASK_NOT_FOUND', `there is no task "${guid}"`, { resource: { type: 'task', name: guid } });
 }
 
-function requireAllowed(task: TaskRow, operation: TaskOperation): void {
+function requireAllowed(
+  task: TaskRow,
+  operation: TaskOperation,
+  refusal = `cannot transition from ${stateName(task.state)} to ${TARGET[operation]}`,
+): void {
   if (ALLOWED_FROM[operation].includes(task.state)) return;
-  throw new RiveraError(
-    'INVALID_STATE_TRANSITION',
-    `task "${task.guid}": cannot transition from ${stateName(task.state)} to ${TARGET[operation]}`,
-    { resource: { type: 'task', name: task.guid }, metadata: { state: TaskState[task.state] ?? String(task.state) } },
-  );
+  throw new RiveraError('INVALID_STATE_TRANSITION', `task "${task.guid}": ${refusal}`, {
+    resource: { type: 'task', name: task.guid },
+    metadata: { state: TaskState[task.state] ?? String(task.state) },
+  });
 }
 
 function requireHolder(task: TaskRow, by: { cellId: string; executionGuid: string } | undefined): void {

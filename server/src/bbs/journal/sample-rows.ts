@@ -44,6 +44,9 @@ export function sampleTask(overrides: Partial<TaskRow> = {}): TaskRow {
     callbackUrl: 'https://callback.example/done?x=1&y=2',
     callbackAttempts: 2,
     nextCallbackAtMs: NOW_MS + 4,
+    callbackError: `HTTP 500 ${AWKWARD_TEXT}`,
+    callbackRetriedAtMs: NOW_MS + 5,
+    callbackGivenUpAtMs: NOW_MS + 6,
     definitionDigest: 'ab'.repeat(32),
     ...overrides,
   };
@@ -68,6 +71,9 @@ export function emptyTask(guid: string): TaskRow {
     callbackUrl: '',
     callbackAttempts: 0,
     nextCallbackAtMs: 0,
+    callbackError: '',
+    callbackRetriedAtMs: 0,
+    callbackGivenUpAtMs: 0,
   });
 }
 

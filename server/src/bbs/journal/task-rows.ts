@@ -3,7 +3,15 @@ import { placeOf } from '../../database/detail-codec.js';
 import { tasks } from '../../database/schema.js';
 import { sqlBoolean, sqlInteger, sqlString } from '../../database/sql-text.js';
 import type { TaskRow } from '../core/model.js';
-import { type Detail, readDocument, readMessage, textMember, writeDocument, writeMessage } from './detail.js';
+import {
+  type Detail,
+  numberMember,
+  readDocument,
+  readMessage,
+  textMember,
+  writeDocument,
+  writeMessage,
+} from './detail.js';
 import { booleanCell, bytesCell, numberCell, type RowCodec, tableNames, textCell } from './row-codec.js';
 
 const names = tableNames(tasks);
@@ -45,6 +53,9 @@ export const taskRows: RowCodec<TaskRow> = {
       callbackUrl: textMember(detail.callbackUrl),
       callbackAttempts: numberCell(cells[11]),
       nextCallbackAtMs: numberCell(cells[12]),
+      callbackError: textMember(detail.callbackError),
+      callbackRetriedAtMs: numberMember(detail.callbackRetriedAtMs),
+      callbackGivenUpAtMs: numberMember(detail.callbackGivenUpAtMs),
       definitionDigest: textCell(cells[13]),
     };
   },
@@ -57,5 +68,8 @@ function writeDetail(row: TaskRow): string {
   if (row.rejectionReason !== '') detail.rejectionReason = row.rejectionReason;
   if (row.annotation !== '') detail.annotation = row.annotation;
   if (row.callbackUrl !== '') detail.callbackUrl = row.callbackUrl;
+  if (row.callbackError !== '') detail.callbackError = row.callbackError;
+  if (row.callbackRetriedAtMs !== 0) detail.callbackRetriedAtMs = row.callbackRetriedAtMs;
+  if (row.callbackGivenUpAtMs !== 0) detail.callbackGivenUpAtMs = row.callbackGivenUpAtMs;
   return writeDocument(detail);
 }

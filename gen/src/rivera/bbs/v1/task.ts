@@ -87,6 +87,21 @@ export interface TaskDefinition {
   _unknownFields?: { [key: number]: Uint8Array[] } | undefined;
 }
 
+/** How far telling that a Task has ended has come. */
+export interface TaskCallback {
+  /** Deliveries that failed since the Task ended, or since somebody had it tried again. */
+  attempts: number;
+  /** When it is tried next; absent: it isn't, as the Task has not ended or delivery was given up. */
+  nextAttemptAt:
+    | Date
+    | undefined;
+  /** Why the last one failed, such as "HTTP 500"; cut at 256 bytes. */
+  lastError: string;
+  /** Since when the Task is a dead letter: it is kept, and delivery is not tried any more. */
+  givenUpAt: Date | undefined;
+  _unknownFields?: { [key: number]: Uint8Array[] } | undefined;
+}
+
 /** A unit of work that runs at most once. */
 export interface Task {
   /** Chosen by the client, unique across domains: 1..255 of [a-zA-Z0-9_-]. */
@@ -130,7 +145,18 @@ export interface Task {
   /** Opaque; the definition's. */
   annotation: string;
   /** When it is offered to cells again, while PENDING after a rejection. */
-  nextAttemptAt: Date | undefined;
+  nextAttemptAt:
+    | Date
+    | undefined;
+  /** How far its callback is; absent: it has none. */
+  callback:
+    | TaskCallback
+    | undefined;
+  /**
+   * When time alone ends this: PENDING: it fails, as no cell took it; COMPLETED: it is forgotten, or, while its callback is tried,
+   * becomes a dead letter; in GetTask alone.
+   */
+  expiresAt: Date | undefined;
   _unknownFields?: { [key: number]: Uint8Array[] } | undefined;
 }
 
@@ -302,6 +328,151 @@ export const TaskDefinition: MessageFns<TaskDefinition> = {
   },
 };
 
+function createBaseTaskCallback(): TaskCallback {
+  return { attempts: 0, nextAttemptAt: undefined, lastError: "", givenUpAt: undefined, _unknownFields: {} };
+}
+
+export const TaskCallback: MessageFns<TaskCallback> = {
+  encode(message: TaskCallback, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.attempts !== 0) {
+      writer.uint32(8).int32(message.attempts);
+    }
+    if (message.nextAttemptAt !== undefined) {
+      Timestamp.encode(toTimestamp(message.nextAttemptAt), writer.uint32(18).fork()).join();
+    }
+    if (message.lastError !== "") {
+      writer.uint32(26).string(message.lastError);
+    }
+    if (message.givenUpAt !== undefined) {
+      Timestamp.encode(toTimestamp(message.givenUpAt), writer.uint32(34).fork()).join();
+    }
+    if (message._unknownFields !== undefined) {
+      for (const [key, values] of globalThis.Object.entries(message._unknownFields)) {
+        const tag = parseInt(key, 10);
+        for (const value of values) {
+          writer.uint32(tag).raw(value);
+        }
+      }
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): TaskCallback {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseTaskCallback();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.attempts = reader.int32();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.nextAttemptAt = fromTimestamp(Timestamp.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.lastError = reader.string();
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.givenUpAt = fromTimestamp(Timestamp.decode(reader, reader.uint32()));
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        const buf = reader.skip(tag & 7);
+
+        const list = message._unknownFields![tag];
+
+        if (list === undefined) {
+          message._unknownFields![tag] = [buf];
+        } else {
+          list.push(buf);
+        }
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): TaskCallback {
+    return {
+      attempts: isSet(object.attempts) ? globalThis.Number(object.attempts) : 0,
+      nextAttemptAt: isSet(object.nextAttemptAt)
+        ? fromJsonTimestamp(object.nextAttemptAt)
+        : isSet(object.next_attempt_at)
+        ? fromJsonTimestamp(object.next_attempt_at)
+        : undefined,
+      lastError: isSet(object.lastError)
+        ? globalThis.String(object.lastError)
+        : isSet(object.last_error)
+        ? globalThis.String(object.last_error)
+        : "",
+      givenUpAt: isSet(object.givenUpAt)
+        ? fromJsonTimestamp(object.givenUpAt)
+        : isSet(object.given_up_at)
+        ? fromJsonTimestamp(object.given_up_at)
+        : undefined,
+    };
+  },
+
+  toJSON(message: TaskCallback): unknown {
+    const obj: any = {};
+    if (message.attempts !== 0) {
+      obj.attempts = Math.round(message.attempts);
+    }
+    if (message.nextAttemptAt !== undefined) {
+      obj.nextAttemptAt = message.nextAttemptAt.toISOString();
+    }
+    if (message.lastError !== "") {
+      obj.lastError = message.lastError;
+    }
+    if (message.givenUpAt !== undefined) {
+      obj.givenUpAt = message.givenUpAt.toISOString();
+    }
+    return obj;
+  },
+
+  create<I extends Exact<DeepPartial<TaskCallback>, I>>(base?: I): TaskCallback {
+    return TaskCallback.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<TaskCallback>, I>>(object: I): TaskCallback {
+    const message = createBaseTaskCallback();
+    message.attempts = object.attempts ?? 0;
+    message.nextAttemptAt = object.nextAttemptAt ?? undefined;
+    message.lastError = object.lastError ?? "";
+    message.givenUpAt = object.givenUpAt ?? undefined;
+    return message;
+  },
+};
+
 function createBaseTask(): Task {
   return {
     taskGuid: "",
@@ -320,6 +491,8 @@ function createBaseTask(): Task {
     requirements: undefined,
     annotation: "",
     nextAttemptAt: undefined,
+    callback: undefined,
+    expiresAt: undefined,
     _unknownFields: {},
   };
 }
@@ -373,6 +546,12 @@ export const Task: MessageFns<Task> = {
     }
     if (message.nextAttemptAt !== undefined) {
       Timestamp.encode(toTimestamp(message.nextAttemptAt), writer.uint32(130).fork()).join();
+    }
+    if (message.callback !== undefined) {
+      TaskCallback.encode(message.callback, writer.uint32(138).fork()).join();
+    }
+    if (message.expiresAt !== undefined) {
+      Timestamp.encode(toTimestamp(message.expiresAt), writer.uint32(146).fork()).join();
     }
     if (message._unknownFields !== undefined) {
       for (const [key, values] of globalThis.Object.entries(message._unknownFields)) {
@@ -526,6 +705,22 @@ export const Task: MessageFns<Task> = {
             message.nextAttemptAt = fromTimestamp(Timestamp.decode(reader, reader.uint32()));
             continue;
           }
+          case 17: {
+            if (tag !== 138) {
+              break;
+            }
+
+            message.callback = TaskCallback.decode(reader, reader.uint32());
+            continue;
+          }
+          case 18: {
+            if (tag !== 146) {
+              break;
+            }
+
+            message.expiresAt = fromTimestamp(Timestamp.decode(reader, reader.uint32()));
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -600,6 +795,12 @@ export const Task: MessageFns<Task> = {
         : isSet(object.next_attempt_at)
         ? fromJsonTimestamp(object.next_attempt_at)
         : undefined,
+      callback: isSet(object.callback) ? TaskCallback.fromJSON(object.callback) : undefined,
+      expiresAt: isSet(object.expiresAt)
+        ? fromJsonTimestamp(object.expiresAt)
+        : isSet(object.expires_at)
+        ? fromJsonTimestamp(object.expires_at)
+        : undefined,
     };
   },
 
@@ -653,6 +854,12 @@ export const Task: MessageFns<Task> = {
     if (message.nextAttemptAt !== undefined) {
       obj.nextAttemptAt = message.nextAttemptAt.toISOString();
     }
+    if (message.callback !== undefined) {
+      obj.callback = TaskCallback.toJSON(message.callback);
+    }
+    if (message.expiresAt !== undefined) {
+      obj.expiresAt = message.expiresAt.toISOString();
+    }
     return obj;
   },
 
@@ -681,6 +888,10 @@ export const Task: MessageFns<Task> = {
       : undefined;
     message.annotation = object.annotation ?? "";
     message.nextAttemptAt = object.nextAttemptAt ?? undefined;
+    message.callback = (object.callback !== undefined && object.callback !== null)
+      ? TaskCallback.fromPartial(object.callback)
+      : undefined;
+    message.expiresAt = object.expiresAt ?? undefined;
     return message;
   },
 };

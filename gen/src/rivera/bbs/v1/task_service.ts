@@ -64,6 +64,8 @@ export interface ListTasksRequest {
   pageSize: number;
   /** From the page before; empty: the first. */
   pageToken: string;
+  /** Only dead letters: COMPLETED Tasks whose callback was given up. */
+  deadLetters: boolean;
   _unknownFields?: { [key: number]: Uint8Array[] } | undefined;
 }
 
@@ -115,6 +117,20 @@ export interface DeleteTaskRequest {
 
 /** It is gone. */
 export interface DeleteTaskResponse {
+  _unknownFields?: { [key: number]: Uint8Array[] } | undefined;
+}
+
+/** Has a callback tried anew. */
+export interface RetryTaskCallbackRequest {
+  /** Required. */
+  taskGuid: string;
+  _unknownFields?: { [key: number]: Uint8Array[] } | undefined;
+}
+
+/** It is being tried. */
+export interface RetryTaskCallbackResponse {
+  /** As it is now. */
+  task: Task | undefined;
   _unknownFields?: { [key: number]: Uint8Array[] } | undefined;
 }
 
@@ -497,7 +513,7 @@ export const GetTaskResponse: MessageFns<GetTaskResponse> = {
 };
 
 function createBaseListTasksRequest(): ListTasksRequest {
-  return { domain: "", cellId: "", states: [], pageSize: 0, pageToken: "", _unknownFields: {} };
+  return { domain: "", cellId: "", states: [], pageSize: 0, pageToken: "", deadLetters: false, _unknownFields: {} };
 }
 
 export const ListTasksRequest: MessageFns<ListTasksRequest> = {
@@ -520,6 +536,9 @@ export const ListTasksRequest: MessageFns<ListTasksRequest> = {
     }
     if (message.pageToken !== "") {
       writer.uint32(42).string(message.pageToken);
+    }
+    if (message.deadLetters !== false) {
+      writer.uint32(48).bool(message.deadLetters);
     }
     if (message._unknownFields !== undefined) {
       for (const [key, values] of globalThis.Object.entries(message._unknownFields)) {
@@ -595,6 +614,14 @@ export const ListTasksRequest: MessageFns<ListTasksRequest> = {
             message.pageToken = reader.string();
             continue;
           }
+          case 6: {
+            if (tag !== 48) {
+              break;
+            }
+
+            message.deadLetters = reader.bool();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -634,6 +661,11 @@ export const ListTasksRequest: MessageFns<ListTasksRequest> = {
         : isSet(object.page_token)
         ? globalThis.String(object.page_token)
         : "",
+      deadLetters: isSet(object.deadLetters)
+        ? globalThis.Boolean(object.deadLetters)
+        : isSet(object.dead_letters)
+        ? globalThis.Boolean(object.dead_letters)
+        : false,
     };
   },
 
@@ -654,6 +686,9 @@ export const ListTasksRequest: MessageFns<ListTasksRequest> = {
     if (message.pageToken !== "") {
       obj.pageToken = message.pageToken;
     }
+    if (message.deadLetters !== false) {
+      obj.deadLetters = message.deadLetters;
+    }
     return obj;
   },
 
@@ -667,6 +702,7 @@ export const ListTasksRequest: MessageFns<ListTasksRequest> = {
     message.states = object.states?.map((e) => e) || [];
     message.pageSize = object.pageSize ?? 0;
     message.pageToken = object.pageToken ?? "";
+    message.deadLetters = object.deadLetters ?? false;
     return message;
   },
 };
@@ -1293,6 +1329,178 @@ export const DeleteTaskResponse: MessageFns<DeleteTaskResponse> = {
   },
 };
 
+function createBaseRetryTaskCallbackRequest(): RetryTaskCallbackRequest {
+  return { taskGuid: "", _unknownFields: {} };
+}
+
+export const RetryTaskCallbackRequest: MessageFns<RetryTaskCallbackRequest> = {
+  encode(message: RetryTaskCallbackRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.taskGuid !== "") {
+      writer.uint32(10).string(message.taskGuid);
+    }
+    if (message._unknownFields !== undefined) {
+      for (const [key, values] of globalThis.Object.entries(message._unknownFields)) {
+        const tag = parseInt(key, 10);
+        for (const value of values) {
+          writer.uint32(tag).raw(value);
+        }
+      }
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): RetryTaskCallbackRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseRetryTaskCallbackRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.taskGuid = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        const buf = reader.skip(tag & 7);
+
+        const list = message._unknownFields![tag];
+
+        if (list === undefined) {
+          message._unknownFields![tag] = [buf];
+        } else {
+          list.push(buf);
+        }
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): RetryTaskCallbackRequest {
+    return {
+      taskGuid: isSet(object.taskGuid)
+        ? globalThis.String(object.taskGuid)
+        : isSet(object.task_guid)
+        ? globalThis.String(object.task_guid)
+        : "",
+    };
+  },
+
+  toJSON(message: RetryTaskCallbackRequest): unknown {
+    const obj: any = {};
+    if (message.taskGuid !== "") {
+      obj.taskGuid = message.taskGuid;
+    }
+    return obj;
+  },
+
+  create<I extends Exact<DeepPartial<RetryTaskCallbackRequest>, I>>(base?: I): RetryTaskCallbackRequest {
+    return RetryTaskCallbackRequest.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<RetryTaskCallbackRequest>, I>>(object: I): RetryTaskCallbackRequest {
+    const message = createBaseRetryTaskCallbackRequest();
+    message.taskGuid = object.taskGuid ?? "";
+    return message;
+  },
+};
+
+function createBaseRetryTaskCallbackResponse(): RetryTaskCallbackResponse {
+  return { task: undefined, _unknownFields: {} };
+}
+
+export const RetryTaskCallbackResponse: MessageFns<RetryTaskCallbackResponse> = {
+  encode(message: RetryTaskCallbackResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.task !== undefined) {
+      Task.encode(message.task, writer.uint32(10).fork()).join();
+    }
+    if (message._unknownFields !== undefined) {
+      for (const [key, values] of globalThis.Object.entries(message._unknownFields)) {
+        const tag = parseInt(key, 10);
+        for (const value of values) {
+          writer.uint32(tag).raw(value);
+        }
+      }
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): RetryTaskCallbackResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseRetryTaskCallbackResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.task = Task.decode(reader, reader.uint32());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        const buf = reader.skip(tag & 7);
+
+        const list = message._unknownFields![tag];
+
+        if (list === undefined) {
+          message._unknownFields![tag] = [buf];
+        } else {
+          list.push(buf);
+        }
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): RetryTaskCallbackResponse {
+    return { task: isSet(object.task) ? Task.fromJSON(object.task) : undefined };
+  },
+
+  toJSON(message: RetryTaskCallbackResponse): unknown {
+    const obj: any = {};
+    if (message.task !== undefined) {
+      obj.task = Task.toJSON(message.task);
+    }
+    return obj;
+  },
+
+  create<I extends Exact<DeepPartial<RetryTaskCallbackResponse>, I>>(base?: I): RetryTaskCallbackResponse {
+    return RetryTaskCallbackResponse.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<RetryTaskCallbackResponse>, I>>(object: I): RetryTaskCallbackResponse {
+    const message = createBaseRetryTaskCallbackResponse();
+    message.task = (object.task !== undefined && object.task !== null) ? Task.fromPartial(object.task) : undefined;
+    return message;
+  },
+};
+
 /** Tasks: work that runs at most once. */
 export type TaskServiceService = typeof TaskServiceService;
 export const TaskServiceService = {
@@ -1356,6 +1564,21 @@ export const TaskServiceService = {
     responseSerialize: (value: DeleteTaskResponse): Buffer => Buffer.from(DeleteTaskResponse.encode(value).finish()),
     responseDeserialize: (value: Buffer): DeleteTaskResponse => DeleteTaskResponse.decode(value),
   },
+  /**
+   * Has the callback of a COMPLETED Task tried at once, and again for the whole retention, whether delivery was given up or waits for
+   * its next attempt; FAILED_PRECONDITION in any other state, or without a callback.
+   */
+  retryTaskCallback: {
+    path: "/rivera.bbs.v1.TaskService/RetryTaskCallback" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: RetryTaskCallbackRequest): Buffer =>
+      Buffer.from(RetryTaskCallbackRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): RetryTaskCallbackRequest => RetryTaskCallbackRequest.decode(value),
+    responseSerialize: (value: RetryTaskCallbackResponse): Buffer =>
+      Buffer.from(RetryTaskCallbackResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): RetryTaskCallbackResponse => RetryTaskCallbackResponse.decode(value),
+  },
 } as const;
 
 export interface TaskServiceServer extends UntypedServiceImplementation {
@@ -1371,6 +1594,11 @@ export interface TaskServiceServer extends UntypedServiceImplementation {
   resolveTask: handleUnaryCall<ResolveTaskRequest, ResolveTaskResponse>;
   /** Forgets a RESOLVING Task; FAILED_PRECONDITION in any other state. */
   deleteTask: handleUnaryCall<DeleteTaskRequest, DeleteTaskResponse>;
+  /**
+   * Has the callback of a COMPLETED Task tried at once, and again for the whole retention, whether delivery was given up or waits for
+   * its next attempt; FAILED_PRECONDITION in any other state, or without a callback.
+   */
+  retryTaskCallback: handleUnaryCall<RetryTaskCallbackRequest, RetryTaskCallbackResponse>;
 }
 
 export interface TaskServiceClient extends Client {
@@ -1469,6 +1697,25 @@ export interface TaskServiceClient extends Client {
     metadata: Metadata,
     options: Partial<CallOptions>,
     callback: (error: ServiceError | null, response: DeleteTaskResponse) => void,
+  ): ClientUnaryCall;
+  /**
+   * Has the callback of a COMPLETED Task tried at once, and again for the whole retention, whether delivery was given up or waits for
+   * its next attempt; FAILED_PRECONDITION in any other state, or without a callback.
+   */
+  retryTaskCallback(
+    request: RetryTaskCallbackRequest,
+    callback: (error: ServiceError | null, response: RetryTaskCallbackResponse) => void,
+  ): ClientUnaryCall;
+  retryTaskCallback(
+    request: RetryTaskCallbackRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: RetryTaskCallbackResponse) => void,
+  ): ClientUnaryCall;
+  retryTaskCallback(
+    request: RetryTaskCallbackRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: RetryTaskCallbackResponse) => void,
   ): ClientUnaryCall;
 }
 
