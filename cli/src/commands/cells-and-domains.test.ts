@@ -75,7 +75,7 @@ describe('a server that', () => {
     fake.server.unary(cells.listCells, () => {
       throw statusOf(UNAVAILABLE, 'the database does not answer', { reason: 'DATABASE_UNAVAILABLE' });
     });
-    const { exitCode, stderr } = await rivera('cells', '--timeout', '500ms');
+    const { exitCode, stderr } = await rivera('cells', '--timeout', '3s');
     expect(exitCode).toBe(EXIT.answered);
     expect(stderr).toContain('DATABASE_UNAVAILABLE');
   });
