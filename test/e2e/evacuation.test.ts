@@ -1,3 +1,6 @@
+import { execFile } from 'node:child_process';
+import { resolve } from 'node:path';
+import { promisify } from 'node:util';
 import { ActualLrpPresence, ActualLrpState } from '@rivera/gen/rivera/bbs/v1/actual_lrp';
 import { CellState } from '@rivera/gen/rivera/bbs/v1/cell';
 import type { RiveraClient } from '@rivera/sdk/client';
@@ -7,6 +10,7 @@ import { Stack } from '../stack/stack.js';
 import { until } from '../stack/until.js';
 import { get, instancesOf, isRunning, urlOf, webApp } from '../stack/work.js';
 
+const RIVERA = resolve(import.meta.dirname, '../../cli/bin/rivera.mjs');
 const INSTANCES = 4;
 
 let stack: Stack;
@@ -36,6 +40,13 @@ async function cells() {
 
 const on = async (cellId: string) => (await instancesOf(client, 'web')).filter((each) => each.cellId === cellId);
 const cell = (number: number) => stack.cells[number - 1] as Program;
+
+/** What a command says on its standard output and error. @throws when it does not end well */
+async function rivera(...args: string[]): Promise<string> {
+  const env = await stack.cliEnvironment();
+  const { stdout, stderr } = await promisify(execFile)(process.execPath, [RIVERA, ...args], { env });
+  return stdout + stderr;
+}
 
 /** Asks each index again and again, of whatever runs in it; what answers neither at once nor at another place is a gap. */
 class Visitor {
@@ -77,8 +88,8 @@ describe('a cell that is drained', () => {
   it('loses its instances one by one as their replacements run, and nobody who visits notices', async () => {
     const staying = (await on('cell-2')).map((each) => each.instanceGuid);
     expect(await on('cell-1')).not.toEqual([]);
-    await client.cells.evacuate('cell-1');
-    await until('nothing is left on it', async () => (await on('cell-1')).length === 0);
+    expect(await rivera('cells', 'evacuate', 'cell-1')).toContain('cell-1 is empty');
+    expect(await on('cell-1')).toEqual([]);
     const now = await client.actualLrps.waitForRunning('web', { instances: INSTANCES, timeoutMs: 30_000 });
     expect(now.every((each) => each.cellId === 'cell-2')).toBe(true);
     expect(now.map((each) => each.instanceGuid)).toEqual(expect.arrayContaining(staying));
@@ -114,6 +125,9 @@ describe('a cell that is silent for a while', () => {
     expect(suspects.map((each) => each.instanceGuid).sort()).toEqual(before);
     const waiting = (await instancesOf(client, 'web')).filter(({ state }) => state === ActualLrpState.UNCLAIMED);
     expect(waiting).toHaveLength(INSTANCES);
+    const story = await rivera('explain', 'web/0');
+    expect(story).toMatch(/not been heard of for \d+s/);
+    expect(story).toContain('the instance there may still be up');
     await client.desiredLrps.remove('removed');
     expect(await instancesOf(client, 'removed')).toEqual([]);
 
