@@ -2,13 +2,11 @@ import { join } from 'node:path';
 import { SimCells } from '@rivera/cells/agent/sim-cells';
 import { createLogger } from '@rivera/kit/log';
 import { Authority } from '@rivera/kit/tls/authority';
+import { endWithParent, say, settings } from './forked-process.js';
 
-/** Many simulated cells as a process of their own, so that their memory and CPU can be told from the server's. */
-const { servers, folder, cells } = JSON.parse(process.env.SIM ?? '{}') as {
-  servers: string[];
-  folder: string;
-  cells: number;
-};
+/** Many simulated cells as a process of their own. */
+endWithParent();
+const { servers, folder, cells } = settings<{ servers: string[]; folder: string; cells: number }>();
 const simulated = new SimCells({
   servers,
   authority: await Authority.open(join(folder, 'ca')),
@@ -17,7 +15,8 @@ const simulated = new SimCells({
   zones: ['z1', 'z2'],
   config: { memoryMb: 1_000_000, diskMb: 1_000_000, containers: 10_000 },
 });
-await simulated.add(cells);
+/** Started so many at a time: each hello is a transaction, and all at once would time out. */
+const TOGETHER = 50;
+for (let left = cells; left > 0; left -= TOGETHER) await simulated.add(Math.min(left, TOGETHER));
 while (!simulated.connected) await new Promise((resolve) => setTimeout(resolve, 50));
-process.send?.('ready');
-process.once('SIGTERM', () => process.exit(0));
+say('ready');

@@ -1,0 +1,28 @@
+import type { Report } from './figures.js';
+import { boundOf } from './stand/bound.js';
+import { desireAndRun, withSimCells } from './stand/sim-cells.js';
+import { withStand } from './stand/stand.js';
+import { rssMb, watchUse } from './stand/usage.js';
+
+/** From an empty cluster to so many instances RUNNING: desired over one stream, placed, claimed, started, all of it durable. */
+export function burst(report: Report, { lrps, cells }: { lrps: number; cells: number }): Promise<void> {
+  return withStand({}, (stand) =>
+    withSimCells(stand, cells, async (simulated) => {
+      const processes = { ...stand.processes, cells: simulated.pid };
+      const use = await watchUse(processes, stand.admin);
+      const { seconds, desiredSeconds } = await desireAndRun(stand, lrps);
+      const used = await use();
+      const conditions = `${lrps} LRPs of one instance, ${cells} simulated cells in one process, auctioneer and BBS in one server`;
+      report({ name: 'empty to all RUNNING', value: seconds, unit: 's', conditions });
+      report({ name: 'desire to RUNNING', value: lrps / seconds, unit: 'instances/s', conditions });
+      report({ name: 'of this, all desired after', value: desiredSeconds, unit: 's', conditions });
+      for (const { name, cores } of used.processes) {
+        report({ name: `CPU of the ${name}`, value: cores, unit: 'cores', conditions });
+      }
+      for (const [name, pid] of Object.entries(processes)) {
+        report({ name: `memory of the ${name}`, value: rssMb(pid), unit: 'MiB', conditions });
+      }
+      report(boundOf(used));
+    }),
+  );
+}
