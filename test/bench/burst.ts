@@ -8,16 +8,17 @@ import { rssMb, watchUse } from './stand/usage.js';
 export function burst(report: Report, { lrps, cells }: { lrps: number; cells: number }): Promise<void> {
   return withStand({}, (stand) =>
     withSimCells(stand, cells, async (simulated) => {
-      const processes = { ...stand.processes, cells: simulated.pid };
+      const processes = { ...stand.processes, cells: simulated };
       const use = await watchUse(processes, stand.admin);
       const { seconds, desiredSeconds } = await desireAndRun(stand, lrps);
       const used = await use();
-      const conditions = `${lrps} LRPs of one instance, ${cells} simulated cells in one process, auctioneer and BBS in one server`;
+      const conditions = `${lrps} LRPs of one instance, ${cells} simulated cells, auctioneer and BBS in one server`;
       report({ name: 'empty to all RUNNING', value: seconds, unit: 's', conditions });
       report({ name: 'desire to RUNNING', value: lrps / seconds, unit: 'instances/s', conditions });
       report({ name: 'of this, all desired after', value: desiredSeconds, unit: 's', conditions });
       for (const { name, cores } of used.processes) {
-        report({ name: `CPU of the ${name}`, value: cores, unit: 'cores', conditions });
+        const value = (cores * used.seconds * 1e6) / lrps;
+        report({ name: `CPU of the ${name}`, value, unit: 'µs/instance', conditions });
       }
       for (const [name, pid] of Object.entries(processes)) {
         report({ name: `memory of the ${name}`, value: rssMb(pid), unit: 'MiB', conditions });

@@ -17,7 +17,7 @@ export function memory(report: Report, { lrps }: { lrps: number }): Promise<void
       report({ name: 'server, idle', value: idle, unit: 'MiB', conditions: 'before the first LRP' });
       report({ name: 'server', value: rssMb(server), unit: 'MiB', conditions });
       report({ name: 'database', value: rssMb(database), unit: 'MiB', conditions });
-      report({ name: 'cells', value: rssMb(cells.pid), unit: 'MiB', conditions });
+      report({ name: 'cells', value: rssMb(cells), unit: 'MiB', conditions });
     }),
   );
 }

@@ -10,7 +10,7 @@ const quiet: Use = {
   ],
   machineCores: 2,
   machine: 0.4,
-  committing: 0.3,
+  commits: { count: 100, seconds: 3 },
 };
 
 it('names waiting while nothing is full', () => {
@@ -33,11 +33,14 @@ it('names the machine, and that others were busy on it', () => {
 });
 
 it('names the transactions when one is nearly always under way', () => {
-  expect(boundOf({ ...quiet, committing: 0.9 })).toMatchObject({ name: 'bound by transactions', value: 90 });
+  expect(boundOf({ ...quiet, commits: { count: 100, seconds: 9 } })).toMatchObject({
+    name: 'bound by transactions',
+    value: 90,
+  });
 });
 
 it('says what everybody used', () => {
   expect(boundOf(quiet).conditions).toBe(
-    'server 50 %, one thread 40 %, database 20 %, others 10 %, machine 40 % of 2 cores, a transaction under way 30 % of the time',
+    'server 50 %, one thread 40 %, database 20 %, others 10 %, machine 40 % of 2 cores, 100 transactions of 30 ms, 30 % of the time',
   );
 });

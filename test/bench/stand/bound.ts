@@ -1,5 +1,5 @@
 import type { Figure } from '../figures.js';
-import type { ProcessUse, Use } from './usage.js';
+import type { Commits, ProcessUse, Use } from './usage.js';
 
 /** From here on a thread has no more to give: what is left goes into waking up and being moved. */
 const FULL_THREAD = 0.85;
@@ -12,13 +12,14 @@ const MUCH_ELSEWHERE = 0.3;
 
 /** What kept a figure from being better, from what was used while it was measured. */
 export function boundOf(use: Use): Figure {
-  const { processes, machine, machineCores, committing } = use;
+  const { processes, machine, machineCores, commits, seconds } = use;
+  const committing = (commits?.seconds ?? 0) / seconds;
   const others = Math.max(0, machine * machineCores - processes.reduce((sum, { cores }) => sum + cores, 0));
   const conditions = [
     ...processes.map(inWords),
     `others ${percent(others)}`,
     `machine ${percent(machine)} of ${machineCores} cores`,
-    ...(committing === undefined ? [] : [`a transaction under way ${percent(committing)} of the time`]),
+    ...(commits ? [`${commits.count} transactions of ${meanMs(commits)} ms, ${percent(committing)} of the time`] : []),
   ].join(', ');
   const [busiest] = [...processes].sort((a, b) => b.busiestThread - a.busiestThread);
   if (busiest !== undefined && busiest.busiestThread >= FULL_THREAD) {
@@ -29,7 +30,7 @@ export function boundOf(use: Use): Figure {
     const name = `bound by the machine${others >= MUCH_ELSEWHERE ? ', busy with others' : "'s cores"}`;
     return { name, value: 100 * machine, unit: '% of all cores', conditions };
   }
-  if (committing !== undefined && committing >= FULL_COMMIT) {
+  if (committing >= FULL_COMMIT) {
     return { name: 'bound by transactions', value: 100 * committing, unit: '% of the time', conditions };
   }
   return { name: 'bound by waiting: no core is full', value: 100 * machine, unit: '% of all cores', conditions };
@@ -40,6 +41,10 @@ function inWords({ name, cores, busiestThread }: ProcessUse): string {
   return cores - busiestThread < 0.05
     ? `${name} ${percent(cores)}`
     : `${name} ${percent(cores)}, one thread ${percent(busiestThread)}`;
+}
+
+function meanMs({ count, seconds }: Commits): string {
+  return count === 0 ? '0' : ((1000 * seconds) / count).toPrecision(2);
 }
 
 function percent(part: number): string {

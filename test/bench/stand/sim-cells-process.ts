@@ -4,13 +4,21 @@ import { createLogger } from '@rivera/kit/log';
 import { Authority } from '@rivera/kit/tls/authority';
 import { endWithParent, say, settings } from './forked-process.js';
 
+export interface SimCellsSettings {
+  readonly servers: string[];
+  readonly folder: string;
+  readonly firstNumber: number;
+  readonly cells: number;
+}
+
 /** Many simulated cells as a process of their own. */
 endWithParent();
-const { servers, folder, cells } = settings<{ servers: string[]; folder: string; cells: number }>();
+const { servers, folder, firstNumber, cells } = settings<SimCellsSettings>();
 const simulated = new SimCells({
   servers,
   authority: await Authority.open(join(folder, 'ca')),
   dataDir: join(folder, 'sim'),
+  firstNumber,
   logger: createLogger({ name: 'cells', level: 'error' }),
   zones: ['z1', 'z2'],
   config: { memoryMb: 1_000_000, diskMb: 1_000_000, containers: 10_000 },

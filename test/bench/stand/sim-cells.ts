@@ -1,21 +1,31 @@
 import { until } from '../../stack/until.js';
 import { Forked } from './forked.js';
 import { desireAll } from './lrps.js';
+import type { SimCellsSettings } from './sim-cells-process.js';
 import type { Stand } from './stand.js';
 import { unwinding } from './unwinding.js';
+
+/** A simulated container is a heap of objects: with more of them in one process its heap would be full before the burst is over. */
+const CELLS_PER_PROCESS = 250;
 
 /** Runs `body` while so many simulated cells are connected. */
 export async function withSimCells<T>(
   { stack }: Stand,
   cells: number,
-  body: (process: Forked) => Promise<T>,
+  body: (pids: readonly number[]) => Promise<T>,
 ): Promise<T> {
-  const settings = { servers: stack.addresses, folder: stack.folder, cells };
-  const starting = Forked.start('./sim-cells-process.ts', { folder: stack.folder, name: 'sim-cells', settings });
-  return unwinding(
-    () => Forked.closeStarting(starting),
-    async () => body(await starting),
-  );
+  const { folder, addresses } = stack;
+  const starting: Promise<Forked>[] = [];
+  for (let firstNumber = 0; firstNumber < cells; firstNumber += CELLS_PER_PROCESS) {
+    const count = Math.min(CELLS_PER_PROCESS, cells - firstNumber);
+    const settings: SimCellsSettings = { servers: addresses, folder, firstNumber, cells: count };
+    const name = `sim-cells-${firstNumber}`;
+    starting.push(Forked.start('./sim-cells-process.ts', { folder, name, settings }));
+  }
+  const close = async () => {
+    await Promise.all(starting.map((each) => Forked.closeStarting(each)));
+  };
+  return unwinding(close, async () => body((await Promise.all(starting)).map(({ pid }) => pid)));
 }
 
 /** A thousand instances a minute is far below anything that a figure could come from. */

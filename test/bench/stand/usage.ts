@@ -17,23 +17,31 @@ export interface Use {
   readonly machineCores: number;
   /** Of the machine's cores together, 0..1: ours and everybody else's. */
   readonly machine: number;
-  /** Part of the span in which the BBS had a transaction under way, 0..1; undefined: not asked. */
-  readonly committing: number | undefined;
+  /** Transactions of the BBS, one after another; undefined: not asked. */
+  readonly commits: Commits | undefined;
+}
+
+export interface Commits {
+  readonly count: number;
+  /** Of all of them together. */
+  readonly seconds: number;
 }
 
 /** Ticks of /proc in a second. */
 const HERTZ = 100;
 
+/** Processes by what they are; several of one kind count as one. */
+export type Pids = Readonly<Record<string, number | readonly number[]>>;
+
 /** Looks at processes from now on. Admin: of the server whose transactions are of interest. */
-export async function watchUse(pids: Readonly<Record<string, number>>, admin?: AdminPort): Promise<() => Promise<Use>> {
-  const commitSeconds = async () => (await admin?.metrics())?.sum('rivera_bbs_commit_seconds_sum');
-  const committedBefore = await commitSeconds();
+export async function watchUse(pids: Pids, admin?: AdminPort): Promise<() => Promise<Use>> {
+  const committedBefore = await commitsOf(admin);
   const before = { atMs: performance.now(), machine: machineTicks(), threads: threadsOf(pids) };
   return async () => {
     const seconds = (performance.now() - before.atMs) / 1000;
     const machine = machineTicks();
     const threads = threadsOf(pids);
-    const committed = await commitSeconds();
+    const committed = await commitsOf(admin);
     const processes = Object.keys(pids).map((name) => {
       const used = [...(threads.get(name) ?? [])].map(
         ([tid, ticks]) => (ticks - (before.threads.get(name)?.get(tid) ?? 0)) / HERTZ / seconds,
@@ -45,24 +53,42 @@ export async function watchUse(pids: Readonly<Record<string, number>>, admin?: A
       processes,
       machineCores: cpus().length,
       machine: (machine.busy - before.machine.busy) / Math.max(1, machine.all - before.machine.all),
-      committing:
-        committed === undefined || committedBefore === undefined ? undefined : (committed - committedBefore) / seconds,
+      commits: committed &&
+        committedBefore && {
+          count: committed.count - committedBefore.count,
+          seconds: committed.seconds - committedBefore.seconds,
+        },
     };
   };
 }
 
-/** Resident memory of a process, in MiB. */
-export function rssMb(pid: number): number {
-  const kb = /^VmRSS:\s+(\d+) kB/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1];
-  return Number(kb ?? Number.NaN) / 1024;
+async function commitsOf(admin: AdminPort | undefined): Promise<Commits | undefined> {
+  const metrics = await admin?.metrics();
+  return (
+    metrics && {
+      count: metrics.sum('rivera_bbs_commit_seconds_count'),
+      seconds: metrics.sum('rivera_bbs_commit_seconds_sum'),
+    }
+  );
+}
+
+/** Resident memory of processes together, in MiB. */
+export function rssMb(pids: number | readonly number[]): number {
+  return [pids].flat().reduce((sum, pid) => {
+    const kb = /^VmRSS:\s+(\d+) kB/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1];
+    return sum + Number(kb ?? Number.NaN) / 1024;
+  }, 0);
 }
 
 /** CPU of each thread of each process. A thread that ends takes what it used with it; ours live as long as their process. */
-function threadsOf(pids: Readonly<Record<string, number>>): Map<string, Map<string, number>> {
+function threadsOf(pids: Pids): Map<string, Map<string, number>> {
   return new Map(
-    Object.entries(pids).map(([name, pid]) => {
-      const tasks = `/proc/${pid}/task`;
-      return [name, new Map(readdirSync(tasks).map((tid) => [tid, ticksIn(`${tasks}/${tid}/stat`)]))];
+    Object.entries(pids).map(([name, those]) => {
+      const threads = [those].flat().flatMap((pid) => {
+        const tasks = `/proc/${pid}/task`;
+        return readdirSync(tasks).map((tid): [string, number] => [tid, ticksIn(`${tasks}/${tid}/stat`)]);
+      });
+      return [name, new Map(threads)];
     }),
   );
 }
