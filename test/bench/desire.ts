@@ -27,7 +27,7 @@ export function desire(report: Report, { lrps }: { lrps: number }): Promise<void
     report(boundOf(unary));
 
     const streamUse = await watchUse(processes, admin);
-    await desireAll(client, lrps);
+    const refused = await desireAll(client, lrps);
     const streamed = await streamUse();
     const inBulk = `${lrps} LRPs over one stream, durable MariaDB on the same cores`;
     report({
@@ -37,6 +37,7 @@ export function desire(report: Report, { lrps }: { lrps: number }): Promise<void
       conditions: inBulk,
       reference,
     });
+    report({ name: 'bulk desires refused, sent again', value: refused, unit: 'LRPs', conditions: inBulk });
     report(boundOf(streamed));
   });
 }

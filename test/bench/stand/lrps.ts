@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import { DesiredLrp } from '@rivera/gen/rivera/bbs/v1/desired_lrp';
 import { Action } from '@rivera/gen/rivera/recipe/v1/action';
 import { ContainerSpec } from '@rivera/gen/rivera/recipe/v1/container';
@@ -24,15 +25,31 @@ export function* guids(lrps: number, { first = 0, step = 1 } = {}): Generator<st
   for (let i = first; i < lrps; i += step) yield `lrp-${i}`;
 }
 
-/** Desires so many LRPs over one stream. @throws what the server refuses one with */
-export async function desireAll(client: RiveraClient, lrps: number): Promise<void> {
-  for await (const { error } of client.desiredLrps.desireMany(definitions(lrps))) {
-    if (error !== undefined) throw error;
+/** An overloaded server is given time before what it refused is sent again. */
+const PAUSE_MS = 500;
+
+/**
+ * Desires so many LRPs over one stream, and again those that the server was too busy for, as every client has to.
+ * @returns how many were refused
+ */
+export async function desireAll(client: RiveraClient, lrps: number): Promise<number> {
+  let refused = 0;
+  for (let left: Iterable<string> = guids(lrps); ; ) {
+    const again: string[] = [];
+    for await (const { processGuid, error } of client.desiredLrps.desireMany(definitions(left))) {
+      if (error === undefined) continue;
+      if (!error.retryable) throw error;
+      again.push(processGuid);
+    }
+    if (again.length === 0) return refused;
+    refused += again.length;
+    left = again;
+    await sleep(PAUSE_MS);
   }
 }
 
-function* definitions(lrps: number): Generator<DesiredLrp> {
-  for (const guid of guids(lrps)) yield smallLrp(guid);
+function* definitions(processGuids: Iterable<string>): Generator<DesiredLrp> {
+  for (const guid of processGuids) yield smallLrp(guid);
 }
 
 /** Each cell reports of its share of the LRPs, all cells at once; resolves when all is durable. */

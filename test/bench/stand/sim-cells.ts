@@ -31,14 +31,14 @@ export async function withSimCells<T>(
 /** A thousand instances a minute is far below anything that a figure could come from. */
 const PATIENCE_MS_PER_LRP = 60;
 
-/** Desires so many LRPs and waits until all their instances run. @returns how long it took in all, and until all were desired */
+/** Desires so many LRPs and waits until all their instances run. @returns how long it took in all, until all were desired, and how many desires the server was too busy for */
 export async function desireAndRun({ client, admin }: Stand, lrps: number) {
   const from = performance.now();
-  await desireAll(client, lrps);
+  const refused = await desireAll(client, lrps);
   const desiredSeconds = (performance.now() - from) / 1000;
   // The census of the server costs nothing to ask for, unlike a list.
   const running = async () =>
     (await admin.metrics()).sum('rivera_bbs_lrp_instances', { presence: 'ordinary', state: 'running' }) >= lrps;
   await until(`${lrps} instances run`, running, 60_000 + lrps * PATIENCE_MS_PER_LRP);
-  return { desiredSeconds, seconds: (performance.now() - from) / 1000 };
+  return { refused, desiredSeconds, seconds: (performance.now() - from) / 1000 };
 }

@@ -49,7 +49,13 @@ export async function withStand<T>(options: StandOptions, measure: (stand: Stand
     await until('the server leads', () => client.domains.upsert('bench').then(() => true));
     const server = stack.servers[0]?.pid ?? 0;
     const processes = { server, database: stack.databasePid, driver: process.pid };
-    return measure({ stack, client, admin: new AdminPort(`127.0.0.1:${adminPort}`), processes });
+    try {
+      return await measure({ stack, client, admin: new AdminPort(`127.0.0.1:${adminPort}`), processes });
+    } catch (error) {
+      // The folder goes, and what the servers said of it with it.
+      process.stderr.write(`${stack.logs()}\n`);
+      throw error;
+    }
   });
 }
 
