@@ -17,6 +17,11 @@ it('names waiting while nothing is full', () => {
   expect(boundOf(quiet)).toMatchObject({ name: 'bound by waiting: no core is full', value: 40 });
 });
 
+it('names waiting for one another when threads fill a core between them', () => {
+  const processes = [...quiet.processes, { name: 'driver', cores: 0.35, busiestThread: 0.35 }];
+  expect(boundOf({ ...quiet, processes })).toMatchObject({ name: 'bound by waiting for one another', value: 95 });
+});
+
 it('names the fullest thread, even on a full machine', () => {
   const processes = [...quiet.processes, { name: 'cells', cores: 1.1, busiestThread: 0.97 }];
   expect(boundOf({ ...quiet, processes, machine: 0.99 })).toMatchObject({

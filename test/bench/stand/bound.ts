@@ -10,7 +10,10 @@ const FULL_COMMIT = 0.8;
 /** From here on what other programs of the machine take is part of the story. */
 const MUCH_ELSEWHERE = 0.3;
 
-/** What kept a figure from being better, from what was used while it was measured. */
+/**
+ * What kept a figure from being better, from what was used while it was measured. Threads that fill a core between them and none alone
+ * take turns: each waits for what the other does.
+ */
 export function boundOf(use: Use): Figure {
   const { processes, machine, machineCores, commits, seconds } = use;
   const committing = (commits?.seconds ?? 0) / seconds;
@@ -19,7 +22,9 @@ export function boundOf(use: Use): Figure {
     ...processes.map(inWords),
     `others ${percent(others)}`,
     `machine ${percent(machine)} of ${machineCores} cores`,
-    ...(commits ? [`${commits.count} transactions of ${meanMs(commits)} ms, ${percent(committing)} of the time`] : []),
+    ...(commits !== undefined && commits.count > 0
+      ? [`${commits.count} transactions of ${meanMs(commits)} ms, ${percent(committing)} of the time`]
+      : []),
   ].join(', ');
   const [busiest] = [...processes].sort((a, b) => b.busiestThread - a.busiestThread);
   if (busiest !== undefined && busiest.busiestThread >= FULL_THREAD) {
@@ -33,6 +38,10 @@ export function boundOf(use: Use): Figure {
   if (committing >= FULL_COMMIT) {
     return { name: 'bound by transactions', value: 100 * committing, unit: '% of the time', conditions };
   }
+  const turns = processes.reduce((sum, { busiestThread }) => sum + busiestThread, 0);
+  if (turns >= FULL_THREAD) {
+    return { name: 'bound by waiting for one another', value: 100 * turns, unit: '% of a core', conditions };
+  }
   return { name: 'bound by waiting: no core is full', value: 100 * machine, unit: '% of all cores', conditions };
 }
 
@@ -44,7 +53,7 @@ function inWords({ name, cores, busiestThread }: ProcessUse): string {
 }
 
 function meanMs({ count, seconds }: Commits): string {
-  return count === 0 ? '0' : ((1000 * seconds) / count).toPrecision(2);
+  return ((1000 * seconds) / count).toPrecision(2);
 }
 
 function percent(part: number): string {
