@@ -10,10 +10,13 @@ import { watchUse } from './stand/usage.js';
 
 const CELLS = 20;
 const DUE_PART = 0.01;
-/** Shorter than a server has them by default, so that there are many passes to look at; a pass costs the same. */
-const KICK_S = 3;
-const AUDIT_INTERVAL_S = 2;
-const SPAN_MS = 20_000;
+/** Of a server by default: after so long an instance that waits for a cell is offered again. */
+const KICK_MS = 30_000;
+/** Shorter than a server has it by default, so that there are several audits to look at; one costs the same. */
+const AUDIT_INTERVAL_S = 5;
+const IDLE_MS = 25_000;
+/** What is to be placed comes up twice meanwhile. */
+const DUE_MS = 2 * KICK_MS + 5_000;
 /** A pass is every 250 ms: looked at so often, none is missed. */
 const LOOK_MS = 50;
 
@@ -26,7 +29,7 @@ interface Pass {
 
 /** What it costs the server to see that there is nothing to do, and to do what is due: by its own metrics. */
 export function convergence(report: Report, { lrps }: { lrps: number }): Promise<void> {
-  const server = { ...BBS_ALONE, bbs: { kick: `${KICK_S}s`, auditInterval: `${AUDIT_INTERVAL_S}s` } };
+  const server = { ...BBS_ALONE, bbs: { auditInterval: `${AUDIT_INTERVAL_S}s` } };
   return withStand({ server }, async (stand) => {
     const { client, processes, admin } = stand;
     const due = Math.ceil(lrps * DUE_PART);
@@ -34,10 +37,10 @@ export function convergence(report: Report, { lrps }: { lrps: number }): Promise
     await withLoadCells(stand, CELLS, async (cells) => {
       await runAll(cells, lrps);
       // What the filling has left to be looked at is looked at before.
-      await sleep(2 * KICK_S * 1000);
+      await sleep(KICK_MS);
 
       const idleUse = await watchUse(processes, admin);
-      const idle = await passesDuring(admin, SPAN_MS);
+      const idle = await passesDuring(admin, IDLE_MS);
       const idleUsed = await idleUse();
       const nothing = `${lrps} LRPs RUNNING, ${CELLS} cells, nothing to do`;
       const reference = REFERENCE.convergencePass;
@@ -50,9 +53,9 @@ export function convergence(report: Report, { lrps }: { lrps: number }): Promise
       // Without an auctioneer a crashed instance waits, and is due again after each kick.
       await reportAll(cells, due, (guid) => [crashed(guid)]);
       const use = await watchUse(processes, admin);
-      const busy = await passesDuring(admin, SPAN_MS);
+      const busy = await passesDuring(admin, DUE_MS);
       const used = await use();
-      const conditions = `${lrps} LRPs RUNNING, of which ${due} are to be placed, offered again every ${KICK_S} s`;
+      const conditions = `${lrps} LRPs RUNNING, of which ${due} are to be placed, offered again every ${KICK_MS / 1000} s`;
       const full = busy.due.filter(({ looks }) => looks >= due / 2);
       report({ name: 'pass over what is due, 1 % due', ...median(full), conditions, reference });
       report({
