@@ -1,16 +1,14 @@
 import { type Request, requestOf, UsageError, usage } from './command-line.js';
 import { printer } from './figures.js';
-import { unwindAll } from './stand/unwinding.js';
+import { isInterrupted, unwindAll } from './stand/unwinding.js';
 
 const EXIT_USAGE = 3;
 const EXIT_INTERRUPTED = 130;
 
-let interrupted = false;
 for (const signal of ['SIGINT', 'SIGTERM'] as const) {
   process.on(signal, () => {
     // Who asks twice does not want to wait for the clearing up; the next run does it.
-    if (interrupted) process.exit(EXIT_INTERRUPTED);
-    interrupted = true;
+    if (isInterrupted()) process.exit(EXIT_INTERRUPTED);
     void unwindAll().then(() => process.exit(EXIT_INTERRUPTED));
   });
 }
@@ -33,7 +31,7 @@ else {
       await run(printer(name, json), sizes);
     } catch (error) {
       // What was being measured is gone because of the interrupt: that is no failure of its own.
-      if (interrupted) await new Promise(() => undefined);
+      if (isInterrupted()) await new Promise(() => undefined);
       throw error;
     }
   }

@@ -3,7 +3,7 @@ import { freePort, Stack } from '../../stack/stack.js';
 import { until } from '../../stack/until.js';
 import { AdminPort } from './admin-port.js';
 import { LoadCell } from './load-cell.js';
-import { unwinding } from './unwinding.js';
+import { isInterrupted, unwinding } from './unwinding.js';
 
 export interface StandOptions {
   readonly servers?: number;
@@ -53,10 +53,17 @@ export async function withStand<T>(options: StandOptions, measure: (stand: Stand
       return await measure({ stack, client, admin: new AdminPort(`127.0.0.1:${adminPort}`), processes });
     } catch (error) {
       // The folder goes, and what the servers said of it with it.
-      process.stderr.write(`${stack.logs()}\n`);
+      if (!isInterrupted()) process.stderr.write(`${complaintsOf(stack)}\n`);
       throw error;
     }
   });
+}
+
+const MAX_COMPLAINTS = 20;
+
+function complaintsOf(stack: Stack): string {
+  const complaints = (log: string) => log.split('\n').filter((line) => /"level":"(warn|error|fatal)"/.test(line));
+  return stack.servers.flatMap((server) => complaints(server.log()).slice(-MAX_COMPLAINTS)).join('\n');
 }
 
 /** Opens sessions of cells that only report. */

@@ -17,8 +17,16 @@ export async function unwinding<T>(undo: () => Promise<void>, body: () => Promis
   }
 }
 
+let interrupted = false;
+
+/** Whether everything is being undone: what fails from now on fails because of it. */
+export function isInterrupted(): boolean {
+  return interrupted;
+}
+
 /** Undoes everything that is under way, latest first. */
 export async function unwindAll(): Promise<void> {
+  interrupted = true;
   for (const undo of [...pending].reverse()) {
     // What is left must still be undone; the failure is told.
     await undo().catch((error: unknown) => process.stderr.write(`${String(error)}\n`));
