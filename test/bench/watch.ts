@@ -8,6 +8,7 @@ import { claimed, crashed } from './stand/reports.js';
 import { BBS_ALONE, type Stand, withLoadCells, withStand } from './stand/stand.js';
 import { rssMb, watchUse } from './stand/usage.js';
 import { type Watchers, withWatchers } from './stand/watchers.js';
+import type { Watched } from './stand/watchers-process.js';
 
 const CELLS = 20;
 const WATCHERS = 50;
@@ -30,7 +31,8 @@ export function watch(report: Report, { lrps }: { lrps: number }): Promise<void>
         const count = Math.min(lrps, PACED_PER_S * PACED_S);
         await paced({ report, stand, cells, watchers }, count);
         await crashAll(count);
-        await watchers.untilQuiet();
+        // What they saw of this is of no interest.
+        await watchers.seen();
         await unpaced({ report, stand, cells, watchers }, { lrps, alone });
         report({
           name: 'server after',
@@ -53,6 +55,7 @@ interface Watching {
 
 /** At a pace that leaves nobody behind: what the way itself takes. */
 async function paced({ report, stand, cells, watchers }: Watching, count: number): Promise<void> {
+  const fromMs = Date.now();
   const use = await watchUse({ ...stand.processes, watchers: watchers.pid }, stand.admin);
   // Each cell has the share that it will have of everything.
   const shares = cells.map((_, first) => [...guids(count, { first, step: cells.length })]);
@@ -61,11 +64,12 @@ async function paced({ report, stand, cells, watchers }: Watching, count: number
     for (const [i, share] of shares.entries()) {
       const part = share.splice(0, together);
       done += part.length;
-      await Promise.all([cells[i]?.report(part.map(claimed)), sleep((1000 * part.length) / PACED_PER_S)]);
+      await cells[i]?.report(part.map(claimed));
+      await sleep(fromMs + (1000 * done) / PACED_PER_S - Date.now());
     }
   }
   const used = await use();
-  const { events, cutOff, p50Ms, p99Ms } = await watchers.seen();
+  const seen = await watchers.seen();
   const conditions = `${PACED_PER_S} claims/s asked for, ${WATCHERS} watchers of all instances, from the decision, its transaction included`;
   report({
     name: 'paced: claims',
@@ -74,16 +78,7 @@ async function paced({ report, stand, cells, watchers }: Watching, count: number
     conditions,
     reference: REFERENCE.watchedTransitions,
   });
-  report({
-    name: 'paced: events delivered',
-    value: events / used.seconds,
-    unit: 'events/s',
-    conditions,
-    reference: REFERENCE.eventsDelivered,
-  });
-  report({ name: 'paced: decision to delivery p50', value: p50Ms, unit: 'ms', conditions });
-  report({ name: 'paced: decision to delivery p99', value: p99Ms, unit: 'ms', conditions });
-  report({ name: 'paced: watchers cut off', value: cutOff, unit: 'streams', conditions });
+  reportSeen({ report, pace: 'paced', conditions, fromMs }, seen);
   report(boundOf(used));
 }
 
@@ -92,10 +87,11 @@ async function unpaced(
   { report, stand, cells, watchers }: Watching,
   { lrps, alone }: { lrps: number; alone: number },
 ): Promise<void> {
+  const fromMs = Date.now();
   const use = await watchUse({ ...stand.processes, watchers: watchers.pid }, stand.admin);
   const watched = await fullSpeed(cells, lrps);
   const used = await use();
-  const { events, cutOff, p50Ms, p99Ms } = await watchers.seen();
+  const seen = await watchers.seen();
   const conditions = `${lrps} LRPs claimed and run at full speed, ${CELLS} sessions, ${WATCHERS} watchers of all instances`;
   const without = `${lrps} LRPs claimed and run at full speed, ${CELLS} sessions, no watcher`;
   report({ name: 'full speed: transitions alone', value: alone, unit: 'transitions/s', conditions: without });
@@ -107,17 +103,20 @@ async function unpaced(
     reference: REFERENCE.watchedTransitions,
   });
   report({ name: 'full speed: watched / alone', value: watched / alone, unit: 'ratio', conditions });
-  report({
-    name: 'full speed: events delivered',
-    value: events / used.seconds,
-    unit: 'events/s',
-    conditions,
-    reference: REFERENCE.eventsDelivered,
-  });
-  report({ name: 'full speed: decision to delivery p50', value: p50Ms, unit: 'ms', conditions });
-  report({ name: 'full speed: decision to delivery p99', value: p99Ms, unit: 'ms', conditions });
-  report({ name: 'full speed: watchers cut off', value: cutOff, unit: 'streams', conditions });
+  reportSeen({ report, pace: 'full speed', conditions, fromMs }, seen);
   report(boundOf(used));
+}
+
+function reportSeen(
+  { report, pace, conditions, fromMs }: { report: Report; pace: string; conditions: string; fromMs: number },
+  { events, cutOff, p50Ms, p99Ms, lastAtMs }: Watched,
+): void {
+  const value = events / ((lastAtMs - fromMs) / 1000);
+  const reference = REFERENCE.eventsDelivered;
+  report({ name: `${pace}: events delivered`, value, unit: 'events/s', conditions, reference });
+  report({ name: `${pace}: decision to delivery p50`, value: p50Ms, unit: 'ms', conditions });
+  report({ name: `${pace}: decision to delivery p99`, value: p99Ms, unit: 'ms', conditions });
+  report({ name: `${pace}: watchers cut off`, value: cutOff, unit: 'streams', conditions });
 }
 
 /** @returns transitions a second */

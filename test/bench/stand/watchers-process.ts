@@ -14,7 +14,12 @@ export interface Watched {
   readonly cutOff: number;
   readonly p50Ms: number;
   readonly p99Ms: number;
+  /** When the last of them came, in milliseconds of the Unix epoch. */
+  readonly lastAtMs: number;
 }
+
+/** `count`: events so far; `seen`: everything, and from now on anew. */
+export type Question = 'count' | 'seen';
 
 endWithParent();
 const { address, identity, watchers } = settings<{ address: string; identity: Identity; watchers: number }>();
@@ -22,6 +27,7 @@ const { path } = EventServiceService.watch;
 const request = WatchRequest.fromPartial({ kinds: [EventKind.ACTUAL_LRP] });
 let delays = new DelayHistogram();
 let cutOff = 0;
+let lastAtMs = 0;
 
 /** A connection of its own for each, as different programs have. */
 function watch(): void {
@@ -34,6 +40,7 @@ function watch(): void {
   );
   call.on('data', (response: Buffer) => {
     const now = Date.now();
+    lastAtMs = now;
     for (const decidedMs of eventTimesMs(response)) delays.add(now - decidedMs);
   });
   call.once('data', () => opened());
@@ -49,8 +56,10 @@ function opened(): void {
   if (++open === watchers) say('ready');
 }
 
-process.on('message', () => {
-  const watched: Watched = { events: delays.count, cutOff, p50Ms: delays.quantile(0.5), p99Ms: delays.quantile(0.99) };
+process.on('message', (question: Question) => {
+  if (question === 'count') return say(delays.count);
+  const [p50Ms, p99Ms] = [delays.quantile(0.5), delays.quantile(0.99)];
+  const watched: Watched = { events: delays.count, cutOff, p50Ms, p99Ms, lastAtMs };
   delays = new DelayHistogram();
   cutOff = 0;
   say(watched);

@@ -2,9 +2,10 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { Forked } from './forked.js';
 import type { Stand } from './stand.js';
 import { unwinding } from './unwinding.js';
-import type { Watched } from './watchers-process.js';
+import type { Question, Watched } from './watchers-process.js';
 
-const QUIET_MS = 500;
+/** A server that is busy delivers in bursts: longer than the longest pause between them. */
+const QUIET_MS = 2_000;
 
 /** Clients that watch all instances, in a process of their own. */
 export class Watchers {
@@ -14,14 +15,18 @@ export class Watchers {
     return this.forked.pid;
   }
 
-  /** What they have seen since the last time. */
-  seen(): Promise<Watched> {
-    return this.forked.ask<Watched>('seen');
+  /** What they have seen since the last time, once they have caught up. */
+  async seen(): Promise<Watched> {
+    let before = Number.NaN;
+    for (let count = await this.count(); count !== before; count = await this.count()) {
+      before = count;
+      await sleep(QUIET_MS);
+    }
+    return this.forked.ask<Watched>('seen' satisfies Question);
   }
 
-  /** Resolves when they have caught up, and forgets what they saw. */
-  async untilQuiet(): Promise<void> {
-    while ((await this.seen()).events > 0) await sleep(QUIET_MS);
+  private count(): Promise<number> {
+    return this.forked.ask<number>('count' satisfies Question);
   }
 }
 
