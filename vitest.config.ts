@@ -15,7 +15,7 @@ export default defineConfig({
         ...shared,
         test: {
           name: 'unit',
-          include: ['{gen,kit,sdk,server,cells,cli}/src/**/*.test.ts', 'test/{architecture,docs}/**/*.test.ts'],
+          include: ['{gen,kit,sdk,server,cells,cli}/src/**/*.test.ts', 'test/{architecture,docs,bench}/**/*.test.ts'],
           testTimeout: 30_000,
           hookTimeout: 60_000,
           sequence: { groupOrder: 0 },

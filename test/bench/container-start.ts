@@ -7,6 +7,7 @@ import { buildBusyboxRootFs } from '@rivera/cells/garden/rootfs/busybox';
 import { systemClock } from '@rivera/kit/clock';
 import { createLogger } from '@rivera/kit/log';
 import { quantile, type Report } from './figures.js';
+import { unwinding } from './stand/unwinding.js';
 
 /** From asking for a container, with quota, network and a mapped port, to its first process running; one after the other. */
 export async function containerStart(report: Report, { containers }: { containers: number }): Promise<void> {
@@ -24,7 +25,13 @@ export async function containerStart(report: Report, { containers }: { container
     clock: systemClock,
   });
   const phases = { create: [] as number[], run: [] as number[], both: [] as number[], destroy: [] as number[] };
-  try {
+  const clear = async () => {
+    for (const container of garden.list()) await garden.destroy(container.handle);
+    await garden.dissolve();
+    await garden.close();
+    await rm(folder, { recursive: true, force: true });
+  };
+  await unwinding(clear, async () => {
     await garden.start();
     for (let i = 0; i < containers + 3; i++) {
       const from = performance.now();
@@ -48,12 +55,7 @@ export async function containerStart(report: Report, { containers }: { container
       phases.both.push(running - from);
       phases.destroy.push(performance.now() - running);
     }
-  } finally {
-    for (const container of garden.list()) await garden.destroy(container.handle);
-    await garden.dissolve();
-    await garden.close();
-    await rm(folder, { recursive: true, force: true });
-  }
+  });
   const conditions = `${containers} containers one after the other, 64 MiB quota, overlay, bridge, mapped port`;
   report({ name: 'create-to-running p50', value: quantile(phases.both, 0.5), unit: 'ms', conditions });
   report({ name: 'create-to-running p99', value: quantile(phases.both, 0.99), unit: 'ms', conditions });

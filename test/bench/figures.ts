@@ -5,19 +5,18 @@ export interface Figure {
   readonly unit: string;
   /** What it was measured under. */
   readonly conditions: string;
+  /** What the reference does, with its unit and size; absent: not known. */
+  readonly reference?: string;
 }
 
 /** A benchmark prints what it finds as it finds it. */
 export type Report = (figure: Figure) => void;
 
 /** One line per figure: JSON for programs, words for people. */
-export function printer(json: boolean): Report {
+export function printer(benchmark: string, json: boolean): Report {
   return (figure) => {
-    if (json) process.stdout.write(`${JSON.stringify(figure)}\n`);
-    else
-      process.stdout.write(
-        `${figure.name.padEnd(44)} ${format(figure.value).padStart(12)} ${figure.unit.padEnd(16)} ${figure.conditions}\n`,
-      );
+    const line = json ? JSON.stringify({ benchmark, ...figure }) : forPeople(figure);
+    process.stdout.write(`${line}\n`);
   };
 }
 
@@ -25,6 +24,11 @@ export function printer(json: boolean): Report {
 export function quantile(samples: readonly number[], part: number): number {
   const sorted = [...samples].sort((a, b) => a - b);
   return sorted[Math.min(sorted.length - 1, Math.floor(part * sorted.length))] ?? Number.NaN;
+}
+
+function forPeople({ name, value, unit, conditions, reference }: Figure): string {
+  const beside = reference === undefined ? '' : `reference ${reference}`;
+  return `${name.padEnd(40)} ${format(value).padStart(10)} ${unit.padEnd(14)} ${beside.padEnd(38)} ${conditions}`;
 }
 
 function format(value: number): string {

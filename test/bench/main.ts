@@ -1,39 +1,51 @@
-import { parseArgs } from 'node:util';
-import { containerStart } from './container-start.js';
-import { desire } from './desire.js';
-import { printer, type Report } from './figures.js';
-import { memory } from './memory.js';
-import { taskLatency } from './task-latency.js';
-import { transitions } from './transitions.js';
+import { inspect } from 'node:util';
+import { type Request, requestOf, UsageError, usage } from './command-line.js';
+import { printer } from './figures.js';
+import { isInterrupted, unwindAll } from './stand/unwinding.js';
 
-interface Options {
-  readonly lrps: number | undefined;
-  readonly count: number | undefined;
+const EXIT_FAILED = 1;
+const EXIT_USAGE = 3;
+const EXIT_INTERRUPTED = 130;
+
+for (const signal of ['SIGINT', 'SIGTERM'] as const) {
+  process.on(signal, () => {
+    // Who asks twice does not want to wait for the clearing up: the next run does it.
+    if (isInterrupted()) process.exit(EXIT_INTERRUPTED);
+    endWith(EXIT_INTERRUPTED);
+  });
+}
+// Also when whoever reads the figures has stopped reading. What fails behind the first failure fails because of it.
+process.on('uncaughtException', (error) => {
+  if (isInterrupted()) return;
+  process.stderr.write(`${inspect(error)}\n`);
+  endWith(EXIT_FAILED);
+});
+
+function endWith(code: number): void {
+  void unwindAll().then(() => process.exit(code));
 }
 
-const BENCHMARKS: Record<string, (report: Report, options: Options) => Promise<void>> = {
-  transitions: (report, { lrps = 50_000 }) => transitions(report, { lrps }),
-  desire: (report, { lrps = 20_000 }) => desire(report, { lrps }),
-  'task-latency': (report, { count = 60 }) => taskLatency(report, { tasks: count }),
-  'container-start': (report, { count = 40 }) => containerStart(report, { containers: count }),
-  memory: (report, { lrps = 50_000 }) => memory(report, { lrps }),
-};
-
-const { values, positionals } = parseArgs({
-  allowPositionals: true,
-  options: { json: { type: 'boolean', default: false }, lrps: { type: 'string' }, count: { type: 'string' } },
-});
-const names = positionals.length > 0 ? positionals : [''];
-for (const name of names) {
-  const benchmark = BENCHMARKS[name];
-  if (benchmark === undefined) {
-    process.stderr.write(
-      `usage: npm run bench -- NAME… [--json] [--lrps N] [--count N]\nnames: ${Object.keys(BENCHMARKS).join(', ')}\n`,
-    );
-    process.exit(3);
+function request(): Request {
+  try {
+    return requestOf(process.argv.slice(2));
+  } catch (error) {
+    if (!(error instanceof UsageError)) throw error;
+    process.stderr.write(`${error.message}\n${usage()}`);
+    process.exit(EXIT_USAGE);
   }
-  const number = (text: string | undefined) => (text === undefined ? undefined : Number(text));
-  await benchmark(printer(values.json), { lrps: number(values.lrps), count: number(values.count) });
+}
+
+const { benchmarks, sizes, json, help } = request();
+if (help) process.stdout.write(usage());
+else {
+  for (const [name, { run }] of benchmarks) {
+    await run(printer(name, json), sizes).catch((error: unknown) => {
+      // What was being measured is gone because of the interrupt: that is no failure of its own.
+      if (!isInterrupted()) throw error;
+    });
+    // The end is near, and comes when everything is undone.
+    if (isInterrupted()) await new Promise(() => undefined);
+  }
 }
 // Connections of gRPC may linger; what was measured has been printed.
 process.exit(0);

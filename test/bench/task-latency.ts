@@ -1,14 +1,12 @@
-import { Stack } from '../stack/stack.js';
 import { until } from '../stack/until.js';
 import { task } from '../stack/work.js';
 import { quantile, type Report } from './figures.js';
 import { runAction } from './programs.js';
+import { withStand } from './stand/stand.js';
 
 /** From asking for a Task to knowing that it has ended, `/bin/true` in a real container. */
-export async function taskLatency(report: Report, { tasks }: { tasks: number }): Promise<void> {
-  const stack = await Stack.start({ durable: true });
-  try {
-    const client = await stack.client();
+export function taskLatency(report: Report, { tasks }: { tasks: number }): Promise<void> {
+  return withStand({ cells: 1 }, async ({ client }) => {
     await until('the cell is there', async () => {
       for await (const _ of client.cells.list()) return true;
       return false;
@@ -27,7 +25,5 @@ export async function taskLatency(report: Report, { tasks }: { tasks: number }):
     const conditions = `${tasks} tasks one after the other, /bin/true, 32 MiB disk quota, network`;
     report({ name: 'task p50', value: quantile(latencies, 0.5), unit: 'ms', conditions });
     report({ name: 'task p99', value: quantile(latencies, 0.99), unit: 'ms', conditions });
-  } finally {
-    await stack.close();
-  }
+  });
 }

@@ -12,6 +12,8 @@ export interface SimCellsOptions {
   authority: Authority;
   /** A folder for all of them. */
   dataDir: string;
+  /** Number of the first; default 0. Cells of several processes must not share a number. */
+  firstNumber?: number;
   logger: Logger;
   clock?: Clock;
   /** Cells are spread over them in turn; default one. */
@@ -30,10 +32,11 @@ interface SimCell {
 export class SimCells {
   readonly #options: SimCellsOptions;
   readonly #cells = new Map<string, SimCell>();
-  #made = 0;
+  #nextNumber: number;
 
   constructor(options: SimCellsOptions) {
     this.#options = options;
+    this.#nextNumber = options.firstNumber ?? 0;
   }
 
   /** Cells whose agent runs. */
@@ -45,7 +48,7 @@ export class SimCells {
   async add(count: number): Promise<string[]> {
     const cellIds: string[] = [];
     for (let n = 0; n < count; n++) {
-      const config = this.#config(this.#made++);
+      const config = this.#config(this.#nextNumber++);
       const simulated = simulateMachine(config, this.#options.clock ?? systemClock);
       this.#cells.set(config.cellId, { config, simulated, agent: undefined });
       cellIds.push(config.cellId);
