@@ -54,7 +54,7 @@ export class Agenda {
     }
     if (this.#heartbeatDue) {
       this.#heartbeatDue = false;
-      return { $case: 'heartbeat', value: held.heartbeat() };
+      return { $case: 'heartbeat', value: { ...held.heartbeat(), unanswered: outbox.sentUnanswered } };
     }
     const requestId = outbox.hasEarlier ? undefined : this.#inventoriesDue.shift();
     if (requestId !== undefined) {

@@ -55,7 +55,7 @@ export class HeldWork {
   }
 
   /** What a heartbeat says; the rule stands at `CellHeartbeat` in the protocol. */
-  heartbeat(): CellHeartbeat {
+  heartbeat(): Omit<CellHeartbeat, 'unanswered'> {
     return { digest: hex(this.#high) + hex(this.#low), count: this.#entries.size };
   }
 

@@ -36,10 +36,16 @@ export class Outbox<Subject> {
   #nextUnsent = 0;
   #sequence = 0;
   #lastEarlier = 0;
+  #sentUnanswered = 0;
   #onFilled: () => void = () => {};
 
   get size(): number {
     return this.#pending.size;
+  }
+
+  /** How many were written to the stream that is open now, and have no answer. */
+  get sentUnanswered(): number {
+    return this.#sentUnanswered;
   }
 
   /** Whether some of what was unanswered when the stream opened still waits to be sent. */
@@ -77,6 +83,7 @@ export class Outbox<Subject> {
     }
     return batch.map((entry) => {
       entry.sent = true;
+      this.#sentUnanswered++;
       return { sequence: entry.sequence, transition: entry.content };
     });
   }
@@ -92,11 +99,13 @@ export class Outbox<Subject> {
     this.#unsent = [...this.#pending.values()];
     this.#nextUnsent = 0;
     for (const entry of this.#unsent) entry.sent = false;
+    this.#sentUnanswered = 0;
   }
 
   /** Settles one; undefined when it was settled before, as a BBS may answer twice. */
   settle(sequence: number): Pending<Subject> | undefined {
     const entry = this.#pending.get(sequence);
+    if (entry?.sent) this.#sentUnanswered--;
     this.#pending.delete(sequence);
     return entry;
   }

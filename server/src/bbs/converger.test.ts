@@ -9,6 +9,7 @@ import { removeDesiredLrp, updateDesiredLrp } from './core/desired-lrp.js';
 import { upsertDomain } from './core/domain.js';
 import type { Effect } from './core/draft.js';
 import { DEFAULT_POLICY } from './core/policy.js';
+import { dueKey } from './core/state.js';
 import { cancelTask, completeTask, startTask } from './core/task.js';
 import { instance, newLrp, RUNNING_FACTS } from './core/testing.js';
 import { EngineBench, type EngineBenchOptions, turns } from './engine/testing.js';
@@ -189,6 +190,28 @@ describe('a server that was held up', () => {
     await leader.clock.advance(TICK_MS);
     await turns();
     expect([...leader.engine.state.cells.values()].map(({ missing }) => missing)).toEqual([false, false]);
+  });
+
+  it('does not take its own long tick for a time in which nobody listened', async () => {
+    const leader = await lead();
+    const leap = leaping(leader.clock);
+    for (let i = 0; i < 40; i++) await leader.bench.lrp(`p-${i}`, 100);
+    await leader.arrive('c1');
+    await leader.clock.advance(presenceTtlMs - 4_000);
+    // So much is to be looked at that the tick is cut into slices, each of which takes its time.
+    for (let i = 0; i < 4_000; i++)
+      leader.engine.state.due.set(dueKey.actualLrp(`p-${i % 40}`, Math.floor(i / 40), ''), 0);
+    let slices = 0;
+    const slowly = () => {
+      leap(400);
+      if (++slices < 8) setImmediate(slowly);
+    };
+    setImmediate(slowly);
+    await leader.clock.advance(TICK_MS);
+    await turns();
+    await leader.clock.advance(1_000);
+    await turns();
+    expect(leader.engine.state.cells.get('c1')?.missing).toBe(true);
   });
 
   it('does not judge cells that had no time yet to come back to a new leader', async () => {

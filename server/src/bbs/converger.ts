@@ -59,7 +59,8 @@ export class Converger {
   private readonly lastSeen = new Map<string, number>();
   private readonly cancels = new Set<() => void>();
   private closed = false;
-  private tickedAtMs: number;
+  /** When this program was last seen to go on. */
+  private awakeAtMs: number;
   private readonly massStop: MassStopGuard;
   /** Rows that the last audit had to mend, and how long it took. */
   lastAudit: { mended: number; durationMs: number } | undefined;
@@ -73,7 +74,7 @@ export class Converger {
     this.massStop = new MassStopGuard(options.massStop, log);
     // A new leader knows nothing of heartbeats: every cell has one time to live to come back before it is judged.
     const now = engine.now();
-    this.tickedAtMs = now;
+    this.awakeAtMs = now;
     for (const row of engine.state.cells.values()) {
       this.lastSeen.set(row.cellId, now);
       const patienceMs = row.missing ? engine.state.policy.forgetCellMs : engine.state.policy.presenceTtlMs;
@@ -113,7 +114,7 @@ export class Converger {
 
   /** Looks at everything that is due now. */
   async tick(): Promise<void> {
-    await this.forgiveLateness();
+    await this.forgiveLateness(this.options.tickMs);
     const startedAtMs = performance.now();
     let due = 0;
     for (;;) {
@@ -122,22 +123,24 @@ export class Converger {
       due += keys.length;
       if (keys.length < this.options.slice || this.closed) break;
       await breath();
+      await this.forgiveLateness(0);
     }
+    this.awakeAtMs = this.engine.now();
     this.options.observer?.ticked({ due, ms: performance.now() - startedAtMs });
   }
 
   /**
    * When this program was held up, or the clock leapt, cells were not silent: nobody listened. What they sent meanwhile is read first,
-   * and all have so much longer.
+   * and all have so much longer. A long tick is none: between its slices they are heard.
    */
-  private async forgiveLateness(): Promise<void> {
-    const lateMs = this.engine.now() - this.tickedAtMs - this.options.tickMs;
-    if (lateMs > LATE_MS) {
-      this.log.warn({ lateMs }, 'this server was held up: cells have so much longer to be heard of');
-      for (const [cellId, seenMs] of this.lastSeen) this.lastSeen.set(cellId, seenMs + lateMs);
-      await breath();
-    }
-    this.tickedAtMs = this.engine.now();
+  private async forgiveLateness(expectedMs: number): Promise<void> {
+    const lateMs = this.engine.now() - this.awakeAtMs - expectedMs;
+    this.awakeAtMs = this.engine.now();
+    if (lateMs <= LATE_MS) return;
+    this.log.warn({ lateMs }, 'this server was held up: cells have so much longer to be heard of');
+    for (const [cellId, seenMs] of this.lastSeen) this.lastSeen.set(cellId, seenMs + lateMs);
+    await breath();
+    this.awakeAtMs = this.engine.now();
   }
 
   /** What could not be looked at is due again soon: a database that is away must not make anything be forgotten. */

@@ -51,7 +51,7 @@ export class LoadCell {
     const responses = this.stream.responses[Symbol.asyncIterator]();
     await responses.next();
     void this.listen(responses);
-    const heartbeat = { digest: '', count: 0 };
+    const heartbeat = { digest: '', count: 0, unanswered: 0 };
     this.beating = setInterval(
       () => void this.stream.write({ message: { $case: 'heartbeat', value: heartbeat } }),
       HEARTBEAT_MS,

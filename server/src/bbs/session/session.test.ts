@@ -217,7 +217,7 @@ describe('a session that is over', () => {
     await bench.lrp('p');
     const cell = openSession();
     await bench.engine.execute((draft) => cellLost(draft, 'c1'));
-    const heartbeat = { $case: 'heartbeat' as const, value: { digest: '', count: 0 } };
+    const heartbeat = { $case: 'heartbeat' as const, value: { digest: '', count: 0, unanswered: 0 } };
     await expect(cell.says(heartbeat)).rejects.toMatchObject({ reason: 'SESSION_REPLACED' });
     await expect(cell.reports(claimed('p'))).rejects.toMatchObject({ reason: 'SESSION_REPLACED' });
     expect(bench.slot('p')?.cellId).toBe('');
@@ -371,7 +371,10 @@ describe('the inventory', () => {
 });
 
 describe('heartbeats', () => {
-  const beat = (digest: string, count: number) => ({ $case: 'heartbeat' as const, value: { digest, count } });
+  const beat = (digest: string, count: number, unanswered = 0) => ({
+    $case: 'heartbeat' as const,
+    value: { digest, count, unanswered },
+  });
 
   it('are compared at every sixth: a difference asks for the inventory, agreement says nothing', async () => {
     await bench.lrp('p');
@@ -386,6 +389,15 @@ describe('heartbeats', () => {
     // Had the first six asked as well, these would not be the first two.
     expect(await cell.hears()).toEqual({ $case: 'inventoryRequest', value: { requestId: 1 } });
     expect(await cell.hears()).toEqual({ $case: 'inventoryRequest', value: { requestId: 2 } });
+  });
+
+  it('are not compared while answers are on their way to the cell: the comparison waits for one that says all', async () => {
+    const cell = openSession();
+    for (let i = 0; i < 12; i++) await cell.says(beat('another', 0, 1));
+    cell.session.command([{ command: { $case: 'evacuate', value: {} } }]);
+    expect((await cell.hears())?.$case).toBe('commands');
+    await cell.says(beat('another', 0));
+    expect(await cell.hears()).toEqual({ $case: 'inventoryRequest', value: { requestId: 1 } });
   });
 
   it('are not compared while the cell waits for acknowledgements, as it can not know yet', async () => {

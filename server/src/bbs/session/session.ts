@@ -41,7 +41,8 @@ export class Session {
   private openBatches = 0;
   private acks: Promise<void> = Promise.resolve();
   private roomForBatch: (() => void) | undefined;
-  private heartbeats = 0;
+  /** Since the last comparison; cells that came together are not compared together. */
+  private heartbeats: number;
   private over: Error | undefined;
   /** Work that was taken while parts of an inventory came in, and is therefore not in it. */
   private readonly takenMeanwhile = new Set<string>();
@@ -53,7 +54,9 @@ export class Session {
     private readonly context: SessionContext,
     readonly speaker: Speaker,
     readonly outgoing: Outgoing<SessionResponse>,
-  ) {}
+  ) {
+    this.heartbeats = spread(speaker.cellId);
+  }
 
   /** Sends commands; a cell that does not read loses its session and is told again when it is back. */
   command(commands: CellCommand[]): void {
@@ -176,7 +179,9 @@ export class Session {
 
   private heartbeat(heartbeat: CellHeartbeat): void {
     this.heartbeats++;
-    if (this.heartbeats % HEARTBEATS_PER_COMPARISON !== 0 || this.openBatches > 0) return;
+    // What is on its way in either direction would look like a difference: the comparison waits for a heartbeat that says all.
+    if (this.heartbeats < HEARTBEATS_PER_COMPARISON || this.openBatches > 0 || heartbeat.unanswered > 0) return;
+    this.heartbeats = 0;
     const believed = digestOfCell(this.context.engine.state, this.speaker.cellId);
     if (believed.digest === heartbeat.digest && believed.count === heartbeat.count) return;
     this.inventoryRequests++;
@@ -211,6 +216,13 @@ export class Session {
     );
     if (lost + stopped > 0) this.context.log.info({ cell: this.speaker.cellId, lost, stopped }, 'inventory reconciled');
   }
+}
+
+/** A number below the heartbeats of a comparison, another one for each cell. */
+function spread(cellId: string): number {
+  let sum = 0;
+  for (let i = 0; i < cellId.length; i++) sum = (sum * 31 + cellId.charCodeAt(i)) % 1_000_003;
+  return sum % HEARTBEATS_PER_COMPARISON;
 }
 
 /** Recipes can be large: acknowledgements go in messages of about a mebibyte. */

@@ -108,6 +108,8 @@ export interface CellHeartbeat {
   digest: string;
   /** Number of held pieces of work. */
   count: number;
+  /** Transitions that were sent before this and whose acknowledgements are not in the digest yet: while there are any it says nothing. */
+  unanswered: number;
   _unknownFields?: { [key: number]: Uint8Array[] } | undefined;
 }
 
@@ -980,7 +982,7 @@ export const SessionWelcome: MessageFns<SessionWelcome> = {
 };
 
 function createBaseCellHeartbeat(): CellHeartbeat {
-  return { digest: "", count: 0, _unknownFields: {} };
+  return { digest: "", count: 0, unanswered: 0, _unknownFields: {} };
 }
 
 export const CellHeartbeat: MessageFns<CellHeartbeat> = {
@@ -990,6 +992,9 @@ export const CellHeartbeat: MessageFns<CellHeartbeat> = {
     }
     if (message.count !== 0) {
       writer.uint32(16).uint32(message.count);
+    }
+    if (message.unanswered !== 0) {
+      writer.uint32(24).uint32(message.unanswered);
     }
     if (message._unknownFields !== undefined) {
       for (const [key, values] of globalThis.Object.entries(message._unknownFields)) {
@@ -1031,6 +1036,14 @@ export const CellHeartbeat: MessageFns<CellHeartbeat> = {
             message.count = reader.uint32();
             continue;
           }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.unanswered = reader.uint32();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1055,6 +1068,7 @@ export const CellHeartbeat: MessageFns<CellHeartbeat> = {
     return {
       digest: isSet(object.digest) ? globalThis.String(object.digest) : "",
       count: isSet(object.count) ? globalThis.Number(object.count) : 0,
+      unanswered: isSet(object.unanswered) ? globalThis.Number(object.unanswered) : 0,
     };
   },
 
@@ -1066,6 +1080,9 @@ export const CellHeartbeat: MessageFns<CellHeartbeat> = {
     if (message.count !== 0) {
       obj.count = Math.round(message.count);
     }
+    if (message.unanswered !== 0) {
+      obj.unanswered = Math.round(message.unanswered);
+    }
     return obj;
   },
 
@@ -1076,6 +1093,7 @@ export const CellHeartbeat: MessageFns<CellHeartbeat> = {
     const message = createBaseCellHeartbeat();
     message.digest = object.digest ?? "";
     message.count = object.count ?? 0;
+    message.unanswered = object.unanswered ?? 0;
     return message;
   },
 };
