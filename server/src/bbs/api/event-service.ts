@@ -17,6 +17,7 @@ export function eventService(term: CurrentTerm) {
       const source = {
         engine: current.engine,
         log: current.changeLog,
+        time: current.watchTime,
         cellRecord: (cellId: string) => {
           const row = current.engine.state.cells.get(cellId);
           return row && { $case: 'cell' as const, value: current.cell(row) };
