@@ -1,6 +1,7 @@
 import type { WatchRequest, WatchResponse } from '@rivera/gen/rivera/bbs/v1/event_service';
 import { RiveraError } from '@rivera/kit/errors';
 import type { CallContext } from '@rivera/kit/grpc/host';
+import type { CellRow } from '../core/model.js';
 import type { CurrentTerm } from '../term.js';
 import { watch } from '../watch/watch.js';
 
@@ -18,10 +19,7 @@ export function eventService(term: CurrentTerm) {
         engine: current.engine,
         log: current.changeLog,
         time: current.watchTime,
-        cellRecord: (cellId: string) => {
-          const row = current.engine.state.cells.get(cellId);
-          return row && { $case: 'cell' as const, value: current.cell(row) };
-        },
+        cellRecord: (row: CellRow) => ({ $case: 'cell' as const, value: current.cell(row) }),
       };
       yield* watch(source, request, AbortSignal.any([call.signal, current.engine.signal]));
       if (current.engine.signal.aborted)

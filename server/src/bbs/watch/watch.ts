@@ -5,7 +5,7 @@ import { RiveraError } from '@rivera/kit/errors';
 import { actualLrpToProto, desiredLrpToProto, taskToProto } from '../api/to-proto.js';
 import { PART_BYTES, weightOfChange } from '../api/weight.js';
 import type { RowChange } from '../core/draft.js';
-import { isShown } from '../core/model.js';
+import { type CellRow, isShown } from '../core/model.js';
 import type { State } from '../core/state.js';
 import type { Engine } from '../engine/engine.js';
 import type { ChangeLog } from './change-log.js';
@@ -34,8 +34,8 @@ export interface WatchSource {
   readonly log: ChangeLog;
   /** Default the process's. */
   readonly time?: WatchTime;
-  /** A cell's record as the API shows it. */
-  cellRecord(cellId: string): SnapshotRecord['record'];
+  /** A cell's record as the API shows it: the row as the snapshot has it, which is not always the latest. */
+  cellRecord(row: CellRow): SnapshotRecord['record'];
 }
 
 /** Serves one watcher: the snapshot if it wants one, then every matching change, heartbeats between. */
@@ -142,7 +142,7 @@ function recordOf(source: WatchSource, row: RowChange): SnapshotRecord['record']
     case 'actual-lrp':
       return { $case: 'actualLrp', value: actualLrpToProto(row.after) };
     case 'cell':
-      return source.cellRecord(row.after.cellId);
+      return source.cellRecord(row.after);
     case 'domain':
       return undefined;
   }
