@@ -27,6 +27,8 @@ export interface ClusterOptions {
 }
 
 const LAST_LINES = 40;
+/** At this crash count an instance stays down. */
+export const GIVE_UP_AT = 8;
 
 /** The product's numbers with its times made short, all by about the same factor: a history is to see every one of them end. */
 const BBS = bbsConfig.parse({
@@ -40,7 +42,9 @@ const BBS = bbsConfig.parse({
   auditInterval: '15s',
   payloadCache: '1MiB',
   changeLogCapacity: 200,
-  restart: { resetAfter: '30s', minimumBackoff: '4s', maximumBackoff: '16s', giveUpAt: 8 },
+  massLoss: { grace: '6s', minimumCells: 2 },
+  massStop: { grace: '3s', minimumInstances: 4 },
+  restart: { resetAfter: '30s', minimumBackoff: '4s', maximumBackoff: '16s', giveUpAt: GIVE_UP_AT },
 });
 const AUCTION = auctionConfig.parse({
   gather: '200ms',
@@ -81,13 +85,15 @@ export class Cluster {
     this.transcript = new Transcript(LAST_LINES, () => time.nowMs, options.print);
     const onViolation = (what: string) => this.broken(what);
     const onLine = (text: string) => this.say(text);
+    const { coverage } = this;
     this.history = new DurableHistory({
+      coverage,
       onViolation,
       onLine,
       onForgotten: (guid) => this.promises.taskForgotten(guid),
       expireCompletedTaskMs: BBS.expireCompletedTask,
+      isRunning: (cellId, guid) => this.cells.find((cell) => cell.cellId === cellId)?.machine.isRunning(guid) === true,
     });
-    const { coverage } = this;
     this.database = new SimulatedDatabase({
       time,
       chance: chance.fork(),

@@ -125,6 +125,13 @@ export class Commands {
     this.say(`evacuate ${cellId}`, CellServiceService.evacuateCell.path, { cellId }, () => {});
   }
 
+  /** An operator says that a cell is gone, which is refused while it is heard of. */
+  declareCellMissing(): void {
+    const cellId = this.options.chance.pick(this.options.cellIds);
+    const { path } = CellServiceService.declareCellMissing;
+    this.say(`declare ${cellId} missing`, path, { cellId }, () => {});
+  }
+
   private remove(processGuid: string): void {
     this.ofLrp(processGuid, undefined, DesiredLrpServiceService.removeDesiredLrp.path, { processGuid });
   }

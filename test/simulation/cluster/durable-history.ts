@@ -1,15 +1,19 @@
 import type { ContainerRecord } from '@rivera/cells/executor/executor';
-import { ActualLrpState } from '@rivera/gen/rivera/bbs/v1/actual_lrp';
+import { ActualLrpPresence, ActualLrpState } from '@rivera/gen/rivera/bbs/v1/actual_lrp';
 import { TaskState } from '@rivera/gen/rivera/bbs/v1/task';
 import type { ActualLrpRow, TaskRow } from '@rivera/server/bbs/core/model';
 import type { Commit } from '@rivera/server/bbs/engine/batch';
 import type { JournalBatch } from '@rivera/server/bbs/journal/journal';
+import type { Coverage } from './coverage.js';
 
 export interface DurableHistoryOptions {
+  readonly coverage: Coverage;
   readonly onViolation: (what: string) => void;
   /** A Task is gone; whoever deleted it knows. */
   readonly onForgotten: (taskGuid: string) => void;
   readonly expireCompletedTaskMs: number;
+  /** Whether a cell runs the process of a container. */
+  readonly isRunning: (cellId: string, guid: string) => boolean;
   readonly onLine: (text: string) => void;
 }
 
@@ -37,9 +41,11 @@ export class DurableHistory {
       if (deleted) this.instances.delete(key);
       else this.instances.set(key, row);
       if (row.instanceGuid !== '') this.named.add(row.instanceGuid);
+      if (!deleted) this.noteInstance(row);
       parts.push(deleted ? `${key} gone` : `${key} ${stateOf(row)}`);
     }
     for (const [cellId, row] of batch.cells) {
+      if (row?.silent) this.options.coverage.note('loss of most cells held back');
       parts.push(
         `${cellId} ${row === null ? 'forgotten' : row.missing ? 'missing' : row.evacuating ? 'evacuating' : 'present'}`,
       );
@@ -57,6 +63,7 @@ export class DurableHistory {
         if (after !== undefined) this.named.add(after.executionGuid);
         const wrong = before && wrongStep(before, after, timeMs - this.options.expireCompletedTaskMs);
         if (wrong !== undefined) this.options.onViolation(`task ${before?.guid} ${wrong}`);
+        if (before && after) this.checkLoss(before, after);
       }
     }
   }
@@ -87,6 +94,21 @@ export class DurableHistory {
         this.options.onViolation(`${cellId} deletes ${guid}, which ${key} still is`);
       }
     }
+  }
+
+  /** A Task counts as lost with its container; then there must be none. */
+  private checkLoss({ guid, cellId, executionGuid }: TaskRow, after: TaskRow): void {
+    if (after.failureReason !== 'task container does not exist' || cellId === '') return;
+    if (!this.options.isRunning(cellId, executionGuid)) return;
+    this.options.onViolation(`task ${guid} was given up for lost, and ${cellId} runs it as ${executionGuid}`);
+  }
+
+  private noteInstance({ presence, retired }: ActualLrpRow): void {
+    const { coverage } = this.options;
+    if (presence === ActualLrpPresence.ORDINARY) return;
+    if (retired) coverage.note('container without a slot to be stopped');
+    else if (presence === ActualLrpPresence.SUSPECT) coverage.note('instance of a silent cell kept in mind');
+    else coverage.note('instance of a drained cell kept until replaced');
   }
 
   private taskBecame(guid: string, after: TaskRow | null): void {
@@ -127,5 +149,6 @@ function wrongStep(before: TaskRow, after: TaskRow | undefined, expiredBeforeMs:
 
 function stateOf(row: ActualLrpRow): string {
   const place = row.instanceGuid === '' ? '' : ` ${row.instanceGuid}`;
-  return `${ActualLrpState[row.state]}${place}${row.retired ? ' to stop' : ''}`;
+  const part = row.generation === '' ? '' : `${ActualLrpPresence[row.presence]} `;
+  return `${part}${ActualLrpState[row.state]}${place}${row.retired ? ' to stop' : ''}`;
 }

@@ -14,8 +14,8 @@ import type { Host } from './host.js';
 import type { Machine, SimulatedContainer } from './machine.js';
 
 /** A reservation that nobody runs ends after this. */
-const RESERVATION_MS = 20_000;
-const EXPIRY_CHECK_MS = 5_000;
+const RESERVATION_MS = 6_000;
+const EXPIRY_CHECK_MS = 2_000;
 const ROOT_FS = 'preloaded:busybox';
 
 /**

@@ -1,7 +1,7 @@
 import { ActualLrpState } from '@rivera/gen/rivera/bbs/v1/actual_lrp';
 import { TaskState } from '@rivera/gen/rivera/bbs/v1/task';
 import type { ActualLrpRow } from '@rivera/server/bbs/core/model';
-import type { Cluster } from './cluster.js';
+import { type Cluster, GIVE_UP_AT } from './cluster.js';
 import { CONTAINER_MB } from './commands.js';
 
 /** A cluster in which nothing fails any more is as desired after this, at the latest. */
@@ -40,8 +40,8 @@ function notYetHealed(cluster: Cluster): string | undefined {
   if (cluster.unfinishedTasks > 0) return `${cluster.unfinishedTasks} tasks have not ended`;
   if (database.rows.revision !== term.engine.durableRevision || term.engine.backlogRows > 0)
     return 'changes are under way';
-  if (watcher.revision !== database.rows.revision) return 'the watcher is behind';
-  return slotsFault(cluster) ?? containersFault(cluster);
+  const behind = watcher.revision === database.rows.revision ? undefined : 'the watcher is behind';
+  return slotsFault(cluster) ?? containersFault(cluster) ?? behind;
 }
 
 /** Exactly what is desired has a record, and it runs. */
@@ -66,7 +66,7 @@ function slotsFault({ database, cells }: Cluster): string | undefined {
 function isSettled(row: ActualLrpRow, fits: boolean): boolean {
   if (row.retired) return false;
   if (row.state === ActualLrpState.RUNNING) return true;
-  if (row.state === ActualLrpState.CRASHED) return row.nextRestartAtMs === 0;
+  if (row.state === ActualLrpState.CRASHED) return row.crashCount >= GIVE_UP_AT;
   return row.state === ActualLrpState.UNCLAIMED && !fits && row.placementError !== '';
 }
 

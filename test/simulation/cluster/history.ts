@@ -31,6 +31,7 @@ const COMMANDS = {
   domain: 5,
   retireInstance: 4,
   evacuateCell: 2,
+  declareCellMissing: 2,
 } as const;
 
 const FAULTS: readonly FaultKind[] = [

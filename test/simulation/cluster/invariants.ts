@@ -1,6 +1,12 @@
 import { actualLrpToProto, cellToProto, desiredLrpToProto, taskToProto } from '@rivera/server/bbs/api/to-proto';
 import { checkDue, checkIndexes, checkRows, rowsOf } from '@rivera/server/bbs/core/invariants-testing';
-import type { ActualLrpRow, CellRow, DesiredLrpRow, TaskRow } from '@rivera/server/bbs/core/model';
+import {
+  type ActualLrpRow,
+  type CellRow,
+  type DesiredLrpRow,
+  isShown,
+  type TaskRow,
+} from '@rivera/server/bbs/core/model';
 import type { Engine } from '@rivera/server/bbs/engine/engine';
 import type { MemoryDatabase } from '@rivera/server/bbs/journal/memory-journal';
 import { actualItem, cellItem, desiredItem, type Item, taskItem } from '../records.js';
@@ -89,7 +95,9 @@ function watcherFault({ watcher, database }: Cluster): string | undefined {
 function* itemsOf(rows: MemoryDatabase): Generator<Item> {
   for (const row of rows.tasks.values()) yield itemOf(row, () => taskItem(taskToProto(row)));
   for (const row of rows.desiredLrps.values()) yield itemOf(row, () => desiredItem(desiredLrpToProto(row)));
-  for (const row of rows.actualLrps.values()) yield itemOf(row, () => actualItem(actualLrpToProto(row)));
+  for (const row of rows.actualLrps.values()) {
+    if (isShown(row)) yield itemOf(row, () => actualItem(actualLrpToProto(row)));
+  }
   const facts = { lastSeenMs: 0, lrpInstances: 0, tasks: 0 };
   for (const row of rows.cells.values()) yield itemOf(row, () => cellItem(cellToProto(row, facts)));
 }

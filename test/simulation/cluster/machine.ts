@@ -90,6 +90,11 @@ export class Machine {
     this.ledger = new ResourceLedger(this.options.total);
   }
 
+  isRunning(guid: string): boolean {
+    const process = this.containers.get(guid)?.process;
+    return process !== undefined && process.exit === undefined;
+  }
+
   nextAddress(): string {
     return `10.0.${(this.addresses >> 8) & 255}.${this.addresses++ & 255}`;
   }

@@ -83,7 +83,9 @@ async function simulate({ seeds, from, steps, json }: Options): Promise<number> 
   const elapsedMs = Math.round(performance.now() - began);
   if (json) {
     const violations = failed.map(({ seed, violation }) => ({ seed, ...violation, command: commandFor(seed, steps) }));
-    process.stdout.write(`${JSON.stringify({ from, seeds, stepsOfEach: steps, elapsedMs, ...coverage, violations })}\n`);
+    process.stdout.write(
+      `${JSON.stringify({ from, seeds, stepsOfEach: steps, elapsedMs, ...coverage, violations })}\n`,
+    );
   } else {
     for (const report of failed) process.stdout.write(`${failureText(report, steps)}\n\n`);
     process.stdout.write(`${progressText(coverage, { seeds, elapsedMs })}\n${coverageTable(coverage)}\n`);

@@ -107,14 +107,17 @@ export class Watcher {
     const sides = sidesOf(event);
     if (sides === undefined) return;
     const { before, after } = sides;
-    const key = (after ?? before)?.key ?? '';
-    // Of cells a snapshot tells more than events do; they are compared as a whole.
-    if (this.records.get(key) !== before?.text) {
-      this.options.onViolation(
-        `the event of revision ${event.revision} changes ${key} from ${before?.text}, a watcher has ${this.records.get(key)}`,
-      );
-    }
-    if (after === undefined) this.records.delete(key);
-    else this.records.set(key, after.text);
+    // An instance may get another part in its slot, which is another place.
+    const [from, to] = [(before ?? after)?.key ?? '', (after ?? before)?.key ?? ''];
+    this.expect(event.revision, from, before?.text);
+    if (from !== to) this.expect(event.revision, to, undefined);
+    this.records.delete(from);
+    if (after !== undefined) this.records.set(to, after.text);
+  }
+
+  private expect(revision: number, key: string, text: string | undefined): void {
+    const seen = this.records.get(key);
+    if (seen === text) return;
+    this.options.onViolation(`the event of revision ${revision} changes ${key} from ${text}, a watcher has ${seen}`);
   }
 }
