@@ -119,6 +119,7 @@ export class Cluster {
     });
     this.commands = new Commands({
       client: this.client,
+      coverage,
       promises: this.promises,
       chance: chance.fork(),
       cellIds: this.cells.map(({ cellId }) => cellId),

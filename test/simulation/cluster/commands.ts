@@ -9,6 +9,7 @@ import { Action } from '@rivera/gen/rivera/recipe/v1/action';
 import { ContainerSpec } from '@rivera/gen/rivera/recipe/v1/container';
 import type { Chance } from './chance.js';
 import type { Client, Outcome } from './client.js';
+import type { Coverage } from './coverage.js';
 import type { Promises } from './promises.js';
 
 export const DOMAINS = ['apps', 'jobs'] as const;
@@ -18,6 +19,7 @@ export const CONTAINER_MB = 100;
 
 export interface CommandsOptions {
   readonly client: Client;
+  readonly coverage: Coverage;
   readonly promises: Promises;
   readonly chance: Chance;
   readonly cellIds: readonly string[];
@@ -122,7 +124,9 @@ export class Commands {
 
   evacuateCell(): void {
     const cellId = this.options.chance.pick(this.options.cellIds);
-    this.say(`evacuate ${cellId}`, CellServiceService.evacuateCell.path, { cellId }, () => {});
+    this.say(`evacuate ${cellId}`, CellServiceService.evacuateCell.path, { cellId }, ({ kind }) => {
+      if (kind === 'done') this.options.coverage.note('cell evacuated');
+    });
   }
 
   /** An operator says that a cell is gone, which is refused while it is heard of. */

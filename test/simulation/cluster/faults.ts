@@ -125,7 +125,7 @@ export class Faults {
     kind: 'crash an agent' | 'crash a machine' | 'replace a machine' | 'freeze an agent' | 'cut a cell off',
   ) {
     const { cluster } = this;
-    const { chance, coverage, network, promises, commands } = cluster;
+    const { chance, coverage, network, commands } = cluster;
     const cell = chance.pick(cluster.cells);
     const { agent, cellId, machine } = cell;
     if (agent === undefined || this.ongoing.has(cellId)) return;
@@ -165,7 +165,7 @@ export class Faults {
           longMs,
           () => {
             network.rejoin(cellId);
-            const wasLost = promises !== undefined && cluster.database.rows.cells.get(cellId)?.missing === true;
+            const wasLost = cluster.database.rows.cells.get(cellId)?.missing === true;
             if (wasLost && cluster.time.nowMs - before > PRESENCE_TTL_MS)
               coverage.note('cell back after its time to live');
           },

@@ -73,11 +73,7 @@ export async function runHistory({ seed, steps, ...output }: HistoryOptions): Pr
     await time.advance(chance.between(100, 2_000));
     for (; step < steps && cluster.violation === undefined; step++) {
       if (chance.percent(faultPercent)) faults.begin(chance.pick(kinds));
-      else {
-        const command = chance.weighted(COMMANDS);
-        if (command === 'evacuateCell') coverage.note('cell evacuated');
-        cluster.commands[command]();
-      }
+      else cluster.commands[chance.weighted(COMMANDS)]();
       await time.advance(pauseMs(chance));
       look();
     }
