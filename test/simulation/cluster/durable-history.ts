@@ -57,7 +57,7 @@ export class DurableHistory {
   published(commits: readonly Commit[]): void {
     for (const { changes, timeMs } of commits) {
       for (const change of changes) {
-        if (change.kind === 'actual-lrp' && change.after) this.named.add(change.after.instanceGuid);
+        if (change.kind === 'actual-lrp') this.slotChanged(change.before, change.after);
         if (change.kind !== 'task') continue;
         const { before, after } = change;
         if (after !== undefined) this.named.add(after.executionGuid);
@@ -101,6 +101,18 @@ export class DurableHistory {
     if (after.failureReason !== 'task container does not exist' || cellId === '') return;
     if (!this.options.isRunning(cellId, executionGuid)) return;
     this.options.onViolation(`task ${guid} was given up for lost, and ${cellId} runs it as ${executionGuid}`);
+  }
+
+  /** A container has its slot until it is given up, unless another one runs while it only tries. */
+  private slotChanged(before: ActualLrpRow | undefined, after: ActualLrpRow | undefined): void {
+    if (after === undefined) return;
+    this.named.add(after.instanceGuid);
+    const kept = before === undefined || before.instanceGuid === '' || after.instanceGuid === '';
+    if (kept || before.instanceGuid === after.instanceGuid) return;
+    if (before.state === ActualLrpState.CLAIMED && after.state === ActualLrpState.RUNNING) return;
+    this.options.onViolation(
+      `${before.instanceGuid} loses ${after.processGuid}/${after.index} to ${after.instanceGuid}`,
+    );
   }
 
   private noteInstance({ presence, retired }: ActualLrpRow): void {

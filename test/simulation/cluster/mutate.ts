@@ -11,7 +11,7 @@ const USAGE = `usage: npm run mutate -- [--seeds N] [--steps M] [--only TEXT]
 
 Breaks the product in one place after the other, in a copy, and has the simulator find each of them.
 
-  --seeds N    most histories for each; default 1500
+  --seeds N    most histories for each; default 5000
   --steps M    commands and faults in each history; default 16
   --only TEXT  mutations with this in their file or description
   --help       this text
@@ -84,7 +84,7 @@ function optionsOf(args: readonly string[]): Options | 'help' {
   const { values } = parseArgs({
     args: [...args],
     options: {
-      seeds: { type: 'string', default: '1500' },
+      seeds: { type: 'string', default: '5000' },
       steps: { type: 'string', default: '16' },
       only: { type: 'string', default: '' },
       help: { type: 'boolean', default: false },
