@@ -8,7 +8,7 @@ import {
 import type { Clock } from '@rivera/kit/clock';
 import { RiveraError } from '@rivera/kit/errors';
 import { failpoint } from '@rivera/kit/failpoint';
-import { type BidiStream, bidi, dial } from '@rivera/kit/grpc/dial';
+import { type BidiStream, bidi, dial, type OpenStream } from '@rivera/kit/grpc/dial';
 import type { Logger } from '@rivera/kit/log';
 import type { Identity } from '@rivera/kit/tls/identity';
 import type { Executor } from '../executor/executor.js';
@@ -23,11 +23,13 @@ export interface BidsOptions {
   identity: Identity;
   profile: BidProfile;
   executor: Executor;
-  epochs: EpochFile;
+  epochs: Pick<EpochFile, 'admit' | 'highest'>;
   clock: Clock;
   logger: Logger;
   random: () => number;
   newGuid: () => string;
+  /** Default: over gRPC, as the identity. */
+  open?: OpenStream<BidRequest, BidResponse>;
 }
 
 /** Changes within this time are told as one. */
@@ -96,11 +98,10 @@ export class Bids {
   }
 
   async #converse({ address, signal, welcomed, end }: Conversation): Promise<void> {
-    const { identity, epochs, logger } = this.#options;
-    const client = dial(BidServiceClient, address, identity);
+    const { identity, epochs, logger, open = overGrpc(identity) } = this.#options;
+    const stream = open(address, signal);
     let writing: Promise<void> | undefined;
     try {
-      const stream: Stream = bidi(() => client.bid(), signal);
       this.#bidDue = true;
       this.#work = [];
       writing = this.#write(stream, signal).catch(unlessOver(end));
@@ -135,7 +136,7 @@ export class Bids {
       end();
       this.#bell.ring();
       await writing;
-      client.close();
+      stream.close();
     }
   }
 
@@ -181,4 +182,11 @@ export class Bids {
       this.#bell.ring();
     });
   }
+}
+
+function overGrpc(identity: Identity): OpenStream<BidRequest, BidResponse> {
+  return (address, signal) => {
+    const client = dial(BidServiceClient, address, identity);
+    return { ...bidi(() => client.bid(), signal), close: () => client.close() };
+  };
 }

@@ -10,7 +10,7 @@ import {
 import type { Clock } from '@rivera/kit/clock';
 import { RiveraError } from '@rivera/kit/errors';
 import { failpoint, failpointsArmed } from '@rivera/kit/failpoint';
-import { type BidiStream, bidi, dial } from '@rivera/kit/grpc/dial';
+import { type BidiStream, bidi, dial, type OpenStream } from '@rivera/kit/grpc/dial';
 import type { Logger } from '@rivera/kit/log';
 import type { Identity } from '@rivera/kit/tls/identity';
 import { Agenda, type Message } from './agenda.js';
@@ -28,6 +28,8 @@ export interface CellSessionOptions {
   clock: Clock;
   logger: Logger;
   random: () => number;
+  /** Default: over gRPC, as the identity. */
+  open?: OpenStream<SessionRequest, SessionResponse>;
   /** The BBS wants this cell drained. */
   onEvacuate(): void;
 }
@@ -98,15 +100,11 @@ export class CellSession {
   }
 
   async #converse({ address, signal, welcomed, end }: Conversation): Promise<void> {
-    const { identity, presence, incarnation, logger, reconciler } = this.#options;
-    const client = dial(CellSessionServiceClient, address, identity, {
-      maxMessageBytes: MAX_ANSWER_BYTES,
-      ...KEEPALIVE,
-    });
+    const { identity, presence, incarnation, logger, reconciler, open = overGrpc(identity) } = this.#options;
+    const stream = open(address, signal);
     let stopBeating = (): void => {};
     let writing: Promise<void> | undefined;
     try {
-      const stream: Stream = bidi(() => client.session(), signal);
       void stream.write({ message: { $case: 'hello', value: { presence, incarnation } } });
       for await (const { message } of stream.responses) {
         if (message === undefined) continue;
@@ -133,7 +131,7 @@ export class CellSession {
       end();
       this.#bell.ring();
       await writing;
-      client.close();
+      stream.close();
     }
   }
 
@@ -210,6 +208,16 @@ export class CellSession {
         this.#options.onEvacuate();
     }
   }
+}
+
+function overGrpc(identity: Identity): OpenStream<SessionRequest, SessionResponse> {
+  return (address, signal) => {
+    const client = dial(CellSessionServiceClient, address, identity, {
+      maxMessageBytes: MAX_ANSWER_BYTES,
+      ...KEEPALIVE,
+    });
+    return { ...bidi(() => client.session(), signal), close: () => client.close() };
+  };
 }
 
 /** Fail points after a report about a Task has left, e.g. `cell.taskStarted-sent`. */

@@ -15,7 +15,7 @@ const INSTANCE_GUID_LENGTH = 28;
 export interface WorkDeskOptions {
   cellId: string;
   executor: Executor;
-  epochs: EpochFile;
+  epochs: Pick<EpochFile, 'admit' | 'highest'>;
   logger: Logger;
   /** A random UUID. */
   newGuid: () => string;

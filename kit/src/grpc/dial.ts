@@ -1,8 +1,18 @@
 import { ChannelCredentials, type Client, type ClientOptions } from '@grpc/grpc-js';
 import { type Identity, peerOf } from '../tls/identity.js';
+import type { BidiStream } from './calls.js';
 import { DEFAULT_MAX_MESSAGE_BYTES, KEEPALIVE_TIME_MS, KEEPALIVE_TIMEOUT_MS } from './limits.js';
 
 export { type BidiStream, bidi, serverStream, type UnaryMethod, type UnaryOptions, unary } from './calls.js';
+
+/** A stream of its own connection. */
+export interface DialledStream<Q, R> extends BidiStream<Q, R> {
+  /** Lets go of the connection, once the stream is over. */
+  close(): void;
+}
+
+/** Opens a stream to a server; whoever keeps one up takes this as an argument, so that a simulator can be the network. */
+export type OpenStream<Q, R> = (address: string, signal: AbortSignal) => DialledStream<Q, R>;
 
 export interface DialOptions extends Partial<ClientOptions> {
   /** Role that the other side's certificate must have; default server. */

@@ -1,12 +1,13 @@
 import { AuctionServiceService } from '@rivera/gen/rivera/auction/v1/auction_service';
 import { BidServiceService } from '@rivera/gen/rivera/auction/v1/bid_service';
-import type { PlacementResult } from '@rivera/gen/rivera/bbs/v1/placement_service';
+import type { PlacementResult, PlaceRequest, PlaceResponse } from '@rivera/gen/rivera/bbs/v1/placement_service';
 import { type Clock, systemClock } from '@rivera/kit/clock';
 import { RiveraError } from '@rivera/kit/errors';
+import type { OpenStream } from '@rivera/kit/grpc/dial';
 import type { GrpcHost } from '@rivera/kit/grpc/host';
 import type { Logger } from '@rivera/kit/log';
 import type { Identity } from '@rivera/kit/tls/identity';
-import { Auctioneer } from './auctioneer.js';
+import { Auctioneer, type AuctioneerOptions } from './auctioneer.js';
 import { BbsLink } from './bbs-link.js';
 import { bidHandlers } from './bid-service.js';
 import type { AuctionConfig } from './config.js';
@@ -40,6 +41,10 @@ export interface AuctionRoleOptions {
   readonly random?: () => number;
   /** Hears what became of work, for those who measure; must not throw. */
   readonly onResults?: (results: readonly PlacementResult[]) => void;
+  /** The stream to the BBS; default: over gRPC, as the identity. */
+  readonly open?: OpenStream<PlaceRequest, PlaceResponse>;
+  /** The auctioneer's clock for slices. */
+  readonly elapsedMs?: AuctioneerOptions['elapsedMs'];
 }
 
 interface Term {
@@ -88,6 +93,7 @@ export class AuctionRole {
     if (this.closed) return;
     this.end();
     const { config, identity, bbsAddresses, log, clock = systemClock, random = Math.random } = this.options;
+    const { open, elapsedMs } = this.options;
     const { reconnectMinMs, reconnectMaxMs } = config;
     const link = new BbsLink({
       identity,
@@ -97,6 +103,7 @@ export class AuctionRole {
       random,
       reconnectMinMs,
       reconnectMaxMs,
+      ...(open && { open }),
     });
     const auctioneer = new Auctioneer({
       epoch,
@@ -105,6 +112,7 @@ export class AuctionRole {
       log,
       newWorkId: () => `${epoch}-${(this.assignments++).toString(36)}`,
       holdsLease: () => this.options.lease.epoch === epoch,
+      ...(elapsedMs && { elapsedMs }),
       report: (results) => {
         this.options.onResults?.(results);
         link.report(results);

@@ -6,7 +6,7 @@ import {
 } from '@rivera/gen/rivera/bbs/v1/placement_service';
 import type { Clock } from '@rivera/kit/clock';
 import { RiveraError } from '@rivera/kit/errors';
-import { type BidiStream, bidi, dial } from '@rivera/kit/grpc/dial';
+import { type BidiStream, bidi, dial, type OpenStream } from '@rivera/kit/grpc/dial';
 import { LeaderFinder } from '@rivera/kit/grpc/leader';
 import type { Logger } from '@rivera/kit/log';
 import type { Identity } from '@rivera/kit/tls/identity';
@@ -21,6 +21,8 @@ export interface BbsLinkOptions {
   readonly random: () => number;
   readonly reconnectMinMs: number;
   readonly reconnectMaxMs: number;
+  /** Default: over gRPC, as the identity. */
+  readonly open?: OpenStream<PlaceRequest, PlaceResponse>;
 }
 
 const RESULTS_PER_MESSAGE = 1_000;
@@ -92,9 +94,8 @@ export class BbsLink {
   }
 
   private async converse(address: string, term: Auctioneer): Promise<void> {
-    const { identity, log } = this.options;
-    const client = dial(PlacementServiceClient, address, identity);
-    const stream = bidi(() => client.place(), this.closing.signal);
+    const { identity, log, open = overGrpc(identity) } = this.options;
+    const stream = open(address, this.closing.signal);
     try {
       await stream.write(
         PlaceRequest.fromPartial({
@@ -112,7 +113,7 @@ export class BbsLink {
     } finally {
       if (this.stream === stream) this.stream = undefined;
       stream.cancel();
-      client.close();
+      stream.close();
     }
   }
 
@@ -131,6 +132,13 @@ export class BbsLink {
     }
     if (this.stream !== undefined && this.unsent.length > 0) void this.writeUnsent(this.stream);
   }
+}
+
+function overGrpc(identity: Identity): OpenStream<PlaceRequest, PlaceResponse> {
+  return (address, signal) => {
+    const client = dial(PlacementServiceClient, address, identity);
+    return { ...bidi(() => client.place(), signal), close: () => client.close() };
+  };
 }
 
 /** What the log says: the words alone of what belongs to elections and restarts, where a stack would look like a mistake. */

@@ -10,17 +10,22 @@ import { type CommitReport, Engine } from './engine/engine.js';
 import { type Journal, JournalError } from './journal/journal.js';
 import { addBbsServices } from './services.js';
 import { BbsTerm } from './term.js';
+import type { WatchTime } from './watch/watch.js';
 
 export interface BbsRoleOptions {
   readonly config: BbsConfig;
   readonly journal: Journal;
-  readonly host: GrpcHost;
+  readonly host: Pick<GrpcHost, 'add' | 'setServing'>;
   readonly clock: Clock;
   readonly log: Logger;
   /** For the lease `bbs`; started after this role and closed after it. */
   readonly candidate: Pick<Candidate, 'onAcquired' | 'onLost' | 'holderAddress' | 'epoch' | 'resign'>;
   readonly callbackTls?: CallbackTls;
   readonly observer?: BbsObserver;
+  /** Names for modification tags; default at random. */
+  readonly newEpoch?: () => string;
+  /** Default the process's. */
+  readonly watchTime?: WatchTime;
 }
 
 /** Hears of what those who measure want to know; must not throw. */
@@ -111,12 +116,13 @@ export class BbsRole {
   }
 
   private async open(epoch: number): Promise<void> {
-    const { journal, clock, log, config, observer } = this.options;
+    const { journal, clock, log, config, observer, newEpoch } = this.options;
     const onCommit = observer && { onCommit: (report: CommitReport) => observer.committed(report) };
     while (this.epoch === epoch && this.current === undefined) {
       const startedAtMs = clock.now();
       try {
-        const engine = await Engine.open({ journal, epoch, policy: policyOf(config), clock, log, ...onCommit });
+        const seams = { ...onCommit, ...(newEpoch && { newEpoch }) };
+        const engine = await Engine.open({ journal, epoch, policy: policyOf(config), clock, log, ...seams });
         if (this.epoch !== epoch) return engine.close();
         this.begin(engine, epoch);
         const { tasks, desiredLrps, actualLrpCount } = engine.state;
@@ -136,7 +142,7 @@ export class BbsRole {
   }
 
   private begin(engine: Engine, epoch: number): void {
-    const { journal, clock, log, config, callbackTls, observer } = this.options;
+    const { journal, clock, log, config, callbackTls, observer, watchTime } = this.options;
     const term = new BbsTerm({
       engine,
       journal,
@@ -159,6 +165,7 @@ export class BbsRole {
       },
       payloadCacheBytes: config.payloadCache,
       changeLogCapacity: config.changeLogCapacity,
+      ...(watchTime && { watchTime }),
     });
     this.current = term;
     observer?.began(term);

@@ -22,7 +22,7 @@ const READERS: Role[] = ['client', 'reader', 'server'];
 const WRITERS: Role[] = ['client', 'server'];
 
 /** Who may call what of the BBS, and the names that health is asked for. */
-export function addBbsServices(host: GrpcHost, term: CurrentTerm): string[] {
+export function addBbsServices(host: Pick<GrpcHost, 'add'>, term: CurrentTerm): string[] {
   host.add(TaskServiceService, taskService(term), {
     default: WRITERS,
     methods: { getTask: READERS, listTasks: READERS },

@@ -12,6 +12,7 @@ import { PayloadCache } from './payload-cache.js';
 import { PlacementHub } from './placement/placement-hub.js';
 import { SessionRegistry } from './session/registry.js';
 import { ChangeLog } from './watch/change-log.js';
+import { PROCESS_TIME, type WatchTime } from './watch/watch.js';
 
 export interface TermOptions {
   readonly engine: Engine;
@@ -24,6 +25,8 @@ export interface TermOptions {
   readonly payloadCacheBytes: number;
   /** Changes kept for watchers that resume. */
   readonly changeLogCapacity: number;
+  /** Default the process's. */
+  readonly watchTime?: WatchTime;
 }
 
 /** One time of leading: the engine and everything that acts on what it made durable. It ends as a whole. */
@@ -31,6 +34,7 @@ export class BbsTerm {
   readonly engine: Engine;
   readonly log: Logger;
   readonly changeLog: ChangeLog;
+  readonly watchTime: WatchTime;
   readonly sessions = new SessionRegistry();
   readonly placement: PlacementHub;
   readonly runInfos: PayloadCache;
@@ -43,6 +47,7 @@ export class BbsTerm {
     this.engine = engine;
     this.log = log;
     this.changeLog = new ChangeLog(engine.durableRevision, options.changeLogCapacity);
+    this.watchTime = options.watchTime ?? PROCESS_TIME;
     this.placement = new PlacementHub(engine, log);
     this.callbacks = new CallbackWorker(engine, options.callbacks, log);
     this.converger = new Converger(engine, options.clock, log, options.converger);

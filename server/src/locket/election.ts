@@ -14,6 +14,10 @@ export interface CandidateOptions {
   readonly ttlMs: number;
   readonly clock: Clock;
   readonly log: Logger;
+  /** Milliseconds that never go back; default the process's. */
+  readonly monotonicMs?: () => number;
+  /** Makes the name unique; default at random. */
+  readonly suffix?: string;
 }
 
 /** Stands for election to the only one who does something, and tells when it won and when it must stop. */
@@ -23,13 +27,15 @@ export class Candidate {
   private lost: () => void = () => {};
 
   constructor(options: CandidateOptions) {
+    const { suffix = randomBytes(6).toString('hex'), monotonicMs } = options;
     this.keeper = new LeaseKeeper({
       store: options.store,
       key: options.key,
-      owner: `${options.name}-${randomBytes(6).toString('hex')}`,
+      owner: `${options.name}-${suffix}`,
       value: options.address,
       ttlMs: options.ttlMs,
       clock: options.clock,
+      ...(monotonicMs && { monotonicMs }),
       logger: options.log,
       onAcquired: (epoch) => this.acquired({ epoch }),
       onLost: () => this.lost(),

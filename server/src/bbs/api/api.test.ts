@@ -285,3 +285,16 @@ describe('watch', () => {
     expect(seen).toEqual(['snapshot desiredLrp', 'snapshot actualLrp', 'desiredLrpChanged', 'actualLrpCreated']);
   });
 });
+
+describe('cells', () => {
+  it('are told to drain again when they come back without having heard of it', async () => {
+    const cell = await bbs.cell('drained');
+    expect((await cell.hears())?.$case).toBe('welcome');
+    cell.hangUp();
+    await client.cells.evacuate('drained');
+    const again = await bbs.cell('drained');
+    expect((await again.hears())?.$case).toBe('welcome');
+    expect(await again.hears()).toMatchObject({ value: { commands: [{ command: { $case: 'evacuate' } }] } });
+    again.hangUp();
+  });
+});

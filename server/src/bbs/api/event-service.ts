@@ -1,6 +1,7 @@
 import type { WatchRequest, WatchResponse } from '@rivera/gen/rivera/bbs/v1/event_service';
 import { RiveraError } from '@rivera/kit/errors';
 import type { CallContext } from '@rivera/kit/grpc/host';
+import type { CellRow } from '../core/model.js';
 import type { CurrentTerm } from '../term.js';
 import { watch } from '../watch/watch.js';
 
@@ -17,10 +18,8 @@ export function eventService(term: CurrentTerm) {
       const source = {
         engine: current.engine,
         log: current.changeLog,
-        cellRecord: (cellId: string) => {
-          const row = current.engine.state.cells.get(cellId);
-          return row && { $case: 'cell' as const, value: current.cell(row) };
-        },
+        time: current.watchTime,
+        cellRecord: (row: CellRow) => ({ $case: 'cell' as const, value: current.cell(row) }),
       };
       yield* watch(source, request, AbortSignal.any([call.signal, current.engine.signal]));
       if (current.engine.signal.aborted)

@@ -77,6 +77,10 @@ async function open(
     },
   });
   current.sessions.open(session);
+  // It may have been told on a stream that broke; until it knows, it bids for work that it is not given.
+  if (current.engine.state.cells.get(presence.cellId)?.evacuating) {
+    session.command([{ command: { $case: 'evacuate', value: {} } }]);
+  }
   call.log.info({ cell: presence.cellId, zone: presence.zone }, 'session opened');
   return session;
 }

@@ -193,6 +193,20 @@ describe('recipes', () => {
     ]);
   });
 
+  it('are of the LRP as it was claimed: what is not durable yet is told to nobody', async () => {
+    await bench.lrp('p', 1, { runInfo: recipe('p') });
+    const cell = openSession();
+    const gate = bench.closeGate();
+    await cell.reports(claimed('p', { includeDefinition: true }));
+    await gate.reached;
+    bench.engine.apply((draft) => removeDesiredLrp(draft, 'p'));
+    const removal = bench.closeGate();
+    gate.open();
+    expect(await cell.hearsAcks()).toMatchObject([{ code: 0, desiredLrp: { processGuid: 'p', instances: 1 } }]);
+    expect(bench.database.desiredLrps.has('p')).toBe(true);
+    removal.open();
+  });
+
   it('that can not be read end the session: the cell comes again', async () => {
     await bench.lrp('p');
     const away = new PayloadCache(0, () => Promise.reject(new RiveraError('DATABASE_UNAVAILABLE', 'away')));

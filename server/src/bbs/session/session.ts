@@ -13,6 +13,7 @@ import type { Logger } from '@rivera/kit/log';
 import type { Outgoing } from '../../stream/outgoing.js';
 import { fullDesiredLrpToProto } from '../api/to-proto.js';
 import { cellUpdated, reconcileInventory } from '../core/cell.js';
+import type { DesiredLrpRow } from '../core/model.js';
 import type { Engine } from '../engine/engine.js';
 import type { PayloadCache } from '../payload-cache.js';
 import { digestOfCell } from './digest.js';
@@ -109,12 +110,14 @@ export class Session {
       throw new RiveraError('INVALID_REQUEST', `a batch holds at most ${MAX_TRANSITIONS_PER_BATCH} transitions`);
     }
     const acks = transitions.map((transition) => this.apply(transition));
+    // What acknowledgements carry is of this moment, which is durable when they leave; a later one may not be.
+    const lrps = new Map(acks.map((ack, i) => [ack, this.lrpFor(transitions[i]?.transition)]));
     const durable = this.context.engine.durable();
     this.openBatches++;
     // Acknowledgements leave in the order of their batches, each only once it is durable.
     this.acks = this.acks
       .then(() => durable)
-      .then(() => this.addPayloads(transitions, acks))
+      .then(() => this.addPayloads(transitions, lrps))
       .then((payloadBytes) => {
         for (const part of inParts(acks, payloadBytes))
           this.send({ message: { $case: 'acks', value: { acks: part } } });
@@ -142,13 +145,19 @@ export class Session {
     }
   }
 
+  /** The row that goes with the recipe which the acknowledgement of a claim may carry. */
+  private lrpFor(transition: Transition['transition']): DesiredLrpRow | undefined {
+    const payload = wantedPayload(transition);
+    return payload?.kind === 'run-info' ? this.context.engine.state.desiredLrps.get(payload.guid) : undefined;
+  }
+
   /** @returns the size of what was added, by acknowledgement */
   private async addPayloads(
     transitions: readonly Transition[],
-    acks: readonly TransitionAck[],
+    lrps: ReadonlyMap<TransitionAck, DesiredLrpRow | undefined>,
   ): Promise<ReadonlyMap<TransitionAck, number>> {
     const bytes = new Map<TransitionAck, number>();
-    const wanted = acks.flatMap((ack, i) => {
+    const wanted = [...lrps.keys()].flatMap((ack, i) => {
       const payload = ack.code === 0 ? wantedPayload(transitions[i]?.transition) : undefined;
       return payload === undefined ? [] : [{ ack, ...payload }];
     });
@@ -160,7 +169,7 @@ export class Session {
     ]);
     for (const { ack, kind, guid } of wanted) {
       if (kind === 'run-info') {
-        const row = this.context.engine.state.desiredLrps.get(guid);
+        const row = lrps.get(ack);
         const runInfo = runInfos.get(guid);
         if (row && runInfo) {
           ack.desiredLrp = fullDesiredLrpToProto(row, runInfo);

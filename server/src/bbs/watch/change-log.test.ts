@@ -1,4 +1,5 @@
 import { getEventListeners } from 'node:events';
+import { systemClock } from '@rivera/kit/clock';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import type { Commit } from '../engine/batch.js';
 import { ChangeLog } from './change-log.js';
@@ -95,18 +96,18 @@ describe('waiting', () => {
   it('ends with something new, with the time, and with the signal, and leaves nothing behind', async () => {
     const log = new ChangeLog(0, 10);
     const stop = new AbortController();
-    const news = log.wait(0, 10_000, stop.signal);
+    const news = log.wait(0, { timeoutMs: 10_000, time: systemClock }, stop.signal);
     log.append([commit(1)]);
     await news;
-    await log.wait(0, 10_000, stop.signal);
-    const time = log.wait(1, 10_000, stop.signal);
+    await log.wait(0, { timeoutMs: 10_000, time: systemClock }, stop.signal);
+    const time = log.wait(1, { timeoutMs: 10_000, time: systemClock }, stop.signal);
     vi.advanceTimersByTime(10_000);
     await time;
     expect(getEventListeners(stop.signal, 'abort')).toEqual([]);
-    const signal = log.wait(1, 10_000, stop.signal);
+    const signal = log.wait(1, { timeoutMs: 10_000, time: systemClock }, stop.signal);
     stop.abort();
     await signal;
-    await log.wait(1, 10_000, stop.signal);
+    await log.wait(1, { timeoutMs: 10_000, time: systemClock }, stop.signal);
     expect(vi.getTimerCount()).toBe(0);
     expect((Reflect.get(log, 'waiters') as ReadonlySet<unknown>).size).toBe(0);
   });
@@ -114,7 +115,7 @@ describe('waiting', () => {
   it('does not end with commits that changed nothing', async () => {
     const log = new ChangeLog(0, 10);
     let woken = false;
-    const waiting = log.wait(0, 10_000, new AbortController().signal).then(() => {
+    const waiting = log.wait(0, { timeoutMs: 10_000, time: systemClock }, new AbortController().signal).then(() => {
       woken = true;
     });
     log.append([commit(1, 0)]);

@@ -1,4 +1,5 @@
 import type { Event } from '@rivera/gen/rivera/bbs/v1/event';
+import type { Clock } from '@rivera/kit/clock';
 import { RiveraError } from '@rivera/kit/errors';
 import type { RowChange } from '../core/draft.js';
 import type { Commit } from '../engine/batch.js';
@@ -18,6 +19,12 @@ export class LoggedChange {
     this.cached ??= eventsOf(this.change, { revision: this.revision, timeMs: this.timeMs });
     return this.cached;
   }
+}
+
+/** How long to wait for news, and by which timers. */
+export interface Patience {
+  readonly timeoutMs: number;
+  readonly time: Pick<Clock, 'setTimer'>;
 }
 
 /**
@@ -99,16 +106,16 @@ export class ChangeLog {
   }
 
   /** Resolves when there is something behind `position`, after `timeoutMs`, or when the signal is aborted. */
-  wait(position: number, timeoutMs: number, signal: AbortSignal): Promise<void> {
+  wait(position: number, { timeoutMs, time }: Patience, signal: AbortSignal): Promise<void> {
     if (this.endPosition > position || signal.aborted) return Promise.resolve();
     return new Promise((resolve) => {
       const done = () => {
-        clearTimeout(timer);
+        cancelTimer();
         signal.removeEventListener('abort', done);
         this.waiters.delete(done);
         resolve();
       };
-      const timer = setTimeout(done, timeoutMs);
+      const cancelTimer = time.setTimer(timeoutMs, done);
       signal.addEventListener('abort', done, { once: true });
       this.waiters.add(done);
     });

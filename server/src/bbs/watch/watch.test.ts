@@ -1,9 +1,12 @@
+import { CellState } from '@rivera/gen/rivera/bbs/v1/cell';
 import { EventKind } from '@rivera/gen/rivera/bbs/v1/event';
 import { type SnapshotRecord, type WatchRequest, WatchResponse } from '@rivera/gen/rivera/bbs/v1/event_service';
 import { RiveraError } from '@rivera/kit/errors';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { evacuateCell } from '../core/cell.js';
 import { updateDesiredLrp } from '../core/desired-lrp.js';
 import { upsertDomain } from '../core/domain.js';
+import type { CellRow } from '../core/model.js';
 import { completeTask, desireTask, startTask } from '../core/task.js';
 import { newLrp, newTask } from '../core/testing.js';
 import { EngineBench, turns } from '../engine/testing.js';
@@ -37,10 +40,10 @@ const EVERYTHING: WatchRequest = {
   taskGuids: [],
 };
 
-const cellRecord = (cellId: string): SnapshotRecord['record'] => {
-  const row = bench.engine.state.cells.get(cellId);
-  return row && { $case: 'cell', value: { presence: row.presence } as never };
-};
+const cellRecord = (row: CellRow): SnapshotRecord['record'] => ({
+  $case: 'cell',
+  value: { presence: row.presence, state: row.evacuating ? CellState.EVACUATING : CellState.PRESENT } as never,
+});
 
 /** A watcher that reads when it is told to. */
 function open(request: Partial<WatchRequest> = {}) {
@@ -134,6 +137,20 @@ describe('a snapshot', () => {
     gate.open();
     await first;
     expect(happened).toEqual(['durable', '1 record']);
+  });
+
+  it('shows a cell as it was, also when it has changed while the snapshot became durable', async () => {
+    await bench.cell('c');
+    const gate = bench.closeGate();
+    bench.engine.apply((draft) => upsertDomain(draft, 'under way', 0));
+    await gate.reached;
+    const watcher = open({ snapshot: true });
+    const first = watcher.next();
+    bench.engine.apply((draft) => evacuateCell(draft, 'c'));
+    gate.open();
+    expect((await first).snapshotRecords).toMatchObject([{ record: { value: { state: CellState.PRESENT } } }]);
+    expect(await watcher.next()).toMatchObject({ snapshotComplete: true });
+    expect((await watcher.next()).events).toMatchObject([{ event: { $case: 'cellChanged' } }]);
   });
 
   it('can not be resumed from before it is complete', async () => {

@@ -1,10 +1,11 @@
 import type { Event } from '@rivera/gen/rivera/bbs/v1/event';
 import type { SnapshotRecord, WatchRequest, WatchResponse } from '@rivera/gen/rivera/bbs/v1/event_service';
+import { systemClock } from '@rivera/kit/clock';
 import { RiveraError } from '@rivera/kit/errors';
 import { actualLrpToProto, desiredLrpToProto, taskToProto } from '../api/to-proto.js';
 import { PART_BYTES, weightOfChange } from '../api/weight.js';
 import type { RowChange } from '../core/draft.js';
-import { isShown } from '../core/model.js';
+import { type CellRow, isShown } from '../core/model.js';
 import type { State } from '../core/state.js';
 import type { Engine } from '../engine/engine.js';
 import type { ChangeLog } from './change-log.js';
@@ -15,12 +16,26 @@ const CHANGES_PER_READ = 500;
 const HEARTBEAT_MS = 10_000;
 const TOKEN = /^r1\.(\d{1,16})$/;
 
+/** Where a watch takes its time from. It measures spans alone, which a clock that is set back must not stretch. */
+export interface WatchTime {
+  elapsedMs(): number;
+  setTimer(ms: number, fn: () => void): () => void;
+}
+
+/** The process's own. */
+export const PROCESS_TIME: WatchTime = {
+  elapsedMs: () => performance.now(),
+  setTimer: (ms, fn) => systemClock.setTimer(ms, fn),
+};
+
 /** What a watch needs of its surroundings. */
 export interface WatchSource {
   readonly engine: Engine;
   readonly log: ChangeLog;
-  /** A cell's record as the API shows it. */
-  cellRecord(cellId: string): SnapshotRecord['record'];
+  /** Default the process's. */
+  readonly time?: WatchTime;
+  /** A cell's record as the API shows it: the row as the snapshot has it, which is not always the latest. */
+  cellRecord(row: CellRow): SnapshotRecord['record'];
 }
 
 /** Serves one watcher: the snapshot if it wants one, then every matching change, heartbeats between. */
@@ -29,7 +44,7 @@ export async function* watch(
   request: WatchRequest,
   signal: AbortSignal,
 ): AsyncGenerator<WatchResponse> {
-  const { engine, log } = source;
+  const { engine, log, time = PROCESS_TIME } = source;
   const filter = new WatchFilter(request);
   let position: number;
   if (request.snapshot) {
@@ -50,17 +65,17 @@ export async function* watch(
     position = log.positionAfter(revision);
     yield response({ revision });
   }
-  yield* changes(log, { position, filter, signal });
+  yield* changes(log, { position, filter, signal, time });
 }
 
 /** Everything that passes the filter from a position on. Who sees little still hears, in time for its token to be of use. */
 async function* changes(
   log: ChangeLog,
-  from: { position: number; filter: WatchFilter; signal: AbortSignal },
+  from: { position: number; filter: WatchFilter; signal: AbortSignal; time: WatchTime },
 ): AsyncGenerator<WatchResponse> {
-  const { filter, signal } = from;
+  const { filter, signal, time } = from;
   let { position } = from;
-  let saidAtMs = performance.now();
+  let saidAtMs = time.elapsedMs();
   while (!signal.aborted) {
     const entries = log.read(position, CHANGES_PER_READ);
     const events: Event[] = [];
@@ -72,12 +87,12 @@ async function* changes(
       events.push(...entry.events);
       bytes += weightOfChange(entry.change);
     }
-    const silentMs = performance.now() - saidAtMs;
+    const silentMs = time.elapsedMs() - saidAtMs;
     if (events.length > 0 || silentMs >= HEARTBEAT_MS) {
       yield response({ events, revision: log.revisionBefore(position) });
-      saidAtMs = performance.now();
+      saidAtMs = time.elapsedMs();
     } else if (entries.length === 0) {
-      await log.wait(position, HEARTBEAT_MS - silentMs, signal);
+      await log.wait(position, { timeoutMs: HEARTBEAT_MS - silentMs, time }, signal);
     } else {
       // A busy log must not keep the watchers of other things from their turn.
       await new Promise((resolve) => setImmediate(resolve));
@@ -127,7 +142,7 @@ function recordOf(source: WatchSource, row: RowChange): SnapshotRecord['record']
     case 'actual-lrp':
       return { $case: 'actualLrp', value: actualLrpToProto(row.after) };
     case 'cell':
-      return source.cellRecord(row.after.cellId);
+      return source.cellRecord(row.after);
     case 'domain':
       return undefined;
   }
