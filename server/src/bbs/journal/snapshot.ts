@@ -39,21 +39,33 @@ async function* pages<Row>(
 ): AsyncGenerator<Row[]> {
   const head = `SELECT ${rows.columns.map(sqlName).join(',')} FROM ${sqlName(rows.table)}`;
   const order = `ORDER BY ${rows.keyColumns.map(sqlName).join(',')} LIMIT ${PAGE_ROWS}`;
-  let condition = '';
-  for (;;) {
-    const page = await database.rows(connection, `${head} ${condition} ${order}`);
-    const parsed: Row[] = [];
-    for (const cells of page) {
-      try {
-        parsed.push(rows.read(cells, reading));
-      } catch (error) {
-        onUndecodable(undecodableRow(rows, cells, error));
+  const fetch = (condition: string) => {
+    const page = database.rows(connection, `${head} ${condition} ${order}`);
+    // Whether it failed is learned when its turn comes.
+    page.catch(() => undefined);
+    return page;
+  };
+  let next: ReturnType<typeof fetch> | undefined = fetch('');
+  try {
+    while (next !== undefined) {
+      const page: unknown[][] = await next;
+      const last = page.at(-1);
+      const more = last !== undefined && page.length === PAGE_ROWS;
+      // The database finds the next page while this one is read.
+      next = more ? fetch(`WHERE ${behind(rows.keyColumns, keyLiterals(rows, last))}`) : undefined;
+      const parsed: Row[] = [];
+      for (const cells of page) {
+        try {
+          parsed.push(rows.read(cells, reading));
+        } catch (error) {
+          onUndecodable(undecodableRow(rows, cells, error));
+        }
       }
+      if (parsed.length > 0) yield parsed;
     }
-    if (parsed.length > 0) yield parsed;
-    const last = page.at(-1);
-    if (last === undefined || page.length < PAGE_ROWS) return;
-    condition = `WHERE ${behind(rows.keyColumns, keyLiterals(rows, last))}`;
+  } finally {
+    // Whoever stops early has the connection to himself again.
+    await next?.catch(() => undefined);
   }
 }
 
