@@ -125,6 +125,12 @@ export async function runServer(config: ServerConfig, log: Logger): Promise<Runn
     for (const { candidate: stands } of candidates) stands.start();
     admin.show({ address, database, bbs, auction, leases: candidates });
     closers.push(() => admin.closes());
+    // First of all, while everything still serves: who follows reads the state, and leads at once when this one stops.
+    closers.push(async () => {
+      if (servers.length > 1) await bbs?.handOver();
+      await bbs?.close();
+      await candidates.find(({ lease }) => lease === BBS_LEASE_KEY)?.candidate.close();
+    });
     log.info({ address, roles: config.roles }, 'server listens');
     return { address, adminAddress: admin.address, leading: () => bbs?.leading === true, close };
   } catch (error) {

@@ -76,6 +76,7 @@ describe('two servers on one database', () => {
     writes.over = true;
     await writing;
     expect(await leader()).toBe(1 - first);
+    expect(stack.servers[1 - first]?.log()).toContain('read the state of a leader that ends');
     // Nobody had to wait for the lease to run out; what it takes without load is a benchmark's affair.
     expect(writes.gapMs).toBeLessThan(LEASE_TTL_MS * 0.9);
     stack.servers[first]?.start();

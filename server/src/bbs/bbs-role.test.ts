@@ -5,7 +5,9 @@ import { silentLogger } from '@rivera/kit/log';
 import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from 'vitest';
 import { BbsRole } from './bbs-role.js';
 import { bbsConfig } from './config.js';
+import { desireLrp, removeDesiredLrp, updateDesiredLrp } from './core/desired-lrp.js';
 import { upsertDomain } from './core/domain.js';
+import { newLrp } from './core/testing.js';
 import { Gate, turns } from './engine/testing.js';
 import { JournalError } from './journal/journal.js';
 import { MemoryDatabase, MemoryJournal } from './journal/memory-journal.js';
@@ -29,6 +31,8 @@ async function stand(database = new MemoryDatabase()) {
   const election = {
     win: (_epoch: number) => {},
     lose: () => {},
+    leaderEnds: () => {},
+    announced: 0,
     holder: undefined as string | undefined,
     resigned: 0,
   };
@@ -45,6 +49,12 @@ async function stand(database = new MemoryDatabase()) {
       },
       onLost: (listener) => {
         election.lose = listener;
+      },
+      onLeaderEnds: (listener) => {
+        election.leaderEnds = listener;
+      },
+      announceEnd: () => {
+        election.announced++;
       },
       holderAddress: () => election.holder,
       resign: () => {
@@ -326,5 +336,80 @@ describe('closing', () => {
     await clock.advance(60_000);
     expect(role.leading).toBe(false);
     expect(database.opening).toBe(1);
+  });
+});
+
+describe('a leader that is told to end, and one that stands by', () => {
+  /** Time goes on while the two talk to each other. */
+  async function handOver(leader: Server, follower: Server): Promise<void> {
+    const handed = leader.role.handOver();
+    for (let i = 0; i < 40; i++) {
+      await turns();
+      if (leader.election.announced > 0) follower.election.leaderEnds();
+      await leader.clock.advance(50);
+      await follower.clock.advance(50);
+    }
+    await handed;
+  }
+  type Server = Awaited<ReturnType<typeof stand>>;
+
+  it('hands over: the state has been read before, and what changed since is read after', async () => {
+    const database = new MemoryDatabase();
+    const leader = await stand(database);
+    await leader.leads(1);
+    const { engine } = leader.role.term();
+    await engine.execute((draft) => desireLrp(draft, newLrp('stays')));
+    await engine.execute((draft) => desireLrp(draft, newLrp('goes')));
+    await engine.execute((draft) => upsertDomain(draft, 'd', 0));
+    const follower = await stand(database);
+    await handOver(leader, follower);
+    // The leader serves until it is closed.
+    await engine.execute((draft) => removeDesiredLrp(draft, 'goes'));
+    await engine.execute((draft) => desireLrp(draft, newLrp('comes', 2)));
+    await engine.execute((draft) => updateDesiredLrp(draft, 'stays', { instances: 3 }));
+    await leader.role.close();
+    let loads = 0;
+    database.faults = { onRead: () => void loads++ };
+    await follower.leads(2);
+    const { state } = follower.role.term().engine;
+    // The word of the leader before, and one read of what changed; a load reads part by part.
+    expect(loads).toBe(2);
+    expect([...state.desiredLrps.keys()].sort()).toEqual(['comes', 'stays']);
+    expect(state.desiredLrps.get('stays')?.instances).toBe(3);
+    expect([...state.slotOrder.after('')]).toEqual(['comes', 'stays']);
+    expect(state.slotsOf('stays').map(([index]) => index)).toEqual([0, 1, 2]);
+    expect(state.actualLrpCount).toBe(5);
+    expect(state.isFresh('d', 0)).toBe(true);
+  });
+
+  it('reads everything when somebody has written after the word of the leader', async () => {
+    const database = new MemoryDatabase();
+    const leader = await stand(database);
+    await leader.leads(1);
+    await leader.role.term().engine.execute((draft) => desireLrp(draft, newLrp('p')));
+    const follower = await stand(database);
+    await handOver(leader, follower);
+    await leader.role.close();
+    const between = await stand(database);
+    await between.leads(2);
+    await between.role.term().engine.execute((draft) => desireLrp(draft, newLrp('q')));
+    await between.role.close();
+    await follower.leads(3);
+    expect([...follower.role.term().engine.state.desiredLrps.keys()].sort()).toEqual(['p', 'q']);
+  });
+
+  it('ends after a second when nobody stands by', async () => {
+    const leader = await stand();
+    await leader.leads(1);
+    let ended = false;
+    void leader.role.handOver().then(() => {
+      ended = true;
+    });
+    for (let i = 0; i < 24; i++) {
+      await turns();
+      await leader.clock.advance(50);
+    }
+    expect(ended).toBe(true);
+    await leader.role.close();
   });
 });

@@ -7,6 +7,7 @@ import type { CallbackTls } from './callbacks/deliver.js';
 import { type BbsConfig, callbackTimeoutMs, policyOf } from './config.js';
 import { type ConvergerObserver, DEFAULT_CONVERGER_OPTIONS } from './converger.js';
 import { type CommitReport, Engine } from './engine/engine.js';
+import { Following, HandingOver } from './handing-over.js';
 import { type Journal, JournalError } from './journal/journal.js';
 import { addBbsServices } from './services.js';
 import { BbsTerm } from './term.js';
@@ -19,7 +20,10 @@ export interface BbsRoleOptions {
   readonly clock: Clock;
   readonly log: Logger;
   /** For the lease `bbs`; started after this role and closed after it. */
-  readonly candidate: Pick<Candidate, 'onAcquired' | 'onLost' | 'holderAddress' | 'epoch' | 'resign'>;
+  readonly candidate: Pick<
+    Candidate,
+    'onAcquired' | 'onLost' | 'onLeaderEnds' | 'announceEnd' | 'holderAddress' | 'epoch' | 'resign'
+  >;
   readonly callbackTls?: CallbackTls;
   readonly observer?: BbsObserver;
   /** Names for modification tags; default at random. */
@@ -53,11 +57,17 @@ export class BbsRole {
   /** Epoch of the lease while it is held. */
   private epoch: number | undefined;
   private closed = false;
+  private readonly following: Following;
+  private handingOver: HandingOver | undefined;
 
   constructor(private readonly options: BbsRoleOptions) {
+    this.following = new Following(options, policyOf(options.config));
     this.services = addBbsServices(options.host, () => this.term());
     this.setServing(false);
     options.candidate.onAcquired(({ epoch }) => this.lead(epoch));
+    options.candidate.onLeaderEnds(() => {
+      if (!this.closed && this.epoch === undefined) this.following.prepare();
+    });
     options.candidate.onLost(() => this.standBy(new RiveraError('NOT_LEADER', 'this server has lost its lease')));
   }
 
@@ -87,6 +97,17 @@ export class BbsRole {
     return this.epoch === undefined ? 'standing-by' : 'opening';
   }
 
+  /**
+   * Before `close`: a leader goes on serving until a server that stands by has read its state, so that hardly anybody notices the
+   * change. Where there is none this takes a second.
+   */
+  async handOver(): Promise<void> {
+    const { current, epoch } = this;
+    if (current === undefined || epoch === undefined || this.handingOver !== undefined) return;
+    this.handingOver = new HandingOver(this.options, epoch);
+    await this.handingOver.untilPrepared(() => this.options.candidate.announceEnd());
+  }
+
   /** Commits what was accepted and ends all streams; whoever closes the candidate then lets another server lead. */
   async close(): Promise<void> {
     this.closed = true;
@@ -96,10 +117,12 @@ export class BbsRole {
     this.setServing(false);
     if (term !== undefined) {
       const enough = new AbortController();
-      const patience = this.options.clock.sleep(CLOSE_MS, enough.signal);
-      await Promise.race([term.engine.durable(), patience]).catch(() => undefined);
+      const patience = this.options.clock.sleep(CLOSE_MS, enough.signal).then(() => 'late' as const);
+      const durable = term.engine.durable().then(() => 'durable' as const);
+      const outcome = await Promise.race([durable, patience]).catch(() => 'late' as const);
       patience.catch(() => undefined);
       enough.abort();
+      if (outcome === 'durable') await this.handingOver?.ended(term.changeLog);
       term.close(new RiveraError('SHUTTING_DOWN', 'this server is closing'));
     }
     await this.opening;
@@ -122,11 +145,14 @@ export class BbsRole {
       const startedAtMs = clock.now();
       try {
         const seams = { ...onCommit, ...(newEpoch && { newEpoch }) };
-        const engine = await Engine.open({ journal, epoch, policy: policyOf(config), clock, log, ...seams });
+        const prepared = this.following.take();
+        const options = { journal, epoch, policy: policyOf(config), clock, log, ...seams };
+        const engine = await Engine.open(options, prepared);
         if (this.epoch !== epoch) return engine.close();
         this.begin(engine, epoch);
         const { tasks, desiredLrps, actualLrpCount } = engine.state;
-        const counts = { tasks: tasks.size, desiredLrps: desiredLrps.size, actualLrps: actualLrpCount };
+        const { readAhead } = engine;
+        const counts = { readAhead, tasks: tasks.size, desiredLrps: desiredLrps.size, actualLrps: actualLrpCount };
         log.info({ epoch, revision: engine.durableRevision, tookMs: clock.now() - startedAtMs, ...counts }, 'leading');
       } catch (error) {
         if (error instanceof JournalError && error.kind === 'fenced') {

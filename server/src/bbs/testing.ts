@@ -50,6 +50,8 @@ export class BbsBench {
           win = listener;
         },
         onLost: () => {},
+        onLeaderEnds: () => {},
+        announceEnd: () => {},
         holderAddress: () => undefined,
         resign: () => {},
         epoch: 1,

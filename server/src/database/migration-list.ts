@@ -80,5 +80,16 @@ const encryption: Migration = {
   ],
 };
 
+const handover: Migration = {
+  version: 3,
+  name: 'handing over',
+  statements: [
+    `CREATE TABLE IF NOT EXISTS bbs_handover (
+      id TINYINT NOT NULL, record LONGBLOB NOT NULL,
+      PRIMARY KEY (id)) ${options}`,
+    "INSERT IGNORE INTO bbs_handover (id, record) VALUES (1, '')",
+  ],
+};
+
 /** In order of version. */
-export const MIGRATIONS: readonly Migration[] = [initial, encryption];
+export const MIGRATIONS: readonly Migration[] = [initial, encryption, handover];

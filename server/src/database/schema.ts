@@ -130,6 +130,12 @@ export const bbsTurn = mysqlTable('bbs_turn', {
   turn: bigint('turn', { mode: 'number' }).notNull(),
 });
 
+/** One row: what a leader that ends and the server that follows tell each other. */
+export const bbsHandover = mysqlTable('bbs_handover', {
+  id: tinyint('id').primaryKey(),
+  record: blob('record').notNull(),
+});
+
 /** A row stays when its owner has gone, with an empty owner: its epoch must never come again. */
 export const leases = mysqlTable('leases', {
   leaseKey: identifier('lease_key').primaryKey(),
@@ -204,6 +210,7 @@ export const ALL_TABLES = [
   cells,
   bbsTerm,
   bbsTurn,
+  bbsHandover,
   leases,
   schemaVersion,
   schemaGuard,

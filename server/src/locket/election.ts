@@ -20,14 +20,20 @@ export interface CandidateOptions {
   readonly suffix?: string;
 }
 
+/** Behind the address in the lease of one that is about to end. */
+const ENDING = ' ending';
+
 /** Stands for election to the only one who does something, and tells when it won and when it must stop. */
 export class Candidate {
   private readonly keeper: LeaseKeeper;
+  private readonly address: string;
   private acquired: (lease: { readonly epoch: number }) => void = () => {};
   private lost: () => void = () => {};
+  private leaderEnds: () => void = () => {};
 
   constructor(options: CandidateOptions) {
     const { suffix = randomBytes(6).toString('hex'), monotonicMs } = options;
+    this.address = options.address;
     this.keeper = new LeaseKeeper({
       store: options.store,
       key: options.key,
@@ -39,6 +45,9 @@ export class Candidate {
       logger: options.log,
       onAcquired: (epoch) => this.acquired({ epoch }),
       onLost: () => this.lost(),
+      onHeld: ({ value }) => {
+        if (value.endsWith(ENDING)) this.leaderEnds();
+      },
     });
   }
 
@@ -59,7 +68,17 @@ export class Candidate {
 
   /** Address of whoever was last seen to lead; undefined when nobody was. */
   holderAddress(): string | undefined {
-    return this.keeper.holder?.value;
+    return this.keeper.holder?.value.replace(ENDING, '');
+  }
+
+  /** Calls the listener, again and again, while whoever leads says that it is about to end. */
+  onLeaderEnds(listener: () => void): void {
+    this.leaderEnds = listener;
+  }
+
+  /** Tells the others that this process is about to end; it goes on leading until it is closed. */
+  announceEnd(): void {
+    this.keeper.setValue(this.address + ENDING);
   }
 
   start(): void {

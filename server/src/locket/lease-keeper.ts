@@ -22,6 +22,8 @@ export interface LeaseKeeperOptions {
   logger: Logger;
   /** The lease has been taken. The epoch is the same as before when it had been given up too early. */
   onAcquired: (epoch: number) => void;
+  /** Somebody else holds the lease; told at each look. */
+  onHeld?: (holder: Lease) => void;
   /** The lease must be considered gone: whatever it protects stops now. Not called by `close`. */
   onLost: (reason: string) => void;
 }
@@ -65,6 +67,8 @@ export class LeaseKeeper {
   /** Got while closing: held in the store, though not here. */
   private unreleased = false;
   private other: Lease | undefined;
+  private value: string;
+  private sentValue: string | undefined;
   private running: Promise<void> | undefined;
 
   constructor(options: LeaseKeeperOptions) {
@@ -73,8 +77,10 @@ export class LeaseKeeper {
       retryMs: 1_000,
       renewEveryMs: Math.floor(options.ttlMs / 3),
       monotonicMs: () => performance.now(),
+      onHeld: () => undefined,
       ...options,
     };
+    this.value = options.value;
     this.trustedMs = Math.floor(options.ttlMs * TRUSTED_PART);
     if (this.options.renewEveryMs >= this.trustedMs)
       throw new RangeError('a lease must be renewed well within its TTL');
@@ -125,6 +131,8 @@ export class LeaseKeeper {
       }
       const held = await this.attempt();
       if (this.resigning) continue;
+      // What others read may have changed while the request was under way.
+      if (held && this.sentValue !== this.value) continue;
       if (held) await this.sleep(this.options.renewEveryMs);
       else await this.untilFree();
     }
@@ -139,25 +147,39 @@ export class LeaseKeeper {
       if (look === looks || this.other === undefined || this.stop.signal.aborted) continue;
       const lease = await store.fetch(key).catch(() => this.other);
       if (lease === undefined) return;
+      this.heldBy(lease);
     }
   }
 
   /** One request to the store. @returns true when the lease is held after it */
   private async attempt(): Promise<boolean> {
-    const { store, key, owner, type, value, ttlMs, logger } = this.options;
+    const { store, key, owner, type, ttlMs, logger } = this.options;
+    const { value } = this;
+    this.sentValue = value;
     const sent = this.now();
     try {
       const lease = await store.acquire({ key, owner, type, value, ttlMs });
       return this.acquired(lease, sent);
     } catch (error) {
       if (error instanceof LeaseHeldError) {
-        this.other = error.lease;
+        this.heldBy(error.lease);
         this.lose(`held by "${error.lease.owner}"`);
       } else {
         logger.warn({ err: error, lease: key }, 'the lease could not be asked for');
       }
       return false;
     }
+  }
+
+  private heldBy(lease: Lease): void {
+    this.other = lease;
+    this.options.onHeld(lease);
+  }
+
+  /** What others read about this holder from now on, at once if it holds the lease. */
+  setValue(value: string): void {
+    this.value = value;
+    if (this.holding !== undefined) this.pause.abort();
   }
 
   private acquired(lease: Lease, sent: Moment): boolean {

@@ -194,6 +194,7 @@ export class Cluster {
   private began(address: string, term: BbsTerm): void {
     this.say(`${address} leads with epoch ${term.engine.epoch}`);
     if (this.lastLeader !== '' && this.lastLeader !== address) this.coverage.note('leader change');
+    if (term.engine.readAhead) this.coverage.note('state read ahead by the next leader');
     this.lastLeader = address;
     term.engine.onDurable((commits) => {
       this.history.published(commits);

@@ -19,6 +19,7 @@ export const HAPPENINGS = [
   'leader change',
   'server crashed',
   'server stopped in order',
+  'state read ahead by the next leader',
   'leader paused',
   'server cut off from the database',
   'write of a deposed leader refused',

@@ -73,6 +73,10 @@ export class SimulatedDatabase {
     return {
       open: (epoch) => ask(() => inner.open(epoch)),
       load: () => this.load(inner, ask),
+      preview: () => ask(() => inner.preview()),
+      reread: (keys) => ask(() => inner.reread(keys)),
+      readHandover: () => ask(() => inner.readHandover()),
+      writeHandover: (handover) => ask(() => inner.writeHandover(handover)),
       commit: (batch) => this.commit(host, inner, batch),
       readTaskDefinitions: (guids) => ask(() => inner.readTaskDefinitions(guids)),
       readRunInfos: (guids) => ask(() => inner.readRunInfos(guids)),

@@ -34,8 +34,8 @@ export const MUTATIONS: readonly Mutation[] = [
   },
   {
     file: `${CORE}/state.ts`,
-    find: 'return task.firstCompletedAtMs + keptMs;',
-    replace: 'return task.firstCompletedAtMs + keptMs / 2;',
+    find: 'return task.firstCompletedAtMs + policy.expireCompletedTaskMs;',
+    replace: 'return task.firstCompletedAtMs + policy.expireCompletedTaskMs / 2;',
     breaks: 'results are forgotten before their time',
   },
   {
@@ -109,6 +109,18 @@ export const MUTATIONS: readonly Mutation[] = [
     find: 'if (after.instances > before.instances) createMissing(draft, after);',
     replace: '',
     breaks: 'scaling up does nothing until the next comparison',
+  },
+  {
+    file: 'server/src/bbs/engine/prepared-state.ts',
+    find: 'for (const guid of end.changed.desiredLrps) state',
+    replace: 'for (const guid of end.changed.tasks) state',
+    breaks: 'who read the state ahead keeps LRPs that were removed since',
+  },
+  {
+    file: 'server/src/bbs/handing-over.ts',
+    find: 'const changed = changedSince(changes, preparedRevision);',
+    replace: 'const changed = changedSince(changes, changes.lastRevision);',
+    breaks: 'a leader that ends does not tell what changed since its state was read',
   },
   {
     file: 'server/src/bbs/engine/engine.ts',

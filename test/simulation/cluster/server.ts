@@ -104,10 +104,11 @@ export class SimulatedServer {
   /** In the order of the program; the process is gone when it resolves. */
   async stop(): Promise<void> {
     const [ofBbs, ofAuction] = this.candidates;
-    await this.auction.close();
-    await ofAuction?.close();
+    await this.bbs.handOver();
     await this.bbs.close();
     await ofBbs?.close();
+    await this.auction.close();
+    await ofAuction?.close();
     this.host.kill();
     this.options.network.hostDied(this.host, true);
   }

@@ -10,6 +10,7 @@ import { State } from '../core/state.js';
 import { unstorable } from '../core/storable.js';
 import { type Journal, type JournalBatch, JournalError } from '../journal/journal.js';
 import { type Commit, toJournalBatch } from './batch.js';
+import { addRows, type PreparedState } from './prepared-state.js';
 
 /** Bounds of an engine. */
 export interface EngineLimits {
@@ -72,6 +73,8 @@ interface Waiter {
  */
 export class Engine {
   readonly state: State;
+  /** Whether nearly all of it had been read before this term began. */
+  readonly readAhead: boolean;
   private readonly waiting: Commit[] = [];
   private waitingRows = 0;
   private waitingSinceMs = 0;
@@ -93,8 +96,12 @@ export class Engine {
   private constructor(
     private readonly options: EngineOptions,
     private readonly limits: EngineLimits,
+    from: { readonly state: State; readonly revision: number; readonly readAhead: boolean },
   ) {
-    this.state = new State(options.policy);
+    this.state = from.state;
+    this.readAhead = from.readAhead;
+    this.appliedRevision = from.revision;
+    this.durableRevisionValue = from.revision;
     this.lastWallMs = options.clock.now();
     this.nowMs = this.lastWallMs;
     this.over = new Promise((resolve) => {
@@ -107,21 +114,15 @@ export class Engine {
     return this.end.signal;
   }
 
-  /** Begins a term and loads everything. @throws JournalError */
-  static async open(options: EngineOptions): Promise<Engine> {
-    const engine = new Engine(options, options.limits ?? DEFAULT_ENGINE_LIMITS);
-    const { revision } = await options.journal.open(options.epoch);
-    engine.appliedRevision = revision;
-    engine.durableRevisionValue = revision;
-    for await (const rows of options.journal.load()) {
-      for (const row of rows.tasks ?? []) engine.state.setTask(row.guid, undefined, row);
-      for (const row of rows.desiredLrps ?? []) engine.state.setDesiredLrp(row.processGuid, undefined, row);
-      for (const row of rows.actualLrps ?? []) engine.state.setActualLrp(undefined, row);
-      for (const row of rows.domains ?? []) engine.state.setDomain(row.domain, row);
-      for (const row of rows.cells ?? []) engine.state.setCell(row.cellId, row);
-    }
-    engine.state.unreadableLrps = options.journal.quarantined().processGuids;
-    return engine;
+  /** Begins a term and loads everything, or what changed since it was read ahead. @throws JournalError */
+  static async open(options: EngineOptions, prepared?: PreparedState): Promise<Engine> {
+    const { journal } = options;
+    const { revision } = await journal.open(options.epoch);
+    const caughtUp = await prepared?.catchUp(journal, revision);
+    const state = caughtUp ?? (await loaded(journal, options.policy));
+    state.unreadableLrps = journal.quarantined().processGuids;
+    const from = { state, revision, readAhead: caughtUp !== undefined };
+    return new Engine(options, options.limits ?? DEFAULT_ENGINE_LIMITS, from);
   }
 
   get epoch(): number {
@@ -351,6 +352,12 @@ export class Engine {
       }
     }
   }
+}
+
+async function loaded(journal: Journal, policy: Policy): Promise<State> {
+  const state = new State(policy);
+  for await (const rows of journal.load()) addRows(state, rows);
+  return state;
 }
 
 /** @throws INVALID_REQUEST for a change that no database could hold */

@@ -51,8 +51,82 @@ async function kindOf(work: Promise<unknown>): Promise<JournalErrorKind | 'no er
   }
 }
 
+function namesOf(rows: JournalRows): string[] {
+  return [
+    ...(rows.tasks ?? []).map(({ guid }) => guid),
+    ...(rows.desiredLrps ?? []).map(({ processGuid }) => processGuid),
+    ...(rows.cells ?? []).map(({ cellId }) => cellId),
+  ];
+}
+
 /** @param open an empty store for each test */
 export function journalContract(name: string, open: () => Promise<JournalStore>): void {
+  describe(`${name}: handing over`, () => {
+    const everything = async (rows: AsyncIterable<JournalRows>): Promise<string[]> => {
+      const names: string[] = [];
+      for await (const part of rows) names.push(...namesOf(part));
+      return names.sort();
+    };
+
+    it('shows everything to who does not lead, and lets the leader go on', async () => {
+      const store = await open();
+      const leader = store.journal();
+      await leader.open(3);
+      await leader.commit(sampleBatch(3, 0, { tasks: [sampleTask()], desiredLrps: [sampleDesiredLrp()] }));
+      const follower = store.journal();
+      const preview = await follower.preview();
+      expect(preview).toMatchObject({ epoch: 3, revision: 1 });
+      await leader.commit(sampleBatch(3, 1, { cells: [sampleCell()] }));
+      expect(await everything(preview.rows)).toEqual(['process-1', 'task-1']);
+      await leader.close();
+      await follower.close();
+    });
+
+    it('reads rows by their keys; what is gone is not among them', async () => {
+      const store = await open();
+      const journal = store.journal();
+      await journal.open(1);
+      const generation = sampleActualLrp({ generation: 'instance-9' });
+      await journal.commit(
+        sampleBatch(1, 0, {
+          tasks: [sampleTask()],
+          desiredLrps: [sampleDesiredLrp()],
+          actualLrps: [sampleActualLrp(), generation, sampleActualLrp({ index: 7 })],
+          cells: [sampleCell()],
+          domains: [{ domain: 'domain-a', expiresAtMs: 5 }],
+        }),
+      );
+      await journal.open(2);
+      const rows = await journal.reread({
+        tasks: ['task-1', 'gone'],
+        desiredLrps: ['gone'],
+        actualLrps: [
+          ['process-1', 2, ''],
+          ['process-1', 2, 'instance-9'],
+          ['process-1', 3, ''],
+        ],
+        domains: ['domain-a'],
+        cells: [],
+      });
+      expect(rows.tasks).toEqual([sampleTask()]);
+      expect(rows.actualLrps).toHaveLength(2);
+      expect(rows.actualLrps).toEqual(expect.arrayContaining([sampleActualLrp(), generation]));
+      expect(rows.domains).toEqual([{ domain: 'domain-a', expiresAtMs: 5 }]);
+      expect([rows.desiredLrps, rows.cells]).toEqual([[], []]);
+      await journal.close();
+    });
+
+    it('keeps the latest word between the two', async () => {
+      const store = await open();
+      const [leader, follower] = [store.journal(), store.journal()];
+      expect(await follower.readHandover()).toBeUndefined();
+      const changed = { tasks: [], desiredLrps: ['ü'], actualLrps: [], domains: [], cells: [] };
+      await leader.writeHandover({ epoch: 1 });
+      await leader.writeHandover({ epoch: 1, preparedRevision: 4, end: { revision: 5, changed } });
+      expect(await follower.readHandover()).toEqual({ epoch: 1, preparedRevision: 4, end: { revision: 5, changed } });
+    });
+  });
+
   describe(`${name}: what is committed`, () => {
     it('comes back with every field as it was', async () => {
       const store = await open();

@@ -1,4 +1,5 @@
 import type { ActualLrpRow, CellRow, DesiredLrpRow, DomainRow, TaskRow } from '../core/model.js';
+import type { ChangedKeys, Handover } from './handover.js';
 
 /**
  * Where the BBS's state is durable. Exactly one engine writes at a time: it opens a term with the epoch of its lease, and from
@@ -15,6 +16,16 @@ export interface Journal {
    * them: they are moved to the quarantine at the end.
    */
   load(): AsyncIterable<JournalRows>;
+  /**
+   * Everything as it is now, without beginning a term: for who may follow the one that leads. Reading it changes nothing; a row that
+   * can't be decoded ends it.
+   */
+  preview(): Promise<JournalPreview>;
+  /** In place of `load` for who has a preview: the rows with these keys, as of the revision that `open` returned; others are gone. */
+  reread(keys: ChangedKeys): Promise<JournalRows>;
+  /** The latest word between a leader that ends and its follower. */
+  readHandover(): Promise<Handover | undefined>;
+  writeHandover(handover: Handover): Promise<void>;
   /**
    * Makes a batch durable as a whole or not at all. Repeating a batch whose answer was lost is harmless.
    * @throws JournalError `fenced`: not committed and never will be; `unavailable`: nobody knows, try again; `rejected`: the database
@@ -78,6 +89,15 @@ export interface JournalRows {
   actualLrps?: ActualLrpRow[];
   domains?: DomainRow[];
   cells?: CellRow[];
+}
+
+/** What `preview` shows. */
+export interface JournalPreview {
+  /** Of the term that had begun then. */
+  readonly epoch: number;
+  readonly revision: number;
+  /** To be read at once, and to its end. */
+  readonly rows: AsyncIterable<JournalRows>;
 }
 
 /** What changes together. `null` deletes. Keys: guid, process guid, `actualLrpKey`, domain, cell id. */

@@ -6,10 +6,12 @@ import {
   type DomainRow,
   type TaskRow,
 } from '../core/model.js';
+import type { ChangedKeys, Handover } from './handover.js';
 import {
   type Journal,
   type JournalBatch,
   JournalError,
+  type JournalPreview,
   type JournalRows,
   type KeyStatus,
   type Quarantined,
@@ -47,6 +49,7 @@ export class MemoryDatabase {
   readonly actualLrps = new Map<string, ActualLrpRow>();
   readonly domains = new Map<string, DomainRow>();
   readonly cells = new Map<string, CellRow>();
+  handover: Handover | undefined;
   /** May be changed at any time. */
   faults: MemoryFaults = {};
 }
@@ -75,35 +78,42 @@ export class MemoryJournal implements Journal {
     if (this.opening === 0) throw new JournalError('unavailable', 'the journal has not been opened');
     if (database.opening !== this.opening) throw fenced('another term has begun');
     if (database.revision !== this.revision) throw new Error('load() comes before the first commit of a term');
-    // Taken at once: commits of a later term don't show in the parts that follow.
-    const parts: JournalRows[] = [
-      ...pages(
-        sorted(database.domains.values(), (row) => [row.domain]),
-        (domains) => ({ domains }),
+    yield* this.parts();
+  }
+
+  async preview(): Promise<JournalPreview> {
+    await this.database.faults.onRead?.();
+    const { epoch, revision } = this.database;
+    return { epoch, revision, rows: this.parts() };
+  }
+
+  async reread(keys: ChangedKeys): Promise<JournalRows> {
+    const { database } = this;
+    await database.faults.onRead?.();
+    return {
+      tasks: those(database.tasks, keys.tasks),
+      desiredLrps: those(database.desiredLrps, keys.desiredLrps),
+      actualLrps: those(
+        database.actualLrps,
+        keys.actualLrps.map(([processGuid, index, generation]) => actualLrpKey({ processGuid, index, generation })),
       ),
-      ...pages(
-        sorted(database.cells.values(), (row) => [row.cellId]),
-        (cells) => ({ cells }),
-      ),
-      ...pages(
-        sorted(database.desiredLrps.values(), (row) => [row.processGuid]),
-        (desiredLrps) => ({ desiredLrps }),
-      ),
-      ...pages(
-        sorted(database.actualLrps.values(), (row) => [row.processGuid, row.index, row.generation]),
-        (actualLrps) => ({
-          actualLrps,
-        }),
-      ),
-      ...pages(
-        sorted(database.tasks.values(), (row) => [row.guid]),
-        (tasks) => ({ tasks }),
-      ),
-    ];
-    for (const part of parts) {
-      await database.faults.onRead?.();
-      yield part;
-    }
+      domains: those(database.domains, keys.domains),
+      cells: those(database.cells, keys.cells),
+    };
+  }
+
+  async readHandover(): Promise<Handover | undefined> {
+    await this.database.faults.onRead?.();
+    return this.database.handover;
+  }
+
+  async writeHandover(handover: Handover): Promise<void> {
+    this.database.handover = handover;
+  }
+
+  /** Everything, taken at once: commits don't show in the parts that follow. */
+  private parts(): AsyncGenerator<JournalRows> {
+    return inParts(this.database, [...allPages(this.database)]);
   }
 
   commit(batch: JournalBatch): Promise<void> {
@@ -211,6 +221,42 @@ function compareKeys(left: readonly (string | number)[], right: readonly (string
 
 function* pages<Row>(rows: Row[], wrap: (rows: Row[]) => JournalRows): Generator<JournalRows> {
   for (let start = 0; start < rows.length; start += PAGE_ROWS) yield wrap(rows.slice(start, start + PAGE_ROWS));
+}
+
+async function* inParts(database: MemoryDatabase, parts: readonly JournalRows[]): AsyncGenerator<JournalRows> {
+  for (const part of parts) {
+    await database.faults.onRead?.();
+    yield part;
+  }
+}
+
+function* allPages(database: MemoryDatabase): Generator<JournalRows> {
+  yield* pages(
+    sorted(database.domains.values(), (row) => [row.domain]),
+    (domains) => ({ domains }),
+  );
+  yield* pages(
+    sorted(database.cells.values(), (row) => [row.cellId]),
+    (cells) => ({ cells }),
+  );
+  yield* pages(
+    sorted(database.desiredLrps.values(), (row) => [row.processGuid]),
+    (desiredLrps) => ({ desiredLrps }),
+  );
+  yield* pages(
+    sorted(database.actualLrps.values(), (row) => [row.processGuid, row.index, row.generation]),
+    (actualLrps) => ({
+      actualLrps,
+    }),
+  );
+  yield* pages(
+    sorted(database.tasks.values(), (row) => [row.guid]),
+    (tasks) => ({ tasks }),
+  );
+}
+
+function those<Row>(rows: ReadonlyMap<string, Row>, keys: readonly string[]): Row[] {
+  return keys.flatMap((key) => rows.get(key) ?? []);
 }
 
 function fenced(why: string): JournalError {

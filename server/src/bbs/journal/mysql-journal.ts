@@ -8,10 +8,12 @@ import { sqlName, sqlString } from '../../database/sql-text.js';
 import { openSnapshot, withTransaction } from '../../database/transaction.js';
 import { batchStatements } from './batch-statements.js';
 import type { BulkLimits } from './bulk-statements.js';
+import type { ChangedKeys, Handover } from './handover.js';
 import {
   type Journal,
   type JournalBatch,
   JournalError,
+  type JournalPreview,
   type JournalRows,
   type KeyStatus,
   type Quarantined,
@@ -22,7 +24,7 @@ import { type PayloadRow, runInfoRows, taskDefinitionRows } from './payload-rows
 import { Quarantine, type UndecodableRow, undecodableRow } from './quarantine.js';
 import { DEFAULT_ROTATION_LIMITS, Rotation, type RotationLimits } from './rotation.js';
 import { newReading, type RowCodec } from './row-codec.js';
-import { readSnapshot } from './snapshot.js';
+import { readRows, readSnapshot } from './snapshot.js';
 
 export interface MysqlJournalOptions {
   /** Default: plain. */
@@ -151,6 +153,40 @@ export class MysqlJournal implements Journal {
     rotation?.start();
   }
 
+  async preview(): Promise<JournalPreview> {
+    const connection = await this.guarded(() => openSnapshot(this.database));
+    try {
+      const { epoch, revision } = await this.guarded(() => this.readTerm(connection));
+      return { epoch, revision, rows: this.readAll(connection) };
+    } catch (error) {
+      connection.destroy();
+      throw error;
+    }
+  }
+
+  async reread(keys: ChangedKeys): Promise<JournalRows> {
+    const { rotation } = this;
+    const { database, codec } = this;
+    const rows = await this.guarded(() =>
+      database.withConnection((connection) => readRows({ database, connection, codec }, keys)),
+    );
+    rotation?.start();
+    return rows;
+  }
+
+  readHandover(): Promise<Handover | undefined> {
+    return this.guarded(async () => {
+      const rows = await this.database.query<{ record: Buffer }[]>('SELECT record FROM bbs_handover WHERE id = 1');
+      const text = rows[0]?.record.toString('utf8') ?? '';
+      return text === '' ? undefined : (JSON.parse(text) as Handover);
+    });
+  }
+
+  async writeHandover(handover: Handover): Promise<void> {
+    const record = Buffer.from(JSON.stringify(handover));
+    await this.guarded(() => this.database.query('UPDATE bbs_handover SET record = ? WHERE id = 1', [record]));
+  }
+
   commit(batch: JournalBatch): Promise<void> {
     // Taken now: a batch that was handed over before another opening belongs to the earlier one.
     const { term } = this;
@@ -183,6 +219,22 @@ export class MysqlJournal implements Journal {
     await this.rotation?.stop();
     await this.previous;
     this.term = undefined;
+  }
+
+  private async *readAll(connection: PoolConnection): AsyncGenerator<JournalRows> {
+    const { database, codec } = this;
+    const onUndecodable = ({ table, reason }: UndecodableRow) => {
+      throw new JournalError('rejected', `a row of ${table.table} can't be decoded: ${reason}`);
+    };
+    try {
+      const parts = readSnapshot({ database, connection, codec, onUndecodable });
+      for (let part = await this.guarded(() => parts.next()); part.done !== true; ) {
+        yield part.value;
+        part = await this.guarded(() => parts.next());
+      }
+    } finally {
+      connection.destroy();
+    }
   }
 
   private async commitInTurn(batch: JournalBatch, term: Term | undefined): Promise<void> {

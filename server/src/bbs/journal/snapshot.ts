@@ -1,10 +1,11 @@
 import type { PoolConnection } from 'mysql2/promise';
 import type { DetailCodec } from '../../database/detail-codec.js';
 import type { Database } from '../../database/pool.js';
-import { sqlName } from '../../database/sql-text.js';
+import { sqlInteger, sqlName, sqlString } from '../../database/sql-text.js';
 import { actualLrpRows } from './actual-lrp-rows.js';
 import { cellRows, domainRows } from './cell-rows.js';
 import { desiredLrpRows } from './desired-lrp-rows.js';
+import type { ChangedKeys } from './handover.js';
 import type { JournalRows } from './journal.js';
 import { type UndecodableRow, undecodableRow } from './quarantine.js';
 import { keyLiterals, newReading, type Reading, type RowCodec } from './row-codec.js';
@@ -32,12 +33,55 @@ export async function* readSnapshot(options: SnapshotOptions): AsyncGenerator<Jo
   for await (const rows of pages(options, taskRows, reading)) yield { tasks: rows };
 }
 
+/** Keys in one statement. */
+const KEYS_PER_STATEMENT = 1_000;
+
+/** The rows that have these keys. @throws when one of them can't be decoded */
+export async function readRows(
+  options: Omit<SnapshotOptions, 'onUndecodable'>,
+  keys: ChangedKeys,
+): Promise<JournalRows> {
+  const reading = newReading(options.codec);
+  const named = (names: readonly string[]) => names.map((name) => [sqlString(name)]);
+  const slots = keys.actualLrps.map(([processGuid, index, generation]) => [
+    sqlString(processGuid),
+    sqlInteger(index),
+    sqlString(generation),
+  ]);
+  return {
+    domains: await rowsWith(options, domainRows, { reading, keys: named(keys.domains) }),
+    cells: await rowsWith(options, cellRows, { reading, keys: named(keys.cells) }),
+    desiredLrps: await rowsWith(options, desiredLrpRows, { reading, keys: named(keys.desiredLrps) }),
+    actualLrps: await rowsWith(options, actualLrpRows, { reading, keys: slots }),
+    tasks: await rowsWith(options, taskRows, { reading, keys: named(keys.tasks) }),
+  };
+}
+
+async function rowsWith<Row>(
+  { database, connection }: Omit<SnapshotOptions, 'onUndecodable'>,
+  rows: RowCodec<Row>,
+  { reading, keys }: { reading: Reading; keys: readonly (readonly string[])[] },
+): Promise<Row[]> {
+  const found: Row[] = [];
+  const columns = rows.keyColumns.map(sqlName).join(',');
+  for (let start = 0; start < keys.length; start += KEYS_PER_STATEMENT) {
+    const some = keys.slice(start, start + KEYS_PER_STATEMENT);
+    const sql = `${selectOf(rows)} WHERE (${columns}) IN (${some.map((key) => `(${key.join(',')})`).join(',')})`;
+    for (const cells of await database.rows(connection, sql)) found.push(rows.read(cells, reading));
+  }
+  return found;
+}
+
+function selectOf<Row>(rows: RowCodec<Row>): string {
+  return `SELECT ${rows.columns.map(sqlName).join(',')} FROM ${sqlName(rows.table)}`;
+}
+
 async function* pages<Row>(
   { database, connection, onUndecodable }: SnapshotOptions,
   rows: RowCodec<Row>,
   reading: Reading,
 ): AsyncGenerator<Row[]> {
-  const head = `SELECT ${rows.columns.map(sqlName).join(',')} FROM ${sqlName(rows.table)}`;
+  const head = selectOf(rows);
   const order = `ORDER BY ${rows.keyColumns.map(sqlName).join(',')} LIMIT ${PAGE_ROWS}`;
   const fetch = (condition: string) => {
     const page = database.rows(connection, `${head} ${condition} ${order}`);
