@@ -18,6 +18,8 @@ interface Server {
 
 interface Round {
   readonly seconds: number;
+  /** Between the last write that the leader took and the first that its successor did. */
+  readonly pauseSeconds: number;
   readonly loadSeconds: number;
   readonly use: Use;
 }
@@ -46,6 +48,12 @@ export function takeover(report: Report, { lrps, rounds }: { lrps: number; round
         const median = (of: (each: Round) => number) => quantile(found.map(of), 0.5);
         report({ name: `${name} to first write`, value: median(({ seconds }) => seconds), unit: 's', conditions });
         report({
+          name: `${name}, nobody takes writes for`,
+          value: median((each) => each.pauseSeconds),
+          unit: 's',
+          conditions,
+        });
+        report({
           name: 'of this, reading the state',
           value: median((each) => each.loadSeconds),
           unit: 's',
@@ -68,14 +76,17 @@ async function round(
   const { leader, standby } = await until('one of two leads', () => partsOf(servers));
   const use = await watchUse({ standby: standby.program.pid, database });
   const from = performance.now();
+  const lastTaken = leader.probe.untilRefused();
   const ended = end(leader.program);
   await standby.probe.untilWritten(PATIENCE_MS);
-  const seconds = (performance.now() - from) / 1000;
+  const writtenAt = performance.now();
+  const seconds = (writtenAt - from) / 1000;
+  const pauseSeconds = (writtenAt - (await lastTaken)) / 1000;
   const used = await use();
   await ended;
   leader.program.start();
   await until('the other stands by', () => leader.probe.standsBy());
-  return { seconds, loadSeconds: loadSecondsOf(standby.program), use: used };
+  return { seconds, pauseSeconds, loadSeconds: loadSecondsOf(standby.program), use: used };
 }
 
 async function partsOf([one, other]: readonly Server[]): Promise<{ leader: Server; standby: Server } | undefined> {

@@ -4,6 +4,7 @@ import { until } from '../../stack/until.js';
 import { AdminPort } from './admin-port.js';
 import { LoadCell } from './load-cell.js';
 import { isInterrupted, unwinding } from './unwinding.js';
+import { WriteProbe } from './write-probe.js';
 
 export interface StandOptions {
   readonly servers?: number;
@@ -66,6 +67,22 @@ function complaintsOf(stack: Stack): string {
   return stack.servers.flatMap((server) => complaints(server.log()).slice(-MAX_COMPLAINTS)).join('\n');
 }
 
+/** Where the server answers that leads now. */
+async function leaderOf(stack: Stack): Promise<string> {
+  const identity = await stack.identity('client', 'probe');
+  return until('one of the servers leads', async () => {
+    for (const address of stack.addresses) {
+      const probe = new WriteProbe(address, identity);
+      try {
+        if (await probe.writes()) return address;
+      } finally {
+        probe.close();
+      }
+    }
+    return undefined;
+  });
+}
+
 /** Opens sessions of cells that only report. */
 export async function withLoadCells<T>(
   { stack }: Stand,
@@ -73,9 +90,10 @@ export async function withLoadCells<T>(
   body: (cells: readonly LoadCell[]) => Promise<T>,
 ): Promise<T> {
   const cells: LoadCell[] = [];
+  const address = await leaderOf(stack);
   try {
     for (let i = 0; i < count; i++) {
-      const cell = new LoadCell(`load-${i}`, stack.addresses[0] ?? '', await stack.identity('cell', `load-${i}`));
+      const cell = new LoadCell(`load-${i}`, address, await stack.identity('cell', `load-${i}`));
       cells.push(cell);
       await cell.open();
     }

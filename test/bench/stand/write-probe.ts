@@ -35,6 +35,16 @@ export class WriteProbe {
     }
   }
 
+  /** Asks until a write is refused. @returns when the last one was acknowledged, by `performance.now()` */
+  async untilRefused(): Promise<number> {
+    let lastTakenMs = performance.now();
+    while (await this.writes()) {
+      lastTakenMs = performance.now();
+      await sleep(PAUSE_MS);
+    }
+    return lastTakenMs;
+  }
+
   close(): void {
     this.client.close();
   }
