@@ -130,8 +130,7 @@ export class MysqlJournal implements Journal {
     const connection = await this.guarded(() => openSnapshot(this.database));
     try {
       const found = await this.guarded(() => this.readTerm(connection));
-      if (found.epoch !== expected.epoch || found.opening !== expected.opening) throw fenced('another term has begun');
-      if (found.revision !== expected.revision) throw new Error('load() comes before the first commit of a term');
+      requireSame(found, expected);
       const parts = readSnapshot({
         database: this.database,
         connection,
@@ -165,21 +164,30 @@ export class MysqlJournal implements Journal {
   }
 
   async reread(keys: ChangedKeys): Promise<JournalRows> {
-    const { rotation } = this;
-    const { database, codec } = this;
-    const rows = await this.guarded(() =>
-      database.withConnection((connection) => readRows({ database, connection, codec }, keys)),
-    );
-    rotation?.start();
-    return rows;
+    const expected = opened(this.term);
+    const { database, codec, rotation } = this;
+    const connection = await this.guarded(() => openSnapshot(database));
+    try {
+      const found = await this.guarded(() => this.readTerm(connection));
+      requireSame(found, expected);
+      const rows = await this.guarded(() => readRows({ database, connection, codec }, keys));
+      rotation?.start();
+      return rows;
+    } finally {
+      connection.destroy();
+    }
   }
 
   readHandover(): Promise<Handover | undefined> {
-    return this.guarded(async () => {
-      const rows = await this.database.query<{ record: Buffer }[]>('SELECT record FROM bbs_handover WHERE id = 1');
-      const text = rows[0]?.record.toString('utf8') ?? '';
-      return text === '' ? undefined : (JSON.parse(text) as Handover);
-    });
+    // A transaction begins with all that was committed before, also on another node of a cluster.
+    return this.guarded(() =>
+      withTransaction(this.database, async (connection) => {
+        const sql = 'SELECT record FROM bbs_handover WHERE id = 1';
+        const [row] = await this.database.run<{ record: Buffer }[]>(connection, sql);
+        const text = row?.record.toString('utf8') ?? '';
+        return text === '' ? undefined : (JSON.parse(text) as Handover);
+      }),
+    );
   }
 
   async writeHandover(handover: Handover): Promise<void> {
@@ -423,6 +431,12 @@ export class MysqlJournal implements Journal {
 function opened(term: Term | undefined): Term {
   if (term === undefined) throw new JournalError('unavailable', 'the journal has not been opened');
   return term;
+}
+
+/** What a term begins with is read before its first commit, and by nobody else. */
+function requireSame(found: Term, expected: Term): void {
+  if (found.epoch !== expected.epoch || found.opening !== expected.opening) throw fenced('another term has begun');
+  if (found.revision !== expected.revision) throw new Error('a term is read before its first commit');
 }
 
 function fenced(why: string): JournalError {
