@@ -5,6 +5,8 @@ export interface Figure {
   readonly unit: string;
   /** What it was measured under. */
   readonly conditions: string;
+  /** What the reference has published for the same. */
+  readonly reference?: string;
 }
 
 /** A benchmark prints what it finds as it finds it. */
@@ -16,7 +18,7 @@ export function printer(json: boolean): Report {
     if (json) process.stdout.write(`${JSON.stringify(figure)}\n`);
     else
       process.stdout.write(
-        `${figure.name.padEnd(44)} ${format(figure.value).padStart(12)} ${figure.unit.padEnd(16)} ${figure.conditions}\n`,
+        `${figure.name.padEnd(44)} ${format(figure.value).padStart(12)} ${figure.unit.padEnd(16)} ${figure.conditions}${figure.reference === undefined ? '' : ` (reference: ${figure.reference})`}\n`,
       );
   };
 }

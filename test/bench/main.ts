@@ -1,4 +1,5 @@
 import { parseArgs } from 'node:util';
+import { auction } from './auction.js';
 import { containerStart } from './container-start.js';
 import { desire } from './desire.js';
 import { printer, type Report } from './figures.js';
@@ -16,6 +17,7 @@ const BENCHMARKS: Record<string, (report: Report, options: Options) => Promise<v
   desire: (report, { lrps = 20_000 }) => desire(report, { lrps }),
   'task-latency': (report, { count = 60 }) => taskLatency(report, { tasks: count }),
   'container-start': (report, { count = 40 }) => containerStart(report, { containers: count }),
+  auction: (report) => auction(report),
   memory: (report, { lrps = 50_000 }) => memory(report, { lrps }),
 };
 
