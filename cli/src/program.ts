@@ -1,5 +1,6 @@
 import type { Command } from 'commander';
 import { exitCodeHelp, type Outcome, rootCommand } from './command-line.js';
+import { addAuction } from './commands/auction.js';
 import { addCells } from './commands/cells.js';
 import { addCert } from './commands/cert.js';
 import { addCompletion } from './commands/completion.js';
@@ -33,6 +34,7 @@ export function buildProgram(io: Io, outcome: Outcome): Command {
   addEvents(program, io, outcome);
   addCells(program, io, outcome);
   addDomains(program, io, outcome);
+  addAuction(program, io, outcome);
   program.commandsGroup('Run it:');
   addUp(program, io, outcome);
   addRoles(program, io, outcome);

@@ -1,3 +1,4 @@
+import { randomLoad } from '@rivera/server/auction/simulation/scenarios';
 import { seededRandom } from '@rivera/server/auction/simulation/seeded';
 import { SimulatedCluster } from '@rivera/server/auction/simulation/simulated-cluster';
 import { spreadOf } from '@rivera/server/auction/simulation/spread';
@@ -53,7 +54,7 @@ export async function auction(report: Report): Promise<void> {
       rate: reference.rate,
       spread: reference.spread,
     });
-    const older = randomLoad(cells, lrps);
+    const older = randomLoad(cells, lrps, seededRandom(SEED));
     const halfFull = measure({ cells, work: mixedLrps(lrps, SIZE), perCell, older });
     tell(report, halfFull, {
       conditions: `${name(cells, lrps)}, half full: as many older ones at random`,
@@ -152,17 +153,6 @@ function tell(
   report({ name: 'spread, standard deviation', value: deviation, ...per });
   report({ name: 'not placed', value: failed, unit: 'instances', conditions });
   report({ name: 'memory of the process', value: rssMb, unit: 'MiB', conditions: `${conditions}; queue and ledger` });
-}
-
-/** Instances per cell when each goes to any cell. */
-function randomLoad(cells: number, instances: number): number[] {
-  const random = seededRandom(SEED);
-  const load = new Array<number>(cells).fill(0);
-  for (let n = 0; n < instances; n++) {
-    const cell = Math.floor(random() * cells);
-    load[cell] = (load[cell] as number) + 1;
-  }
-  return load;
 }
 
 function name(cells: number, lrps: number): string {
