@@ -11,6 +11,7 @@ import { addExec } from './commands/exec.js';
 import { addExplain } from './commands/explain.js';
 import { addLogs } from './commands/logs.js';
 import { addLrp } from './commands/lrp.js';
+import { addRebalance } from './commands/rebalance.js';
 import { addRoles } from './commands/roles.js';
 import { addRootFs } from './commands/rootfs.js';
 import { addTask } from './commands/task.js';
@@ -35,6 +36,7 @@ export function buildProgram(io: Io, outcome: Outcome): Command {
   addCells(program, io, outcome);
   addDomains(program, io, outcome);
   addAuction(program, io, outcome);
+  addRebalance(program, io, outcome);
   program.commandsGroup('Run it:');
   addUp(program, io, outcome);
   addRoles(program, io, outcome);
