@@ -1,5 +1,6 @@
 import type { Command } from 'commander';
 import { exitCodeHelp, type Outcome, rootCommand } from './command-line.js';
+import { addAuction } from './commands/auction.js';
 import { addCells } from './commands/cells.js';
 import { addCert } from './commands/cert.js';
 import { addCompletion } from './commands/completion.js';
@@ -10,6 +11,7 @@ import { addExec } from './commands/exec.js';
 import { addExplain } from './commands/explain.js';
 import { addLogs } from './commands/logs.js';
 import { addLrp } from './commands/lrp.js';
+import { addRebalance } from './commands/rebalance.js';
 import { addRoles } from './commands/roles.js';
 import { addRootFs } from './commands/rootfs.js';
 import { addTask } from './commands/task.js';
@@ -33,6 +35,8 @@ export function buildProgram(io: Io, outcome: Outcome): Command {
   addEvents(program, io, outcome);
   addCells(program, io, outcome);
   addDomains(program, io, outcome);
+  addAuction(program, io, outcome);
+  addRebalance(program, io, outcome);
   program.commandsGroup('Run it:');
   addUp(program, io, outcome);
   addRoles(program, io, outcome);

@@ -1,3 +1,4 @@
+import { auction } from './auction.js';
 import { burst } from './burst.js';
 import { containerStart } from './container-start.js';
 import { convergence } from './convergence.js';
@@ -64,6 +65,10 @@ export const BENCHMARKS: Readonly<Record<string, Benchmark>> = {
   'container-start': {
     purpose: 'from asking for a container to its first process, by phase (--count 40)',
     run: (report, { count = 40 }) => containerStart(report, { containers: count }),
+  },
+  auction: {
+    purpose: 'placements a second and the spread over cells, up to 10,000 cells x 1,000,000 LRPs, in one process',
+    run: (report) => auction(report),
   },
   memory: {
     purpose: 'resident memory of each process with all LRPs RUNNING on 100 simulated cells (--lrps 50000)',

@@ -2,15 +2,13 @@ import { join } from 'node:path';
 import { SimCells } from '@rivera/cells/agent/sim-cells';
 import { type ActualLrp, ActualLrpState } from '@rivera/gen/rivera/bbs/v1/actual_lrp';
 import { CellState } from '@rivera/gen/rivera/bbs/v1/cell';
-import { DesiredLrp } from '@rivera/gen/rivera/bbs/v1/desired_lrp';
-import { Action } from '@rivera/gen/rivera/recipe/v1/action';
-import { ContainerSpec } from '@rivera/gen/rivera/recipe/v1/container';
 import { silentLogger } from '@rivera/kit/log';
 import type { RiveraClient } from '@rivera/sdk/client';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { Invariants } from '../simulation/invariants.js';
 import { Stack } from '../stack/stack.js';
 import { until } from '../stack/until.js';
+import { simulatedLrp } from '../stack/work.js';
 
 const CELLS = 20;
 const REMOVED = 5;
@@ -53,7 +51,7 @@ describe(`${LRPS} LRPs on ${CELLS} simulated cells`, () => {
     await cells.add(CELLS);
     await until('all cells are connected', () => cells.connected);
     for await (const { error } of client.desiredLrps.desireMany(
-      Array.from({ length: LRPS }, (_, i) => lrp(`lrp-${i}`)),
+      Array.from({ length: LRPS }, (_, i) => simulatedLrp(`lrp-${i}`, 1, MEMORY_MB)),
     )) {
       if (error !== undefined) throw error;
     }
@@ -129,24 +127,6 @@ describe(`${LRPS} LRPs on ${CELLS} simulated cells`, () => {
     expect(invariants.compared.databases).toBeGreaterThan(5);
   });
 });
-
-function lrp(processGuid: string): DesiredLrp {
-  return DesiredLrp.fromPartial({
-    processGuid,
-    domain: 'sim',
-    instances: 1,
-    container: ContainerSpec.fromPartial({
-      rootFs: 'preloaded:busybox',
-      memoryMb: MEMORY_MB,
-      diskMb: 1,
-      logGuid: processGuid,
-    }),
-    action: Action.fromPartial({
-      action: { $case: 'runAction', value: { path: '/sim/run', args: [], user: 'root' } },
-    } as never),
-    ports: [8080],
-  } as never);
-}
 
 async function instances(): Promise<ActualLrp[]> {
   const all: ActualLrp[] = [];

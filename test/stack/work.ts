@@ -50,6 +50,20 @@ export function webApp(processGuid: string, instances: number, extra: Partial<De
   } as never);
 }
 
+/** What simulated cells run for ever. */
+export function simulatedLrp(processGuid: string, instances: number, memoryMb: number): DesiredLrp {
+  return DesiredLrp.fromPartial({
+    processGuid,
+    domain: 'sim',
+    instances,
+    container: container({ logGuid: processGuid, memoryMb, diskMb: 1 }),
+    action: Action.fromPartial({
+      action: { $case: 'runAction', value: { path: '/sim/run', args: [], user: 'root' } },
+    } as never),
+    ports: [8080],
+  } as never);
+}
+
 export async function instancesOf(client: RiveraClient, processGuid: string): Promise<ActualLrp[]> {
   const found: ActualLrp[] = [];
   for await (const instance of client.actualLrps.list({ processGuids: [processGuid] })) found.push(instance);

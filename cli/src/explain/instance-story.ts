@@ -1,4 +1,5 @@
 import { type ActualLrp, ActualLrpPresence, ActualLrpState, type Crash } from '@rivera/gen/rivera/bbs/v1/actual_lrp';
+import { CellState } from '@rivera/gen/rivera/bbs/v1/cell';
 import { addressesOf } from '../commands/states.js';
 import { count, oneLine } from '../terminal/text.js';
 import { formatTook } from '../terminal/time.js';
@@ -114,10 +115,12 @@ function tellOther(
 ): void {
   const { cellId } = record;
   if (record.presence === ActualLrpPresence.EVACUATING) {
+    const moves = facts.cells.get(cellId)?.state === CellState.PRESENT;
     told.lines.push(
-      `Beside it one has been running on ${cellId} for ${since(record.since, nowMs)}: that cell is being emptied, and it ` +
-        `goes on until the new one runs. ${replacementOf(ordinary)}`,
+      `Beside it one has been running on ${cellId} for ${since(record.since, nowMs)}: ${moves ? 'it is being moved' : 'that cell is being emptied'}, ` +
+        `and it goes on until the new one runs. ${replacementOf(ordinary)}`,
     );
+    if (moves) return;
     told.next.push({ command: `rivera cells show ${cellId}`, meaning: 'how far the cell is emptied' });
     return;
   }

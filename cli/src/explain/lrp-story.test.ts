@@ -95,6 +95,15 @@ describe('the story of an LRP', () => {
     ]);
   });
 
+  it('tells of one that is moved although its cell stays in service', () => {
+    const old = running(0, { cellId: 'cell-2', presence: ActualLrpPresence.EVACUATING });
+    const fresh = instance(0, { ...away, state: UNCLAIMED });
+    const cells = new Map([silent('cell-2', CellState.PRESENT)]);
+    expect(story({ cells }, [fresh, old]).join()).toContain(
+      'running on cell-2 for 60s: it is being moved, and it goes on until the new one runs.',
+    );
+  });
+
   it('tells of one that may still be up on a cell that is silent', () => {
     const suspect = running(0, { cellId: 'cell-2', presence: ActualLrpPresence.SUSPECT });
     const fresh = instance(0, { ...away, state: UNCLAIMED });

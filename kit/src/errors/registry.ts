@@ -65,6 +65,12 @@ const registry = {
   ACTUAL_LRP_CANNOT_BE_CRASHED: refused(17, 'The instance that crashed is not the one in this slot.'),
   ACTUAL_LRP_CANNOT_BE_FAILED: refused(18, 'Only an unclaimed instance can fail to be placed.'),
   ACTUAL_LRP_CANNOT_BE_REMOVED: refused(19, 'The instance in this slot is another one, or in another state.'),
+  ACTUAL_LRP_CANNOT_BE_MOVED: {
+    code: status.FAILED_PRECONDITION,
+    retryable: false,
+    meaning:
+      'Only an instance that runs undisturbed in its slot can be moved; of a RECREATE LRP only while all others run.',
+  },
   ACTUAL_LRP_CANNOT_BE_UNCLAIMED: refused(21, 'The instance in this slot is another one, or in another state.'),
 
   // Cells

@@ -2,6 +2,7 @@ import type { ActualLrp } from '@rivera/gen/rivera/bbs/v1/actual_lrp';
 import {
   GetActualLrpRequest,
   ListActualLrpsRequest,
+  MoveActualLrpRequest,
   ActualLrpServiceService as methods,
   RetireActualLrpRequest,
 } from '@rivera/gen/rivera/bbs/v1/actual_lrp_service';
@@ -47,6 +48,17 @@ export class ActualLrps {
     // Without the guid a repeat could stop the very instance that replaced the one meant.
     const safety = instanceGuid === '' ? 'once' : 'repeatable';
     await this.#transport.unary(methods.retireActualLrp, request, { safety }, options);
+  }
+
+  /**
+   * Has a running instance run elsewhere; where is for the auction to say. It is stopped once its replacement runs, that of a RECREATE
+   * LRP before. Resolves as soon as the replacement is wanted.
+   * @throws FailedPreconditionError when it can not be moved now, with the reason
+   */
+  async move(processGuid: string, index: number, instanceGuid: string, options: CallOptions = {}): Promise<void> {
+    const request = MoveActualLrpRequest.fromPartial({ processGuid, index, instanceGuid });
+    // A repeat of a move that was made is refused, which would hide that it was made.
+    await this.#transport.unary(methods.moveActualLrp, request, { safety: 'once' }, options);
   }
 
   /**

@@ -7,7 +7,7 @@ import {
   WriteFilesRequest,
 } from '@rivera/gen/rivera/access/v1/access_service';
 import { BidRequest } from '@rivera/gen/rivera/auction/v1/bid_service';
-import { RetireActualLrpRequest } from '@rivera/gen/rivera/bbs/v1/actual_lrp_service';
+import { MoveActualLrpRequest, RetireActualLrpRequest } from '@rivera/gen/rivera/bbs/v1/actual_lrp_service';
 import { DeclareCellMissingRequest, EvacuateCellRequest } from '@rivera/gen/rivera/bbs/v1/cell_service';
 import {
   DesireLrpRequest,
@@ -105,6 +105,11 @@ const SAMPLES: Readonly<Record<string, { role: Role; name?: string; request: unk
     role: 'client',
     request: RetireActualLrpRequest.fromPartial({ processGuid: 'p', index: 0 }),
     subject: { processGuid: 'p', index: 0, outcome: 'OK' },
+  },
+  '/rivera.bbs.v1.ActualLrpService/MoveActualLrp': {
+    role: 'client',
+    request: MoveActualLrpRequest.fromPartial({ processGuid: 'nothing', index: 0, instanceGuid: 'i' }),
+    subject: { processGuid: 'nothing', index: 0, instanceGuid: 'i', outcome: 'NOT_FOUND' },
   },
   '/rivera.bbs.v1.DesiredLrpService/RemoveDesiredLrp': {
     role: 'client',

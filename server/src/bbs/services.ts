@@ -33,7 +33,7 @@ export function addBbsServices(host: Pick<GrpcHost, 'add'>, term: CurrentTerm): 
   });
   host.add(ActualLrpServiceService, actualLrpService(term), {
     default: READERS,
-    methods: { retireActualLrp: WRITERS },
+    methods: { retireActualLrp: WRITERS, moveActualLrp: WRITERS },
   });
   host.add(DomainServiceService, domainService(term), { default: WRITERS, methods: { listDomains: READERS } });
   host.add(CellServiceService, cellService(term), {

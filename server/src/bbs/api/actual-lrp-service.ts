@@ -4,6 +4,8 @@ import type {
   GetActualLrpResponse,
   ListActualLrpsRequest,
   ListActualLrpsResponse,
+  MoveActualLrpRequest,
+  MoveActualLrpResponse,
   RetireActualLrpRequest,
   RetireActualLrpResponse,
 } from '@rivera/gen/rivera/bbs/v1/actual_lrp_service';
@@ -11,6 +13,7 @@ import { RiveraError } from '@rivera/kit/errors';
 import { retireActualLrp } from '../core/actual-lrp.js';
 import { type ActualLrpRow, isShown } from '../core/model.js';
 import { dueKey, type Slot, type State } from '../core/state.js';
+import { moveActualLrp } from '../core/succession.js';
 import type { CurrentTerm } from '../term.js';
 import { decodePageToken, pageSize, takePage } from './paging.js';
 import { actualLrpToProto } from './to-proto.js';
@@ -60,6 +63,18 @@ export function actualLrpService(term: CurrentTerm) {
           instanceGuid === '' ? slot.ordinary : rowsOf(slot).find((each) => each.instanceGuid === instanceGuid);
         if (row === undefined) throw notFound(processGuid, index);
         retireActualLrp(draft, row, 'retired by a client');
+      });
+      return {};
+    },
+
+    async moveActualLrp({ processGuid, index, instanceGuid }: MoveActualLrpRequest): Promise<MoveActualLrpResponse> {
+      requireText('process_guid', processGuid);
+      requireText('instance_guid', instanceGuid);
+      if (index < 0) throw invalid('index', 'must be at least 0');
+      await term().engine.execute((draft) => {
+        const row = rowsOf(draft.state.slot(processGuid, index)).find((each) => each.instanceGuid === instanceGuid);
+        if (row === undefined) throw notFound(processGuid, index);
+        moveActualLrp(draft, row);
       });
       return {};
     },

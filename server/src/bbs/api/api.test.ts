@@ -1,4 +1,4 @@
-import { ActualLrpState } from '@rivera/gen/rivera/bbs/v1/actual_lrp';
+import { ActualLrpPresence, ActualLrpState } from '@rivera/gen/rivera/bbs/v1/actual_lrp';
 import { DesiredLrp } from '@rivera/gen/rivera/bbs/v1/desired_lrp';
 import { EventKind } from '@rivera/gen/rivera/bbs/v1/event';
 import { CellSessionServiceClient } from '@rivera/gen/rivera/bbs/v1/session_service';
@@ -185,12 +185,38 @@ describe('sessions', () => {
     expect(await client.actualLrps.get(guid, 0)).toMatchObject([
       { state: ActualLrpState.RUNNING, availabilityZone: 'z1' },
     ]);
+    await expect(client.actualLrps.move(guid, 0, 'another')).rejects.toMatchObject({ codeName: 'NOT_FOUND' });
+    await expect(client.actualLrps.move(guid, 0, '')).rejects.toMatchObject({ codeName: 'INVALID_ARGUMENT' });
     await cell.reports({ $case: 'lrpCrashed', value: { key, instanceGuid: 'i', reason: 'APP: Exited with status 1' } });
     const [again] = await cell.reports({ $case: 'lrpCrashed', value: { key, instanceGuid: 'i', reason: 'again' } });
     expect(again).toMatchObject({ code: 9, reason: 'ACTUAL_LRP_CANNOT_BE_CRASHED' });
     expect(await client.actualLrps.get(guid, 0)).toMatchObject([
       { crashCount: 1, crashReason: 'APP: Exited with status 1' },
     ]);
+  });
+
+  it('has an instance run elsewhere, and keeps it until that is so', async () => {
+    const guid = newGuid();
+    await client.desiredLrps.desire(lrp(guid));
+    const [first, second] = [await bbs.cell('cell-from'), await bbs.cell('cell-to')];
+    const key = { processGuid: guid, index: 0, domain: 'd' };
+    const running = (instanceGuid: string) => ({
+      $case: 'lrpRunning' as const,
+      value: { key, instanceGuid, netInfo: RUNNING_FACTS.netInfo, internalRoutes: [], metricTags: {}, routable: true },
+    });
+    await first.reports(running('old'));
+    await client.actualLrps.move(guid, 0, 'old');
+    const { EVACUATING, ORDINARY } = ActualLrpPresence;
+    expect(await client.actualLrps.get(guid, 0)).toMatchObject([
+      { presence: ORDINARY, state: ActualLrpState.UNCLAIMED },
+      { presence: EVACUATING, state: ActualLrpState.RUNNING, cellId: 'cell-from' },
+    ]);
+    await expect(client.actualLrps.move(guid, 0, 'old')).rejects.toMatchObject({
+      codeName: 'FAILED_PRECONDITION',
+      message: expect.stringContaining('it is moving'),
+    });
+    await second.reports(running('new'));
+    expect(await client.actualLrps.get(guid, 0)).toMatchObject([{ presence: ORDINARY, cellId: 'cell-to' }]);
   });
 
   it('sends large recipes in several messages', async () => {

@@ -52,6 +52,7 @@ async function open(
       `the certificate of "${call.peer.name}" can't speak for cell "${presence.cellId}"`,
     );
   }
+  const agentIsNew = current.engine.state.cells.get(presence.cellId)?.incarnation !== incarnation;
   const session = new Session(
     {
       engine: current.engine,
@@ -62,6 +63,7 @@ async function open(
     },
     { cellId: presence.cellId, zone: presence.zone },
     new Outgoing<SessionResponse>(MAX_WAITING_RESPONSES),
+    agentIsNew,
   );
   current.converger.seen(presence.cellId);
   await current.engine.execute((draft) => cellArrived(draft, presence, incarnation));

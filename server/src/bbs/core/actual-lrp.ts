@@ -154,14 +154,14 @@ function runBesideOrdinary(draft: Draft, row: ActualLrpRow, facts: RunningFacts)
 }
 
 /**
- * A container that was given up for silent, or was to be replaced, is heard of: it gets its slot back when nobody else runs in it.
+ * A container that was given up for silent is heard of: it gets its slot back when nobody else runs in it. One that is to be
+ * replaced gets it back only with all that a new agent of its cell has (`reconcileInventory`).
  * @returns its record, when that still is not the slot's ordinary one
  */
 function backInPlace(draft: Draft, ref: InstanceRef): ActualLrpRow | undefined {
   const row = generationOf(draft, ref);
   if (row === undefined) return undefined;
-  const awaited = row.presence === ActualLrpPresence.SUSPECT || !isCellDraining(draft, row.cellId);
-  if (!row.retired && awaited) reinstate(draft, row);
+  if (!row.retired && row.presence === ActualLrpPresence.SUSPECT) reinstate(draft, row);
   return generationOf(draft, ref);
 }
 

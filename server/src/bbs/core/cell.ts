@@ -1,11 +1,11 @@
-import { ActualLrpState } from '@rivera/gen/rivera/bbs/v1/actual_lrp';
+import { ActualLrpPresence, ActualLrpState } from '@rivera/gen/rivera/bbs/v1/actual_lrp';
 import type { CellCapacity, CellPresence } from '@rivera/gen/rivera/bbs/v1/cell';
 import { TaskState } from '@rivera/gen/rivera/bbs/v1/task';
 import { RiveraError } from '@rivera/kit/errors';
 import type { Draft, InstanceRef } from './draft.js';
-import { isCellPresent, isWanted, mayStay } from './instance-row.js';
+import { isCellDraining, isCellPresent, isWanted, mayStay } from './instance-row.js';
 import { isMassLoss, type LastSeen } from './mass-loss.js';
-import { type CellRow, isShown } from './model.js';
+import { type ActualLrpRow, type CellRow, isShown } from './model.js';
 import { dueKey } from './state.js';
 import { drain, giveUp, loseCell, reinstate } from './succession.js';
 import { loseTask } from './task.js';
@@ -16,6 +16,8 @@ export interface Inventory {
   readonly tasks: readonly { taskGuid: string; executionGuid: string }[];
   /** Instances and executions that were taken while the inventory came in. */
   readonly takenMeanwhile?: ReadonlySet<string>;
+  /** The first of an agent: what was asked of the one before it is over. */
+  readonly agentIsNew?: boolean;
 }
 
 /** A session opens. */
@@ -123,7 +125,7 @@ export function reconcileInventory(
       draft.effect({ kind: 'stop-lrp', instance: row, reason: 'told before' });
       stopped++;
     } else if (row.generation === '') drain(draft, row);
-    else reinstate(draft, row);
+    else if (!isMoving(draft, row) || inventory.agentIsNew) reinstate(draft, row);
   }
   for (const lrp of inventory.lrps) {
     const { ordinary, others } = draft.state.slot(lrp.processGuid, lrp.index);
@@ -149,6 +151,11 @@ export function reconcileInventory(
     stopped++;
   }
   return { lost, stopped };
+}
+
+/** It is being replaced although its cell stays in service. */
+function isMoving(draft: Draft, { presence, cellId }: ActualLrpRow): boolean {
+  return presence === ActualLrpPresence.EVACUATING && !isCellDraining(draft, cellId);
 }
 
 /** An operator drains a cell. */

@@ -123,10 +123,11 @@ export class ModelCluster extends CoreBench {
     cell.connected = true;
     cell.commands.length = 0;
     this.heartbeat(cell.cellId);
+    const agentIsNew = this.state.cells.get(cell.cellId)?.incarnation !== incarnation;
     this.run((draft) => cellArrived(draft, presence(cell.cellId), incarnation));
     for (const item of [...cell.instances.values(), ...cell.tasks.values()])
       if (item.asked) this.speak(cell, item, true);
-    this.tellAll(cell);
+    this.tellAll(cell, agentIsNew);
   }
 
   /** What a heartbeat's digest shows: whether BBS and cell hold the same of it. */
@@ -146,8 +147,8 @@ export class ModelCluster extends CoreBench {
   }
 
   /** The inventory, and behind it everything that the cell believes to be acknowledged: who says that it is here gets it back. */
-  tellAll(cell: ModelCell): void {
-    this.inventory(cell);
+  tellAll(cell: ModelCell, agentIsNew = false): void {
+    this.inventory(cell, agentIsNew);
     for (const held of cell.instances.values()) {
       if (held.phase === 'running') this.speak(cell, held, true);
       else if (held.phase === 'claimed' && !this.say(cell, { kind: 'claim', ref: held.ref })) {
@@ -158,12 +159,12 @@ export class ModelCluster extends CoreBench {
   }
 
   /** What is reserved and was never asked for is not told, as the BBS can't know of it. What is somebody else's, or over, must go. */
-  inventory(cell: ModelCell): void {
+  inventory(cell: ModelCell, agentIsNew = false): void {
     const lrps = [...cell.instances.values()]
       .filter((held) => held.phase !== 'reserved' || held.asked)
       .map(({ ref }) => ref);
     const tasks = [...cell.tasks.values()].filter((held) => held.phase !== 'reserved' || held.asked);
-    this.run((draft) => reconcileInventory(draft, cell.cellId, { lrps, tasks }));
+    this.run((draft) => reconcileInventory(draft, cell.cellId, { lrps, tasks, agentIsNew }));
     if (!cell.connected) return;
     for (const { processGuid, index, domain, instanceGuid } of lrps) {
       const { ordinary, others } = this.state.slot(processGuid, index);

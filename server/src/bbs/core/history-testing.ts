@@ -9,6 +9,7 @@ import { desireLrp, removeDesiredLrp, updateDesiredLrp } from './desired-lrp.js'
 import { upsertDomain } from './domain.js';
 import type { Draft } from './draft.js';
 import { instancesOf, must, rowsOf } from './invariants-testing.js';
+import { moveActualLrp } from './succession.js';
 import { cancelTask, deleteTask, desireTask, rejectTask, resolveTask, retryTaskCallback, startTask } from './task.js';
 import { postponeCallback } from './task-callback.js';
 import { newLrp, newTask, presence } from './testing.js';
@@ -37,6 +38,7 @@ const SPECIAL = [
   'inventory',
   'interrupt',
   'evacuate',
+  'move',
 ] as const;
 type Operation = (typeof USUAL)[number] | (typeof SPECIAL)[number];
 
@@ -173,6 +175,11 @@ export function perform(cluster: ModelCluster, each: Step): void {
       if (m < 2) cluster.try((draft) => evacuateCell(draft, cell.cellId));
       else if (cell.connected) cluster.run((draft) => cellUpdated(draft, cell.cellId, { evacuating: true }));
       return;
+    case 'move': {
+      const row = cluster.state.slot(processGuid, m).ordinary;
+      if (row) cluster.try((draft) => moveActualLrp(draft, row));
+      return;
+    }
     case 'interrupt':
       interrupt(cluster, each, cell.cellId);
       return;

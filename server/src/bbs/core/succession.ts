@@ -1,5 +1,6 @@
 import { ActualLrpPresence, ActualLrpState } from '@rivera/gen/rivera/bbs/v1/actual_lrp';
 import { UpdateStrategy } from '@rivera/gen/rivera/bbs/v1/desired_lrp';
+import { RiveraError } from '@rivera/kit/errors';
 import type { Draft } from './draft.js';
 import {
   createUnclaimed,
@@ -21,9 +22,11 @@ import type { ActualLrpRow, DesiredLrpRow } from './model.js';
  *   its cell is drained       ordinary RUNNING → EVACUATING, and a new ordinary record is offered
  *                             ordinary CLAIMED → tombstone, and a new ordinary record is offered
  *                             ordinary RUNNING, RECREATE → told to stop first, once all others of its LRP run
+ *   it is to move             ordinary RUNNING → as when its cell is drained, though it isn't
  *   its cell has it again     SUSPECT, EVACUATING → ordinary, and what was to replace it goes
  *                             → tombstone, when the successor runs, or nobody wants it
  *                             SUSPECT → EVACUATING, when the cell is being drained
+ *                             EVACUATING stays so while the same agent speaks: it moves, and its cell is in service
  *   the successor runs        SUSPECT, EVACUATING → tombstone
  *   its container ended       SUSPECT, EVACUATING, tombstone → gone
  *   its cell is forgotten     tombstone → gone
@@ -115,16 +118,25 @@ export function drain(draft: Draft, row: ActualLrpRow): void {
     supersede(draft, row, 'its cell is drained');
     replaceWanted(draft, row);
   } else if (desired.updateStrategy === UpdateStrategy.RECREATE) {
-    if (allRun(draft, desired)) stopToMove(draft, row);
-  } else {
-    draft.moveActualLrp(row, {
-      ...row,
-      generation: row.instanceGuid,
-      presence: ActualLrpPresence.EVACUATING,
-      tagIndex: row.tagIndex + 1,
-    });
-    createUnclaimed(draft, { ...row, domain: desired.domain }, row.crashes);
-  }
+    if (allRun(draft, desired)) stopToMove(draft, row, 'its cell is drained');
+  } else replaceWhileItRuns(draft, row, desired);
+}
+
+/**
+ * An operator wants the instance elsewhere, and its cell stays in service. It goes on until its replacement runs; the instances of
+ * a RECREATE LRP are stopped first, one at a time. Where the replacement goes is for the auction to say.
+ * @throws ACTUAL_LRP_CANNOT_BE_MOVED with what stands in the way
+ */
+export function moveActualLrp(draft: Draft, row: ActualLrpRow): void {
+  const desired = draft.state.desiredLrps.get(row.processGuid);
+  if (row.generation !== '') throw immovable(row, 'its slot has another record: it is moving, or its cell is silent');
+  if (row.retired) throw immovable(row, 'it was told to stop');
+  if (row.state !== ActualLrpState.RUNNING) throw immovable(row, `it is ${ActualLrpState[row.state]}`);
+  if (desired === undefined || row.index >= desired.instances) throw immovable(row, 'nobody desires it');
+  if (isCellDraining(draft, row.cellId)) throw immovable(row, `cell ${row.cellId} is being drained`);
+  if (desired.updateStrategy !== UpdateStrategy.RECREATE) replaceWhileItRuns(draft, row, desired);
+  else if (allRun(draft, desired)) stopToMove(draft, row, 'it is to move');
+  else throw immovable(row, 'not all instances of its LRP run, and only one of them may be down');
 }
 
 /** One more instance of the LRP is up: of those that may be down only one at a time, the next may move. */
@@ -142,8 +154,19 @@ function keepWhileDraining(draft: Draft, row: ActualLrpRow): void {
   draft.putActualLrp(row, { ...row, presence: ActualLrpPresence.EVACUATING, tagIndex: row.tagIndex + 1 });
 }
 
-function stopToMove(draft: Draft, row: ActualLrpRow): void {
-  draft.effect({ kind: 'stop-lrp', instance: row, reason: 'its cell is drained' });
+/** It goes on beside the record of its replacement, which is offered to the cells. */
+function replaceWhileItRuns(draft: Draft, row: ActualLrpRow, { domain }: DesiredLrpRow): void {
+  draft.moveActualLrp(row, {
+    ...row,
+    generation: row.instanceGuid,
+    presence: ActualLrpPresence.EVACUATING,
+    tagIndex: row.tagIndex + 1,
+  });
+  createUnclaimed(draft, { ...row, domain }, row.crashes);
+}
+
+function stopToMove(draft: Draft, row: ActualLrpRow, reason: string): void {
+  draft.effect({ kind: 'stop-lrp', instance: row, reason });
   draft.putActualLrp(row, { ...row, retired: true, tagIndex: row.tagIndex + 1 });
 }
 
@@ -161,4 +184,12 @@ function hasShownOthers(draft: Draft, { processGuid, index }: ActualLrpRow): boo
 
 function tellToStop(draft: Draft, row: ActualLrpRow, reason: string): void {
   if (isCellPresent(draft, row.cellId)) draft.effect({ kind: 'stop-lrp', instance: row, reason });
+}
+
+function immovable({ processGuid, index, cellId, instanceGuid }: ActualLrpRow, because: string): RiveraError {
+  const name = `${processGuid}/${index}`;
+  return new RiveraError('ACTUAL_LRP_CANNOT_BE_MOVED', `cannot move ${name}: ${because}`, {
+    resource: { type: 'actual_lrp', name },
+    metadata: { instance_guid: instanceGuid, cell_id: cellId },
+  });
 }

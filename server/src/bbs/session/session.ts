@@ -55,6 +55,8 @@ export class Session {
     private readonly context: SessionContext,
     readonly speaker: Speaker,
     readonly outgoing: Outgoing<SessionResponse>,
+    /** Another agent than the cell's last one, and its inventory is still to come. */
+    private agentIsNew = false,
   ) {
     this.heartbeats = spread(speaker.cellId);
   }
@@ -220,8 +222,10 @@ export class Session {
     this.inventory = { lrps: [], tasks: [] };
     this.takenMeanwhile.clear();
     const lrps = whole.lrps.flatMap(({ key, instanceGuid }) => (key === undefined ? [] : [{ ...key, instanceGuid }]));
+    const { agentIsNew } = this;
+    this.agentIsNew = false;
     const { lost, stopped } = await this.context.engine.execute((draft) =>
-      reconcileInventory(draft, this.speaker.cellId, { lrps, tasks: whole.tasks, takenMeanwhile }),
+      reconcileInventory(draft, this.speaker.cellId, { lrps, tasks: whole.tasks, takenMeanwhile, agentIsNew }),
     );
     if (lost + stopped > 0) this.context.log.info({ cell: this.speaker.cellId, lost, stopped }, 'inventory reconciled');
   }

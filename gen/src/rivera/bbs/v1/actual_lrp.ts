@@ -73,7 +73,7 @@ export enum ActualLrpPresence {
   UNSPECIFIED = 0,
   /** ORDINARY - The slot's own record. */
   ORDINARY = 1,
-  /** EVACUATING - Kept up on a cell that is being drained until its replacement runs. */
+  /** EVACUATING - Kept up until its replacement runs: its cell is being drained, or it is being moved. */
   EVACUATING = 2,
   /** SUSPECT - Its cell has not been heard of: it may still be up. A replacement is on its way, and whichever is there first stays. */
   SUSPECT = 3,

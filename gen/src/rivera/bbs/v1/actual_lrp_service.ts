@@ -84,6 +84,22 @@ export interface RetireActualLrpResponse {
   _unknownFields?: { [key: number]: Uint8Array[] } | undefined;
 }
 
+/** Moves an instance. */
+export interface MoveActualLrpRequest {
+  /** Required. */
+  processGuid: string;
+  /** At least 0. */
+  index: number;
+  /** Required: only if it is still this container, so that what has moved is not moved again. */
+  instanceGuid: string;
+  _unknownFields?: { [key: number]: Uint8Array[] } | undefined;
+}
+
+/** It is being replaced. */
+export interface MoveActualLrpResponse {
+  _unknownFields?: { [key: number]: Uint8Array[] } | undefined;
+}
+
 function createBaseListActualLrpsRequest(): ListActualLrpsRequest {
   return {
     domain: "",
@@ -816,6 +832,199 @@ export const RetireActualLrpResponse: MessageFns<RetireActualLrpResponse> = {
   },
 };
 
+function createBaseMoveActualLrpRequest(): MoveActualLrpRequest {
+  return { processGuid: "", index: 0, instanceGuid: "", _unknownFields: {} };
+}
+
+export const MoveActualLrpRequest: MessageFns<MoveActualLrpRequest> = {
+  encode(message: MoveActualLrpRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.processGuid !== "") {
+      writer.uint32(10).string(message.processGuid);
+    }
+    if (message.index !== 0) {
+      writer.uint32(16).int32(message.index);
+    }
+    if (message.instanceGuid !== "") {
+      writer.uint32(26).string(message.instanceGuid);
+    }
+    if (message._unknownFields !== undefined) {
+      for (const [key, values] of globalThis.Object.entries(message._unknownFields)) {
+        const tag = parseInt(key, 10);
+        for (const value of values) {
+          writer.uint32(tag).raw(value);
+        }
+      }
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): MoveActualLrpRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseMoveActualLrpRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.processGuid = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.index = reader.int32();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.instanceGuid = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        const buf = reader.skip(tag & 7);
+
+        const list = message._unknownFields![tag];
+
+        if (list === undefined) {
+          message._unknownFields![tag] = [buf];
+        } else {
+          list.push(buf);
+        }
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): MoveActualLrpRequest {
+    return {
+      processGuid: isSet(object.processGuid)
+        ? globalThis.String(object.processGuid)
+        : isSet(object.process_guid)
+        ? globalThis.String(object.process_guid)
+        : "",
+      index: isSet(object.index) ? globalThis.Number(object.index) : 0,
+      instanceGuid: isSet(object.instanceGuid)
+        ? globalThis.String(object.instanceGuid)
+        : isSet(object.instance_guid)
+        ? globalThis.String(object.instance_guid)
+        : "",
+    };
+  },
+
+  toJSON(message: MoveActualLrpRequest): unknown {
+    const obj: any = {};
+    if (message.processGuid !== "") {
+      obj.processGuid = message.processGuid;
+    }
+    if (message.index !== 0) {
+      obj.index = Math.round(message.index);
+    }
+    if (message.instanceGuid !== "") {
+      obj.instanceGuid = message.instanceGuid;
+    }
+    return obj;
+  },
+
+  create<I extends Exact<DeepPartial<MoveActualLrpRequest>, I>>(base?: I): MoveActualLrpRequest {
+    return MoveActualLrpRequest.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<MoveActualLrpRequest>, I>>(object: I): MoveActualLrpRequest {
+    const message = createBaseMoveActualLrpRequest();
+    message.processGuid = object.processGuid ?? "";
+    message.index = object.index ?? 0;
+    message.instanceGuid = object.instanceGuid ?? "";
+    return message;
+  },
+};
+
+function createBaseMoveActualLrpResponse(): MoveActualLrpResponse {
+  return { _unknownFields: {} };
+}
+
+export const MoveActualLrpResponse: MessageFns<MoveActualLrpResponse> = {
+  encode(message: MoveActualLrpResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message._unknownFields !== undefined) {
+      for (const [key, values] of globalThis.Object.entries(message._unknownFields)) {
+        const tag = parseInt(key, 10);
+        for (const value of values) {
+          writer.uint32(tag).raw(value);
+        }
+      }
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): MoveActualLrpResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseMoveActualLrpResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        const buf = reader.skip(tag & 7);
+
+        const list = message._unknownFields![tag];
+
+        if (list === undefined) {
+          message._unknownFields![tag] = [buf];
+        } else {
+          list.push(buf);
+        }
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(_: any): MoveActualLrpResponse {
+    return {};
+  },
+
+  toJSON(_: MoveActualLrpResponse): unknown {
+    const obj: any = {};
+    return obj;
+  },
+
+  create<I extends Exact<DeepPartial<MoveActualLrpResponse>, I>>(base?: I): MoveActualLrpResponse {
+    return MoveActualLrpResponse.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<MoveActualLrpResponse>, I>>(_: I): MoveActualLrpResponse {
+    const message = createBaseMoveActualLrpResponse();
+    return message;
+  },
+};
+
 /** Instances: what is up. */
 export type ActualLrpServiceService = typeof ActualLrpServiceService;
 export const ActualLrpServiceService = {
@@ -854,6 +1063,21 @@ export const ActualLrpServiceService = {
       Buffer.from(RetireActualLrpResponse.encode(value).finish()),
     responseDeserialize: (value: Buffer): RetireActualLrpResponse => RetireActualLrpResponse.decode(value),
   },
+  /**
+   * Has a running instance run elsewhere, as far as the auction finds a better place: a replacement is started, and the instance is
+   * stopped once it runs. Of a RECREATE LRP the instance is stopped first, and only while all others run. FAILED_PRECONDITION when it
+   * can not be moved now.
+   */
+  moveActualLrp: {
+    path: "/rivera.bbs.v1.ActualLrpService/MoveActualLrp" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: MoveActualLrpRequest): Buffer => Buffer.from(MoveActualLrpRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): MoveActualLrpRequest => MoveActualLrpRequest.decode(value),
+    responseSerialize: (value: MoveActualLrpResponse): Buffer =>
+      Buffer.from(MoveActualLrpResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): MoveActualLrpResponse => MoveActualLrpResponse.decode(value),
+  },
 } as const;
 
 export interface ActualLrpServiceServer extends UntypedServiceImplementation {
@@ -863,6 +1087,12 @@ export interface ActualLrpServiceServer extends UntypedServiceImplementation {
   getActualLrp: handleUnaryCall<GetActualLrpRequest, GetActualLrpResponse>;
   /** Stops an instance; a new one takes its place while the LRP wants it. */
   retireActualLrp: handleUnaryCall<RetireActualLrpRequest, RetireActualLrpResponse>;
+  /**
+   * Has a running instance run elsewhere, as far as the auction finds a better place: a replacement is started, and the instance is
+   * stopped once it runs. Of a RECREATE LRP the instance is stopped first, and only while all others run. FAILED_PRECONDITION when it
+   * can not be moved now.
+   */
+  moveActualLrp: handleUnaryCall<MoveActualLrpRequest, MoveActualLrpResponse>;
 }
 
 export interface ActualLrpServiceClient extends Client {
@@ -913,6 +1143,26 @@ export interface ActualLrpServiceClient extends Client {
     metadata: Metadata,
     options: Partial<CallOptions>,
     callback: (error: ServiceError | null, response: RetireActualLrpResponse) => void,
+  ): ClientUnaryCall;
+  /**
+   * Has a running instance run elsewhere, as far as the auction finds a better place: a replacement is started, and the instance is
+   * stopped once it runs. Of a RECREATE LRP the instance is stopped first, and only while all others run. FAILED_PRECONDITION when it
+   * can not be moved now.
+   */
+  moveActualLrp(
+    request: MoveActualLrpRequest,
+    callback: (error: ServiceError | null, response: MoveActualLrpResponse) => void,
+  ): ClientUnaryCall;
+  moveActualLrp(
+    request: MoveActualLrpRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: MoveActualLrpResponse) => void,
+  ): ClientUnaryCall;
+  moveActualLrp(
+    request: MoveActualLrpRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: MoveActualLrpResponse) => void,
   ): ClientUnaryCall;
 }
 

@@ -17,6 +17,7 @@ import { removeDesiredLrp, updateDesiredLrp } from '../desired-lrp.js';
 import { upsertDomain } from '../domain.js';
 import type { Draft, Effect, RowChange } from '../draft.js';
 import { type ActualLrpRow, isShown, type TaskRow } from '../model.js';
+import { moveActualLrp } from '../succession.js';
 import { cancelTask, completeTask, deleteTask, rejectTask, resolveTask, startTask } from '../task.js';
 import { CoreBench, instance, presence, RUNNING_FACTS } from '../testing.js';
 
@@ -30,6 +31,8 @@ export class Script {
   private readonly lines: string[] = [];
   /** Cells that send heartbeats. */
   private readonly alive = new Set<string>();
+  /** Cells whose agent has not told yet what it holds. */
+  private readonly newAgents = new Set<string>();
 
   /** @returns what the command did, one line each */
   run(command: string): string[] {
@@ -53,6 +56,7 @@ export class Script {
       cell: ([cellId = '', incarnation = 'i1']) => {
         this.alive.add(cellId);
         this.bench.heartbeat(cellId);
+        if (this.bench.state.cells.get(cellId)?.incarnation !== incarnation) this.newAgents.add(cellId);
         this.decide((draft) => cellArrived(draft, presence(cellId), incarnation));
       },
       silence: (cellIds) => {
@@ -61,7 +65,8 @@ export class Script {
       holds: ([cellId = '', ...refs]) => {
         const lrps = refs.filter((ref) => ref.includes('/')).map((ref) => refOf(`${ref}@${cellId}`));
         const tasks = refs.filter((ref) => !ref.includes('/')).map((ref) => execution(`${ref}@${cellId}`));
-        this.decide((draft) => reconcileInventory(draft, cellId, { lrps, tasks }));
+        const agentIsNew = this.newAgents.delete(cellId);
+        this.decide((draft) => reconcileInventory(draft, cellId, { lrps, tasks, agentIsNew }));
       },
       drain: ([cellId = '']) => this.decide((draft) => evacuateCell(draft, cellId)),
       gone: ([cellId = '']) =>
@@ -93,6 +98,11 @@ export class Script {
         const { processGuid, index } = refOf(slot);
         const row = this.bench.slot(processGuid, index);
         if (row !== undefined) this.decide((draft) => retireActualLrp(draft, row, 'retired by a client'));
+      },
+      move: ([slot = '']) => {
+        const { processGuid, index } = refOf(slot);
+        const row = this.bench.slot(processGuid, index);
+        if (row !== undefined) this.decide((draft) => moveActualLrp(draft, row));
       },
       unplaced: ([slot = '']) => {
         const { processGuid, index } = refOf(slot);
