@@ -1,3 +1,4 @@
+import { setMaxListeners } from 'node:events';
 import type { Clock } from '@rivera/kit/clock';
 import type { Logger } from '@rivera/kit/log';
 import { ImageError } from './image-error.js';
@@ -102,6 +103,8 @@ export class ImageStore {
     const purpose = authorizationKey({ ...image, credentials });
     const others = new AbortController();
     const signal = AbortSignal.any([request.signal, others.signal]);
+    // One for each layer, which is bounded.
+    setMaxListeners(0, signal);
     const onBytes = (bytes: number): void => progress.received(bytes);
     const acquiring = layers.map(async (layer) => {
       try {

@@ -4,7 +4,7 @@ import { gzipSync } from 'node:zlib';
 import { type Header, pack } from 'tar-stream';
 
 /** An entry of a layer: a directory where there is no content and no link. */
-export type FakeEntry = Partial<Header> & { name: string; content?: string };
+export type FakeEntry = Partial<Header> & { name: string; content?: string | Buffer };
 
 /** A part of an image. */
 export interface FakeBlob {
