@@ -31,7 +31,7 @@ beforeAll(async () => {
   const config = ['--config.env=GREETING=from the image', '--config.workingdir=/srv'];
   open = await registry.push('team/app:1', { rootFs, config });
   secret = await closed.push('app:1', { rootFs });
-  stack = await Stack.start();
+  stack = await Stack.start({ server: { bbs: { taskRetryBackoff: '100ms' } } });
   client = await stack.client();
 }, 120_000);
 afterAll(async () => {

@@ -62,6 +62,9 @@ export class AuthorizedRequests {
     if (challenge?.scheme !== 'bearer') throw unauthorised(asker);
     if (!URL.canParse(challenge.realm))
       throw new ImageError('unreachable', `image ${image.name}: its registry names no server that gives tokens`);
+    const isPlain = baseUrl(image.registry, this.settings).protocol === 'http:';
+    if (!isPlain && !challenge.realm.startsWith('https:'))
+      throw new ImageError('unreachable', `image ${image.name}: its registry wants a password to be told without TLS`);
     const authorization = credentials && basicAuthorization(credentials);
     const answer = await get(tokenUrl(challenge, credentials), { headers: {}, authorization, signal }, this.settings);
     const { status, url } = await settled(answer, asker);

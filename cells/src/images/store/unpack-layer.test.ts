@@ -1,5 +1,5 @@
 import { execFileSync } from 'node:child_process';
-import { lstat, mkdir, mkdtemp, readdir, readFile, readlink, rm, writeFile } from 'node:fs/promises';
+import { lstat, mkdir, mkdtemp, readdir, readFile, readlink, rm, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
@@ -30,7 +30,14 @@ afterEach(async () => {
 
 async function unpack(
   tar: Buffer | FakeEntry[],
-  o: { compression?: 'none' | 'gzip' | 'zstd'; diffId?: string; maxBytes?: number; signal?: AbortSignal } = {},
+  o: {
+    compression?: 'none' | 'gzip' | 'zstd';
+    diffId?: string;
+    maxBytes?: number;
+    signal?: AbortSignal;
+    into?: string;
+    env?: NodeJS.ProcessEnv;
+  } = {},
 ) {
   const plain = Array.isArray(tar) ? await layerTar(tar) : tar;
   const { compression = 'none' } = o;
@@ -43,7 +50,7 @@ async function unpack(
   await writeFile(path, packed);
   const layer = { path, compression, diffId: o.diffId ?? digestOf(plain), digest: 'sha256:abc' };
   const { maxBytes = 100_000_000, signal = new AbortController().signal } = o;
-  return unpackLayer(layer, { into, name: 'r/app:1', maxBytes, signal, env: process.env });
+  return unpackLayer(layer, { into: o.into ?? into, name: 'r/app:1', maxBytes, signal, env: o.env ?? process.env });
 }
 
 const inside = (path: string) => join(into, path);
@@ -135,6 +142,15 @@ describe('a layer', () => {
 
 const OPAQUE = 'trusted.overlay.opaque';
 
+it('a machine without zstd says so', async () => {
+  const bin = join(folder, 'bin');
+  await mkdir(bin);
+  for (const program of ['sh', 'tar']) await symlink(`/bin/${program}`, join(bin, program));
+  await expect(unpack([{ name: 'a' }], { compression: 'zstd', env: { PATH: bin } })).rejects.toThrow(
+    "zstd can't be started",
+  );
+});
+
 describe('a hostile layer', () => {
   it.each<[string, FakeEntry[]]>([
     ['leads outside', [{ name: '../outside/file', content: 'x' }]],
@@ -214,6 +230,7 @@ describe('a hostile layer', () => {
     const o = { into, name: 'r/app:1', maxBytes: 1000, env: process.env, signal: new AbortController().signal };
     await expect(unpackLayer({ ...layer, compression: 'gzip' }, o)).rejects.toMatchObject({ kind: 'damaged' });
     await expect(unpackLayer({ ...layer, compression: 'zstd' }, o)).rejects.toThrow(/zstd: .*unsupported format/);
+    await expect(unpack(tar, { into: join(folder, 'nowhere') })).rejects.toThrow(/tar: .*nowhere.*No such file/);
     await expect(unpack(tar, { signal: AbortSignal.abort(new Error('stop')) })).rejects.toThrow('stop');
   });
 });

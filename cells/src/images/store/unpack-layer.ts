@@ -7,7 +7,6 @@ import { ImageError } from '../image-error.js';
 import { DigestCheck } from '../registry/digest.js';
 import type { Compression } from '../registry/manifest.js';
 import { type LayerFacts, overlayTar } from './overlay-tar.js';
-import { TarError } from './tar-entry.js';
 
 const MESSAGE_LIMIT = 1000;
 const UNPACK = 'umask 022; exec tar "$@"';
@@ -58,6 +57,7 @@ export async function unpackLayer(
     programs.push(program);
     return program;
   };
+  let zstd: Program | undefined;
   try {
     const tar = start('sh', ['-c', UNPACK, 'tar', ...UNPACK_OPTIONS, `--directory=${o.into}`]);
     const packed = createReadStream(layer.path);
@@ -69,17 +69,21 @@ export async function unpackLayer(
       feeding.push(pipeline(packed, source as never, { signal }));
     } else {
       // Node learns this format later than the machines that this runs on.
-      const zstd = start('zstd', ['--decompress', '--stdout', '--quiet']);
+      zstd = start('zstd', ['--decompress', '--stdout', '--quiet']);
       feeding.push(pipeline(packed, zstd.input, { signal }), zstd.ended);
       source = zstd.output;
     }
     tar.output.resume();
-    await Promise.all([...feeding, pipeline(source, sanitized, tar.input, { signal }), tar.ended]);
-  } catch (cause) {
+    const unpacking = pipeline(source, sanitized, tar.input, { signal });
+    // The end of each leads to the end of the others, and only then it is known who was the first to fail.
+    const ends = await Promise.allSettled([unpacking, ...feeding, tar.ended]);
     signal.throwIfAborted();
-    const told = programs.find((program) => program.failure !== undefined)?.failure;
-    const text = cause instanceof TarError ? cause.message : (told ?? (cause as Error).message);
-    throw new ImageError('damaged', `${what} can't be unpacked: ${text}`, { cause });
+    const [cause] = ends.flatMap((end) => (end.status === 'rejected' ? [end.reason as NodeJS.ErrnoException] : []));
+    if (cause !== undefined) {
+      const tarIsGone = cause.code === 'EPIPE' || cause.code === 'ERR_STREAM_PREMATURE_CLOSE';
+      const text = zstd?.failure ?? (tarIsGone ? tar.failure : undefined) ?? cause.message;
+      throw new ImageError('damaged', `${what} can't be unpacked: ${text}`, { cause });
+    }
   } finally {
     await Promise.all(programs.map((program) => program.end()));
   }
