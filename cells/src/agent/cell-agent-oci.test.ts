@@ -93,6 +93,11 @@ it('runs a web app and Tasks in real containers, lets people in, and finds every
     ),
   };
   let running = await start();
+  const rootFsProviders = [
+    { name: 'preloaded', properties: ['busybox'] },
+    { name: 'docker', properties: [] },
+  ];
+  expect(bbs.hellos[0]).toMatchObject({ presence: { rootFsProviders } });
   auctioneer.send([lrpWork('w1', 0, 32)], { cellId: config.cellId });
   await eventually(async () => expect(await page()).toBe('hello 0\n'));
 

@@ -177,16 +177,16 @@ export class CellAgent {
     this.#undo.push(() => session.close());
     bids.start();
     this.#undo.push(() => bids.close());
-    if (presence.rootFsProviders.every(({ properties }) => properties.length === 0)) this.#warnOfNoRootFs();
+    if (presence.rootFsProviders[0]?.properties.length === 0) this.#warnOfNoRootFs();
     logger.info({ address: presence.repAddress, capacity: presence.capacity }, 'cell is up');
   }
 
-  /** A cell that can run nothing looks like any other until work waits for ever; so it says so. */
+  /** A cell that can run little looks like any other until work waits for ever; so it says so. */
   #warnOfNoRootFs(): void {
     const rootFsDir = rootFsDirOf(this.#config);
     this.#log.warn(
       { rootFsDir },
-      `there is no root filesystem in ${rootFsDir}, so no work can be placed here; build one (rivera rootfs build busybox --dir ${rootFsDir}) and start this cell again`,
+      `there is no root filesystem in ${rootFsDir}, so only work with an image of a registry can be placed here; build one (rivera rootfs build busybox --dir ${rootFsDir}) and start this cell again`,
     );
   }
 
@@ -198,7 +198,10 @@ export class CellAgent {
       repAddress: '',
       zone,
       capacity: { memoryMb, diskMb, containers },
-      rootFsProviders: [{ name: 'preloaded', properties: await garden.preloadedRootFs() }],
+      rootFsProviders: [
+        { name: 'preloaded', properties: await garden.preloadedRootFs() },
+        ...garden.imageSchemes.map((name) => ({ name, properties: [] })),
+      ],
       placementTags,
       optionalPlacementTags,
       volumeDrivers: [],

@@ -1,5 +1,5 @@
 import { adminConfig, auditConfig } from '@rivera/kit/admin/config';
-import { duration } from '@rivera/kit/config';
+import { duration, size } from '@rivera/kit/config';
 import { z } from 'zod';
 import { executorConfig } from '../executor/config.js';
 
@@ -50,6 +50,13 @@ export const cellConfig = z.object({
     .prefault({})
     .refine(({ first, last }) => first <= last, 'first must not be above last')
     .describe('Host ports for instances'),
+  imageCache: size({ min: 1 })
+    .default(10_000_000_000)
+    .describe('Bytes of unpacked image layers that are kept; more only while containers use them'),
+  insecureRegistries: z
+    .array(z.string())
+    .default([])
+    .describe("HOST or HOST:PORT of image registries without TLS, besides this machine's own"),
   memoryMb: amount.default('auto').describe('Memory on offer in MiB; larger than the machine has means overcommitment'),
   diskMb: amount.default('auto').describe('Disk on offer in MiB'),
   containers: amount.default('auto').describe('Most containers at a time; auto: what the subnet has addresses for'),

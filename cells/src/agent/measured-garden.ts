@@ -1,4 +1,4 @@
-import type { Garden, GardenCapacity, GardenContainer, GardenSpec } from '../garden/garden.js';
+import type { Garden, GardenCapacity, GardenContainer, GardenSpec, ImageFetching } from '../garden/garden.js';
 
 /** How long one container's creation or destruction took, in milliseconds, and whether it went well. */
 export type ReportGardenWork = (work: { kind: 'create' | 'destroy'; ok: boolean; ms: number }) => void;
@@ -14,6 +14,10 @@ export class MeasuredGarden implements Garden {
     return this.garden.backend;
   }
 
+  get imageSchemes(): readonly string[] {
+    return this.garden.imageSchemes;
+  }
+
   start(): Promise<void> {
     return this.garden.start();
   }
@@ -26,8 +30,8 @@ export class MeasuredGarden implements Garden {
     return this.garden.preloadedRootFs();
   }
 
-  create(spec: GardenSpec): Promise<GardenContainer> {
-    return this.timed('create', () => this.garden.create(spec));
+  create(spec: GardenSpec, fetching?: ImageFetching): Promise<GardenContainer> {
+    return this.timed('create', () => this.garden.create(spec, fetching));
   }
 
   list(): GardenContainer[] {

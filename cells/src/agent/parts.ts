@@ -86,6 +86,7 @@ export function rootFsDirOf({ rootFsDir, dataDir }: CellConfig): string {
 
 function makeOciGarden(config: CellConfig, { logger, clock }: { logger: Logger; clock: Clock }): Garden {
   const { cellId, dataDir, subnet, bridge, hostAddress, portRange, containers, allowPrivileged } = config;
+  const { imageCache, insecureRegistries } = config;
   return new OciGarden({
     cellId,
     dataDir,
@@ -95,6 +96,8 @@ function makeOciGarden(config: CellConfig, { logger, clock }: { logger: Logger; 
     hostAddress,
     portRange,
     allowPrivileged,
+    imageCacheBytes: imageCache,
+    insecureRegistries,
     ...(containers === 'auto' ? {} : { capacity: { containers } }),
     log: logger,
     clock,

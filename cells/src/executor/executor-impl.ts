@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import type { Readable } from 'node:stream';
 import type { ExecSpec, GardenContainer, GardenMetrics, InteractiveProcess } from '../garden/garden.js';
 import { type CellContext, makeCellContext } from './containers/cell-context.js';
+import { schemeOf } from './containers/garden-spec.js';
 import { executorError, readTextFile } from './containers/inside.js';
 import { ManagedContainer } from './containers/managed-container.js';
 import { reap } from './containers/reaper.js';
@@ -84,7 +85,7 @@ export class ContainerExecutor implements Executor {
     if (!/^[A-Za-z0-9_-]{1,64}$/.test(guid) || this.#containers.has(guid)) {
       throw new ExecutorError('guid-not-available', `container guid ${JSON.stringify(guid)} is not available`);
     }
-    if (!this.#rootFs.has(rootFs))
+    if (!this.#rootFs.has(rootFs) && !this.options.garden.imageSchemes.includes(schemeOf(rootFs)))
       throw new ExecutorError('unknown-rootfs', `this cell has no root filesystem ${JSON.stringify(rootFs)}`);
     const resources = { memoryMb, diskMb, containers: 1 };
     if (!this.#ledger.reserve(resources))

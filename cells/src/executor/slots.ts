@@ -1,5 +1,5 @@
+import { untilAborted } from '@rivera/kit/single-flight';
 import pLimit, { type LimitFunction } from 'p-limit';
-import { untilAborted } from './downloads/single-flight.js';
 
 /** A bounded number of things at once. Whoever waits for a slot goes away at once when it is cancelled. */
 export class Slots {

@@ -10,6 +10,8 @@ import type { Readable, Writable } from 'node:stream';
 export interface Garden {
   /** Which backend this is. */
   readonly backend: 'oci' | 'sim';
+  /** Schemes of root filesystems that are fetched, such as `docker`, besides `preloaded:NAME`. */
+  readonly imageSchemes: readonly string[];
   /** Finds what an earlier garden on the same data left behind; half-made containers are destroyed. Call once, first. */
   start(): Promise<void>;
   /** What the machine can hold. */
@@ -18,9 +20,10 @@ export interface Garden {
   preloadedRootFs(): Promise<string[]>;
   /**
    * Makes a container whose init waits for processes. Either it exists whole afterwards or not at all.
-   * @throws GardenError `handle-in-use`, `unknown-rootfs`, `unsupported`, `create-failed`, `no-ports`
+   * @throws GardenError `handle-in-use`, `unknown-rootfs`, `image-failed`, `unsupported`, `create-failed`, `no-ports`; the signal's
+   * reason when it was aborted while an image was fetched
    */
-  create(spec: GardenSpec): Promise<GardenContainer>;
+  create(spec: GardenSpec, fetching?: ImageFetching): Promise<GardenContainer>;
   /** Containers that exist whole. */
   list(): GardenContainer[];
   /** One of them. */
@@ -47,7 +50,7 @@ export interface GardenCapacity {
 export interface GardenSpec {
   /** Unique name, 1..64 of `[A-Za-z0-9_-]`. */
   handle: string;
-  /** `preloaded:NAME`. */
+  /** `preloaded:NAME`, or a URL of one of the garden's `imageSchemes`. */
   rootFs: string;
   /** Environment of all processes. */
   env: Record<string, string>;
@@ -58,6 +61,14 @@ export interface GardenSpec {
   ports: number[];
   mounts: BindMount[];
   privileged: boolean;
+}
+
+/** How an image is fetched, where a container needs one. No part of it is kept. */
+export interface ImageFetching {
+  credentials?: { username: string; password: string };
+  /** Told in sentences how it goes. */
+  progress?: (text: string) => void;
+  signal?: AbortSignal;
 }
 
 /** Limits of a container; 0 means none. */
@@ -111,6 +122,10 @@ export interface ContainerInfo {
   ports: { containerPort: number; hostPort: number }[];
   /** Variables of the image, lowest in precedence. */
   imageEnv: Record<string, string>;
+  /** User of processes that name none. */
+  imageUser?: string;
+  /** Directory of processes that name none. */
+  imageDir?: string;
 }
 
 /** A process to be run. */
@@ -120,9 +135,9 @@ export interface ProcessSpec {
   path: string;
   args: string[];
   env: Record<string, string>;
-  /** Empty: the user's home. Made if missing. */
+  /** Empty: the image's, else the user's home. Made if missing. */
   dir: string;
-  /** Name or `uid:gid`. */
+  /** Name or `uid:gid`; empty: the image's, else root. */
   user: string;
   nofile?: number;
 }
@@ -202,6 +217,7 @@ export type GardenErrorKind =
   | 'not-found'
   | 'handle-in-use'
   | 'unknown-rootfs'
+  | 'image-failed'
   | 'unsupported'
   | 'create-failed'
   | 'destroy-failed'

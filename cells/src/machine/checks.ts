@@ -120,6 +120,15 @@ export function allChecks(o: { dataDir: string }): Check[] {
     },
     {
       ...program({
+        name: 'zstd',
+        program: 'zstd',
+        needed: 'zstd, for images of registries whose layers are packed with it',
+        packages: ['zstd'],
+      }),
+      optional: true,
+    },
+    {
+      ...program({
         name: 'debootstrap',
         program: 'debootstrap',
         needed: 'debootstrap, only to build the Debian root filesystem',

@@ -99,18 +99,20 @@ it('limits, ports, properties and environment as the garden wants them', () => {
 });
 
 it('knows what it can not do', () => {
-  const asked = (spec: Partial<ContainerSpec>, privileged = false): string | undefined =>
+  const asked = (spec: Partial<ContainerSpec>, privileged = false, imageSchemes: string[] = []): string | undefined =>
     unsupported(
       runRequest({
         action: run('/app'),
         container: ContainerSpec.fromPartial({ rootFs: 'preloaded:busybox', ...spec }),
       }),
       defaultExecutorConfig({ allowPrivileged: privileged }),
+      { imageSchemes },
     );
   expect(asked({})).toBeUndefined();
   expect(asked({ rootFs: 'docker:///busybox' })).toBe(
     "root filesystems of scheme 'docker' are not supported by this cell",
   );
+  expect(asked({ rootFs: 'docker:///busybox' }, false, ['docker'])).toBeUndefined();
   expect(asked({ privileged: true })).toContain('disabled');
   expect(asked({ privileged: true }, true)).toBeUndefined();
   expect(

@@ -42,7 +42,7 @@ export async function createContainer(
   log.platform(`Cell ${cellId} creating container for instance ${guid}`);
   let dependencies: HeldDependencies | undefined;
   try {
-    const missing = unsupported(request, cell.config);
+    const missing = unsupported(request, cell.config, cell.garden);
     if (missing !== undefined) throw new CreateError(`failed to create container: ${missing}`);
     dependencies = await dependenciesOf(create, cell);
     const files = await mountedFiles(create, cell);
@@ -59,6 +59,8 @@ export async function createContainer(
   } catch (error) {
     dependencies?.release();
     if (error instanceof StoppedError) throw error;
+    // The fetching of an image was cut.
+    if (signal.aborted && error === signal.reason) throw new StoppedError();
     const text = error instanceof Error ? error.message : String(error);
     log.platform(`Cell ${cellId} failed to create container for instance ${guid}: ${text}`, { stream: 'stderr' });
     throw error instanceof CreateError
@@ -103,9 +105,15 @@ async function mountedFiles(
 }
 
 async function makeContainer(
-  { guid, request }: CreateRequest,
+  { guid, request, log, signal }: CreateRequest,
   mounts: BindMount[],
   { garden, config, lifetime }: CellContext,
 ): Promise<GardenContainer> {
-  return lifetime.alive(lifetime.track(garden.create(gardenSpec(guid, request, mounts, config))));
+  const { imageUsername: username, imagePassword: password } = request.container;
+  const fetching = {
+    ...(username !== '' && { credentials: { username, password } }),
+    progress: (text: string) => log.platform(text),
+    signal: AbortSignal.any([signal, lifetime.signal]),
+  };
+  return lifetime.alive(lifetime.track(garden.create(gardenSpec(guid, request, mounts, config), fetching)));
 }

@@ -1,4 +1,4 @@
-import type { BindMount, GardenSpec } from '../../garden/garden.js';
+import type { BindMount, Garden, GardenSpec } from '../../garden/garden.js';
 import type { ExecutorConfig } from '../config.js';
 import { containerEnvironment } from '../environment.js';
 import type { RunRequest } from '../executor.js';
@@ -9,10 +9,19 @@ const MIB = 1024 * 1024;
 export const OWNER_PROPERTY = 'executor:owner';
 export const OWNER = 'executor';
 
+/** What a root filesystem's URL begins with. */
+export function schemeOf(rootFs: string): string {
+  return rootFs.slice(0, Math.max(0, rootFs.indexOf(':')));
+}
+
 /** What a definition asks for that this cell doesn't have; undefined when it can be had. */
-export function unsupported({ container }: RunRequest, config: ExecutorConfig): string | undefined {
-  if (!container.rootFs.startsWith('preloaded:')) {
-    const scheme = container.rootFs.slice(0, Math.max(0, container.rootFs.indexOf(':')));
+export function unsupported(
+  { container }: RunRequest,
+  config: ExecutorConfig,
+  { imageSchemes }: Pick<Garden, 'imageSchemes'>,
+): string | undefined {
+  const scheme = schemeOf(container.rootFs);
+  if (scheme !== 'preloaded' && !imageSchemes.includes(scheme)) {
     return `root filesystems of scheme '${scheme}' are not supported by this cell`;
   }
   if (container.volumeMounts.length > 0) return 'volume mounts are not supported by this cell';

@@ -29,7 +29,7 @@ export async function runRecipe(
 ): Promise<{ failed: boolean; failureReason: string }> {
   const { request, container, log, memory, signal, routable, routableChanged } = run;
   const { config, lifetime, downloader, uploader, prober, healthSlots } = cell;
-  const { imageEnv, ...network } = container.info();
+  const { imageEnv, imageUser, imageDir: _, ...network } = container.info();
   try {
     const { step, hasReadiness } = buildRecipe(request, {
       container,
@@ -57,7 +57,7 @@ export async function runRecipe(
           definition: request.container.environmentVariables,
           action: env,
           network,
-          user,
+          user: user || (imageUser ?? ''),
         }),
     });
     const failure = await step.run({ signal, ready: () => run.running(hasReadiness) });

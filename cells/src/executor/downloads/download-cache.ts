@@ -1,8 +1,8 @@
 import { mkdir, rm } from 'node:fs/promises';
+import { SingleFlight, untilAborted } from '@rivera/kit/single-flight';
 import { CacheFiles, type CacheVersion, directoryName, hashedKey } from './cache-files.js';
 import { type Checksum, fileMatches } from './checksum.js';
 import { DownloadError, type Fetched, type Validators } from './fetch-file.js';
-import { SingleFlight, untilAborted } from './single-flight.js';
 import { unpackInto } from './unpack.js';
 
 /** What is wanted of the cache. */

@@ -1,5 +1,4 @@
 import { mkdir, readFile, stat, writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
 import { failpoint } from '@rivera/kit/failpoint';
 import { GardenError, type GardenSpec } from '../garden.js';
 import { runtimeConfig } from './bundle.js';
@@ -11,15 +10,14 @@ import { isHandle } from './options.js';
 import type { ContainerPlaces } from './places.js';
 import { bootId } from './proc.js';
 import { type ContainerRecord, identifyInit, writeRecord } from './record.js';
+import type { RootLayers } from './root-layers.js';
 import { runtimeMessage } from './supervisor.js';
 
-const PRELOADED = 'preloaded:';
-
 /**
- * Checks what can be checked before anything is made; resolves with the directory of the root filesystem.
- * @throws GardenError `create-failed`, `unknown-rootfs`, `unsupported`
+ * Checks what can be checked before anything is fetched or made.
+ * @throws GardenError `create-failed`, `unsupported`
  */
-export async function checkSpec(cell: Cell, spec: GardenSpec): Promise<string> {
+export async function checkSpec(cell: Cell, spec: GardenSpec): Promise<void> {
   if (!isHandle(spec.handle))
     throw new GardenError('create-failed', `handle '${spec.handle}' is not 1..64 of A-Z a-z 0-9 _ -`);
   if (spec.privileged && !cell.settings.allowPrivileged) {
@@ -36,16 +34,6 @@ export async function checkSpec(cell: Cell, spec: GardenSpec): Promise<string> {
       throw new GardenError('create-failed', `mount source '${mount.source}' can't be used`, { cause });
     });
   }
-  if (!spec.rootFs.startsWith(PRELOADED))
-    throw new GardenError('unsupported', `root filesystem '${spec.rootFs}' is not of the kind preloaded:NAME`);
-  const name = spec.rootFs.slice(PRELOADED.length);
-  const lower = join(cell.settings.rootFsDir, name);
-  const known =
-    /^[A-Za-z0-9_.-]+$/.test(name) &&
-    !name.startsWith('.') &&
-    (await stat(lower).catch(() => undefined))?.isDirectory();
-  if (!known) throw new GardenError('unknown-rootfs', `there is no root filesystem '${name}' on this cell`);
-  return lower;
 }
 
 /**
@@ -54,9 +42,9 @@ export async function checkSpec(cell: Cell, spec: GardenSpec): Promise<string> {
  */
 export async function makeContainer(
   cell: Cell,
-  o: { spec: GardenSpec; lower: string; places: ContainerPlaces },
+  o: { spec: GardenSpec; root: RootLayers; places: ContainerPlaces },
 ): Promise<ContainerRecord> {
-  const { spec, places } = o;
+  const { spec, places, root } = o;
   await mkdir(places.processes, { recursive: true, mode: 0o700 });
   const [ports, resolv] = await Promise.all([
     cell.ports.take(spec.handle, spec.ports),
@@ -64,7 +52,7 @@ export async function makeContainer(
     mkdir(places.execs),
   ]);
   await all([
-    mountRootFs({ places, lower: o.lower, diskBytes: spec.limits.diskBytes }).then(() =>
+    mountRootFs({ places, root, diskBytes: spec.limits.diskBytes }).then(() =>
       Promise.all([
         writeFile(places.hosts, hostsFile({ hostname: spec.handle })),
         writeFile(places.resolvConf, resolv),
@@ -75,7 +63,14 @@ export async function makeContainer(
   ]);
   failpoint('cell.container-half-made');
   const [init, address] = await all([startInit(cell, places), joinNetwork(cell, places, ports)]);
-  const info = { hostAddress: cell.settings.hostAddress, containerAddress: address, ports, imageEnv: {} };
+  const info = {
+    hostAddress: cell.settings.hostAddress,
+    containerAddress: address,
+    ports,
+    imageEnv: root.defaults.env,
+    imageUser: root.defaults.user,
+    imageDir: root.defaults.dir,
+  };
   const record: ContainerRecord = {
     version: 1,
     spec,

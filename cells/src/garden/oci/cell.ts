@@ -1,8 +1,11 @@
 import { existsSync } from 'node:fs';
+import { ImageStore } from '../../images/image-store.js';
 import type { HostTools, KernelFeatures } from './bundle.js';
 import { hasSwapLimit } from './cgroup.js';
+import { lowerDirectoriesBelow } from './mounts.js';
 import { CellNetwork } from './network.js';
 import type { OciSettings } from './options.js';
+import { agentMark } from './orphans.js';
 import { type CellPlaces, cellPlaces } from './places.js';
 import { PortPool } from './ports.js';
 
@@ -15,6 +18,7 @@ export interface Cell {
   places: CellPlaces;
   network: CellNetwork;
   ports: PortPool;
+  images: ImageStore;
   tools: HostTools;
   kernel: KernelFeatures;
   /** Absolute path of the OCI runtime. */
@@ -29,6 +33,15 @@ export function assembleCell(settings: OciSettings): Cell {
     places,
     network: new CellNetwork(places, settings),
     ports: new PortPool({ cellId: settings.cellId, dataDir: settings.dataDir }, settings.portRange),
+    images: new ImageStore({
+      directory: places.images,
+      maxBytes: settings.imageCacheBytes,
+      insecureRegistries: settings.insecureRegistries,
+      clock: settings.clock,
+      log: settings.log,
+      env: { ...process.env, ...agentMark },
+      mounted: () => lowerDirectoriesBelow(places.containers),
+    }),
     tools: HOST_TOOLS,
     kernel: { swapLimit: hasSwapLimit() },
     runtime: findRuntime(settings.runtime),

@@ -27,6 +27,7 @@ const OUTPUT_LIMIT = 4 * 1024 * 1024;
 export interface CommandOptions {
   input?: string;
   env?: NodeJS.ProcessEnv;
+  cwd?: string;
   /** KILL after this long. Default 60 s: all that a garden calls takes milliseconds. */
   timeoutMs?: number;
   /** For programs that leave a child which would keep the pipes open. */
@@ -40,6 +41,7 @@ export function runToEnd(command: string, args: string[], options: CommandOption
     const child = spawn(command, args, {
       stdio: [options.input === undefined ? 'ignore' : 'pipe', out, out],
       env: { ...(options.env ?? process.env), ...agentMark },
+      ...(options.cwd !== undefined && { cwd: options.cwd }),
       timeout: options.timeoutMs ?? 60_000,
       killSignal: 'SIGKILL',
     });

@@ -92,12 +92,13 @@ export class OciContainer implements GardenContainer {
       throw new GardenError('process-failed', `process id '${spec.id}' is not 1..128 of A-Z a-z 0-9 . _ -`);
     }
     if (this.processes.has(spec.id)) throw new GardenError('process-exists', `process '${spec.id}' exists already`);
-    const user = await this.user(spec.user);
-    const cwd = await this.workingDirectory(spec.dir, user);
+    const user = await this.user(spec.user || (this.record.info.imageUser ?? ''));
+    const cwd = await this.workingDirectory(spec.dir || (this.record.info.imageDir ?? ''), user);
     const uuid = processUuid({ cellId: this.cell.settings.cellId, handle: this.handle, id: spec.id });
     const launchedAtMs = this.cell.settings.clock.now();
     const nofile = spec.nofile || this.cell.settings.nofile;
-    const request = { path: spec.path, args: spec.args, user, cwd, env: [this.spec.env, spec.env], nofile };
+    const env = [this.record.info.imageEnv, this.spec.env, spec.env];
+    const request = { path: spec.path, args: spec.args, user, cwd, env, nofile };
     this.assertUsable();
     const launching = this.launch({ id: spec.id, uuid, launchedAtMs }, this.processSpec(request));
     this.launches.add(launching);
@@ -114,11 +115,11 @@ export class OciContainer implements GardenContainer {
 
   async exec(spec: ExecSpec): Promise<InteractiveProcess> {
     this.assertUsable();
-    const user = await this.user(spec.user);
-    const cwd = await this.workingDirectory(spec.dir, user);
+    const user = await this.user(spec.user || (this.record.info.imageUser ?? ''));
+    const cwd = await this.workingDirectory(spec.dir || (this.record.info.imageDir ?? ''), user);
     const [path, leading] = spec.path === '' ? await this.shell(user) : [spec.path, []];
     const term: Record<string, string> = spec.terminal ? { TERM: spec.terminal.term } : {};
-    const env = [this.spec.env, term, spec.env];
+    const env = [this.record.info.imageEnv, this.spec.env, term, spec.env];
     return this.startPerson({ path, args: [...leading, ...spec.args], user, cwd, env }, spec.terminal);
   }
 

@@ -14,6 +14,18 @@ export async function mountsBelow(dir: string): Promise<string[]> {
   return points.reverse();
 }
 
+/** The layers of all overlays below a directory, as they were named when these were mounted. */
+export async function lowerDirectoriesBelow(dir: string): Promise<Set<string>> {
+  const found = new Set<string>();
+  for (const line of (await readFile('/proc/self/mountinfo', 'utf8')).split('\n')) {
+    const [place = '', filesystem = ''] = line.split(' - ');
+    if (!filesystem.startsWith('overlay ') || !place.split(' ')[4]?.startsWith(`${dir}/`)) continue;
+    const lower = /(?:^|[ ,])lowerdir=([^ ,]*)/.exec(filesystem)?.[1] ?? '';
+    for (const path of lower.split(':')) if (path !== '') found.add(path);
+  }
+  return found;
+}
+
 /** Takes away every mount at or below a directory, those still in use lazily. */
 export async function unmountBelow(dir: string): Promise<void> {
   const points = await mountsBelow(dir);

@@ -2,7 +2,14 @@ import { mkdir, readdir, statfs } from 'node:fs/promises';
 import { totalmem } from 'node:os';
 import { failpoint } from '@rivera/kit/failpoint';
 import pLimit from 'p-limit';
-import { type Garden, type GardenCapacity, type GardenContainer, GardenError, type GardenSpec } from '../garden.js';
+import {
+  type Garden,
+  type GardenCapacity,
+  type GardenContainer,
+  GardenError,
+  type GardenSpec,
+  type ImageFetching,
+} from '../garden.js';
 import { checkSpec, makeContainer } from './birth.js';
 import { assembleCell, type Cell } from './cell.js';
 import { ContainerCgroup } from './cgroup.js';
@@ -12,11 +19,13 @@ import { isMissing, renameDurably } from './durable.js';
 import { CONCURRENT_CHANGES, type OciGardenOptions, settle } from './options.js';
 import { endOrphans } from './orphans.js';
 import { readRecord } from './record.js';
+import { type RootLayers, rootLayers } from './root-layers.js';
 import { tracesOf } from './traces.js';
 
 /** Real containers: an OCI runtime, overlays, disk images, control groups and CNI networks (see README). */
 export class OciGarden implements Garden {
   readonly backend = 'oci';
+  readonly imageSchemes = ['docker'];
   private readonly cell: Cell;
   private readonly containers = new Map<string, OciContainer>();
   private readonly making = new Set<string>();
@@ -25,7 +34,7 @@ export class OciGarden implements Garden {
   private readonly dying = new Map<string, Promise<void>>();
   private readonly limit = pLimit(CONCURRENT_CHANGES);
   private readonly changes = new Set<Promise<unknown>>();
-  private closed = false;
+  private readonly closing = new AbortController();
 
   constructor(options: OciGardenOptions) {
     this.cell = assembleCell(settle(options));
@@ -57,6 +66,8 @@ export class OciGarden implements Garden {
         }),
       ),
     );
+    // Now that nothing of an earlier agent runs, mounts or unmounts any more.
+    await this.cell.images.start();
     settings.log.info({ containers: this.containers.size, cleared: leftovers.size }, 'garden started');
   }
 
@@ -83,7 +94,7 @@ export class OciGarden implements Garden {
       .sort();
   }
 
-  async create(spec: GardenSpec): Promise<GardenContainer> {
+  async create(spec: GardenSpec, fetching: ImageFetching = {}): Promise<GardenContainer> {
     this.assertOpen();
     const { handle } = spec;
     if (this.containers.has(handle) || this.making.has(handle) || this.remains.has(handle) || this.dying.has(handle)) {
@@ -91,8 +102,9 @@ export class OciGarden implements Garden {
     }
     this.making.add(handle);
     try {
-      const lower = await checkSpec(this.cell, spec);
-      return await this.change(() => this.make(spec, lower));
+      await checkSpec(this.cell, spec);
+      const root = await this.root(spec, fetching);
+      return await this.change(() => this.make(spec, root)).finally(() => root.release());
     } finally {
       this.making.delete(handle);
     }
@@ -109,19 +121,22 @@ export class OciGarden implements Garden {
   destroy(handle: string): Promise<void> {
     const dying = this.dying.get(handle);
     if (dying) return dying;
-    if (this.closed) return Promise.reject(new GardenError('closed', 'the garden was closed'));
+    if (this.closing.signal.aborted) return Promise.reject(new GardenError('closed', 'the garden was closed'));
     const container = this.containers.get(handle);
     if (!container && !this.remains.has(handle))
       return Promise.reject(new GardenError('not-found', `unknown handle: ${handle}`));
     const destruction = this.change(() => (container ? this.unmake(container) : this.clearAway(handle))).finally(() =>
       this.dying.delete(handle),
     );
+    const room = () => this.cell.images.collect();
+    this.tracked(destruction.then(room, room));
     this.dying.set(handle, destruction);
     return destruction;
   }
 
   async close(): Promise<void> {
-    this.closed = true;
+    this.closing.abort(new GardenError('closed', 'the garden was closed'));
+    await this.cell.images.close();
     await Promise.allSettled(this.changes);
     await Promise.all([...this.containers.values()].map((container) => container.close()));
   }
@@ -132,10 +147,17 @@ export class OciGarden implements Garden {
     await new ContainerCgroup(this.cell.places.cgroup).remove();
   }
 
-  private async make(spec: GardenSpec, lower: string): Promise<OciContainer> {
+  /** Beside the changes: a slow registry must not keep others from being made or destroyed. */
+  private root(spec: GardenSpec, fetching: ImageFetching): Promise<RootLayers> {
+    const closing = this.closing.signal;
+    const signal = fetching.signal ? AbortSignal.any([fetching.signal, closing]) : closing;
+    return this.tracked(rootLayers(this.cell, spec, { ...fetching, signal }));
+  }
+
+  private async make(spec: GardenSpec, root: RootLayers): Promise<OciContainer> {
     const places = this.cell.places.container(spec.handle);
     try {
-      const record = await makeContainer(this.cell, { spec, lower, places });
+      const record = await makeContainer(this.cell, { spec, root, places });
       const container = new OciContainer(this.cell, places, record);
       this.containers.set(spec.handle, container);
       return container;
@@ -187,14 +209,19 @@ export class OciGarden implements Garden {
       this.assertOpen();
       return work();
     });
-    this.changes.add(change);
-    const done = () => this.changes.delete(change);
-    change.then(done, done);
-    return change;
+    return this.tracked(change);
+  }
+
+  /** What `close` waits for. */
+  private tracked<T>(work: Promise<T>): Promise<T> {
+    this.changes.add(work);
+    const done = () => this.changes.delete(work);
+    work.then(done, done);
+    return work;
   }
 
   private assertOpen(): void {
-    if (this.closed) throw new GardenError('closed', 'the garden was closed');
+    if (this.closing.signal.aborted) throw new GardenError('closed', 'the garden was closed');
   }
 }
 

@@ -28,6 +28,10 @@ export interface OciGardenOptions {
   outputLimitBytes?: number;
   /** Open files of a process that asks for nothing else. Default 16384; never above the agent's own hard limit. */
   nofile?: number;
+  /** Bytes of unpacked image layers that are kept; more only while containers use them. Default 10 GB. */
+  imageCacheBytes?: number;
+  /** `HOST` or `HOST:PORT` of registries without TLS, besides this machine's own. */
+  insecureRegistries?: readonly string[];
   /** What this cell offers; default: the machine's memory and the disk under `dataDir`. */
   capacity?: { memoryMb?: number; diskMb?: number; containers?: number };
 }
@@ -67,6 +71,8 @@ export function settle(options: OciGardenOptions): OciSettings {
     allowPrivileged: false,
     outputLimitBytes: 64 * 1024 * 1024,
     nofile: 16_384,
+    imageCacheBytes: 10_000_000_000,
+    insecureRegistries: [],
     capacity: {},
     ...options,
   };

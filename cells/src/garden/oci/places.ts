@@ -38,6 +38,8 @@ export interface CellPlaces {
   cellId: string;
   dataDir: string;
   containers: string;
+  /** Layers of images that containers share. */
+  images: string;
   runtimeRoot: string;
   /** Addresses given out, kept by CNI's host-local. */
   ipam: string;
@@ -65,6 +67,7 @@ export function cellPlaces(dataDir: string, cellId: string): CellPlaces {
     cellId,
     dataDir,
     containers,
+    images: join(dataDir, 'images'),
     runtimeRoot,
     ipam: join(dataDir, 'ipam'),
     networkPrefix,

@@ -21,6 +21,14 @@ it('takes uid and gid as they are', () => {
   expect(find('7777:8888')).toMatchObject({ uid: 7777, gid: 8888, home: '/' });
 });
 
+it('takes a group by name or number, as images write it', () => {
+  expect(find('vcap:audio')).toMatchObject({ uid: 1000, gid: 29, additionalGids: [] });
+  expect(find('vcap:7')).toMatchObject({ uid: 1000, gid: 7 });
+  expect(find('1000:audio')).toMatchObject({ name: 'vcap', gid: 29 });
+  expect(() => find('vcap:nobody')).toThrow('unable to find group nobody');
+  expect(() => find('vcap:')).toThrow('unable to find group');
+});
+
 it('knows root also where nothing is', () => {
   const nowhere = { passwd: undefined, group: undefined };
   expect(findUser({ user: 'root', ...nowhere })).toMatchObject({ uid: 0, gid: 0 });

@@ -15,8 +15,9 @@ const ROOT: ContainerUser = { name: 'root', uid: 0, gid: 0, additionalGids: [], 
 const MAX_ID = 4_294_967_294;
 
 /**
- * Finds a user by name, `uid` or `uid:gid`. Empty is root; root needs no user database.
- * @throws GardenError `process-failed` when there is no such user
+ * Finds a user by name or number, with a group by name or number behind a colon or without. Empty is root; root needs no user
+ * database, and numbers need none either.
+ * @throws GardenError `process-failed` when there is no such user or group
  */
 export function findUser(o: { user: string; passwd: string | undefined; group: string | undefined }): ContainerUser {
   const wanted = o.user === '' ? 'root' : o.user;
@@ -31,10 +32,24 @@ export function findUser(o: { user: string; passwd: string | undefined; group: s
     if (numeric[2] !== undefined) return { ...user, gid: Number(numeric[2]) };
     return withGroups(user, o.group);
   }
+  const [name = '', groupName] = wanted.split(':');
+  if (groupName !== undefined) {
+    const user = findUser({ ...o, user: name });
+    return { ...user, gid: findGroup(groupName, o.group), additionalGids: [] };
+  }
   const known = users.find((user) => user.name === wanted) ?? (wanted === 'root' ? ROOT : undefined);
   if (!known)
     throw new GardenError('process-failed', `unable to find user ${wanted}: no matching entries in passwd file`);
   return withGroups(known, o.group);
+}
+
+function findGroup(wanted: string, group: string | undefined): number {
+  if (/^\d{1,10}$/.test(wanted) && Number(wanted) <= MAX_ID) return Number(wanted);
+  for (const line of (group ?? '').split('\n')) {
+    const [name, , gid] = line.split(':');
+    if (name === wanted && gid && /^\d+$/.test(gid)) return Number(gid);
+  }
+  throw new GardenError('process-failed', `unable to find group ${wanted}: no matching entries in group file`);
 }
 
 function withGroups(user: ContainerUser, group: string | undefined): ContainerUser {

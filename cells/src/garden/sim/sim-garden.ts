@@ -7,6 +7,7 @@ const HANDLE = /^[A-Za-z0-9_-]{1,64}$/;
 /** Containers without processes: as light as objects, so that one program can be a thousand cells. */
 export class SimGarden implements Garden {
   readonly backend = 'sim';
+  readonly imageSchemes = [];
   private readonly containers = new Map<string, SimContainer>();
   private closed = false;
 
