@@ -24,7 +24,7 @@ let invariants: Invariants;
 
 beforeAll(async () => {
   const server = {
-    bbs: { presenceTtl: '3s', leaseTtl: '2s', kick: '2s', callbackTimeout: '1s', auditInterval: '2s' },
+    bbs: { presenceTtl: '5s', leaseTtl: '2s', kick: '2s', callbackTimeout: '1s', auditInterval: '2s' },
     log: { level: 'warn' },
   };
   stack = await Stack.start({ cells: 0, server });
