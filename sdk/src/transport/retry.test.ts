@@ -1,7 +1,7 @@
 import { status } from '@grpc/grpc-js';
 import { describe, expect, it } from 'vitest';
 import { RiveraError } from '../errors.js';
-import { backoffMs, decide, fateOf, MAX_REDIRECTS, type Situation } from './retry.js';
+import { backoffMs, decide, fateOf, isPassing, MAX_REDIRECTS, type Situation } from './retry.js';
 
 const error = (code: status, reason = '', message = 'x', retryDelayMs?: number) =>
   new RiveraError({ code, reason, message, retryDelayMs });
@@ -32,7 +32,7 @@ describe('what is known of a failed attempt', () => {
 describe('what to do next', () => {
   const situation = (more: Partial<Situation>): Situation => ({
     ...{ safety: 'repeatable', fate: 'unknown', error: error(status.UNAVAILABLE), attempt: 1, maxAttempts: 4 },
-    ...{ redirects: 0, leaderKnown: false, remainingMs: 10_000, random: 1 },
+    ...{ passing: false, redirects: 0, leaderKnown: false, remainingMs: 10_000, random: 1 },
     ...more,
   });
 
@@ -45,11 +45,15 @@ describe('what to do next', () => {
   });
   it('waits longer for an election than for a server that does not answer', () => {
     const late = { attempt: 5, maxAttempts: 4, fate: 'refused' } as const;
-    expect(decide(situation({ ...late, error: error(status.UNAVAILABLE, 'NOT_LEADER') })).do).toBe('retry');
-    expect(decide(situation({ ...late, error: error(status.UNAVAILABLE, '') })).do).toBe('give up');
-    expect(decide(situation({ ...late, attempt: 12, error: error(status.UNAVAILABLE, 'NOT_LEADER') })).do).toBe(
-      'give up',
-    );
+    // Also when the attempt that failed last met one that is gone by now.
+    expect(decide(situation({ ...late, passing: true })).do).toBe('retry');
+    expect(decide(situation({ ...late, passing: false })).do).toBe('give up');
+    expect(decide(situation({ ...late, passing: true, attempt: 12 })).do).toBe('give up');
+  });
+  it('knows who says that somebody will serve soon', () => {
+    const reasons = ['NOT_LEADER', 'SHUTTING_DOWN', 'DATABASE_UNAVAILABLE', 'TASK_NOT_FOUND', ''];
+    const passing = reasons.filter((reason) => isPassing(error(status.UNAVAILABLE, reason)));
+    expect(passing).toEqual(['NOT_LEADER', 'SHUTTING_DOWN', 'DATABASE_UNAVAILABLE']);
   });
   it('follows a leader at once, but not for ever', () => {
     expect(decide(situation({ fate: 'refused', leaderKnown: true, attempt: 4 }))).toEqual({ do: 'redirect' });

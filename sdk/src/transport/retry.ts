@@ -45,8 +45,12 @@ export function fateOf(error: RiveraError): Fate {
 }
 
 /** A living server says that somebody will serve soon: worth more attempts, which outlast the default deadline and most elections. */
-const PASSING: ReadonlySet<string> = new Set(['NOT_LEADER', 'DATABASE_UNAVAILABLE']);
+const PASSING: ReadonlySet<string> = new Set(['NOT_LEADER', 'DATABASE_UNAVAILABLE', 'SHUTTING_DOWN']);
 const PASSING_ATTEMPTS = 12;
+
+export function isPassing(error: RiveraError): boolean {
+  return PASSING.has(error.reason);
+}
 
 const FIRST_BACKOFF_MS = 100;
 const LONGEST_BACKOFF_MS = 2_000;
@@ -65,6 +69,8 @@ export interface Situation {
   readonly safety: Safety;
   readonly fate: Fate;
   readonly error: RiveraError;
+  /** Whether this attempt or an earlier one met a server that says that somebody will serve soon; others may be gone meanwhile. */
+  readonly passing: boolean;
   /** Attempts made, redirects not counted; at least 1. */
   readonly attempt: number;
   readonly maxAttempts: number;
@@ -84,8 +90,7 @@ export type Decision = { do: 'give up' } | { do: 'redirect' } | { do: 'retry'; a
 export function decide(s: Situation): Decision {
   if (s.fate === 'final' || (s.fate === 'unknown' && s.safety === 'once')) return { do: 'give up' };
   if (s.leaderKnown && s.redirects < MAX_REDIRECTS) return { do: 'redirect' };
-  const maxAttempts =
-    s.maxAttempts > 1 && PASSING.has(s.error.reason) ? Math.max(s.maxAttempts, PASSING_ATTEMPTS) : s.maxAttempts;
+  const maxAttempts = s.maxAttempts > 1 && s.passing ? Math.max(s.maxAttempts, PASSING_ATTEMPTS) : s.maxAttempts;
   if (s.attempt >= maxAttempts) return { do: 'give up' };
   const afterMs = backoffMs(s.attempt, s.random, s.error);
   return afterMs < s.remainingMs ? { do: 'retry', afterMs } : { do: 'give up' };

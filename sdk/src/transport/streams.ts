@@ -3,7 +3,7 @@ import type { Readable, Writable } from 'node:stream';
 import type { ClientReadableStream } from '@grpc/grpc-js';
 import type { RiveraError } from '../errors.js';
 import type { Scope } from './lifetime.js';
-import { decide, fateOf, type Safety } from './retry.js';
+import { decide, fateOf, isPassing, type Safety } from './retry.js';
 import { toRiveraError } from './status.js';
 import type { Opened, Transport } from './transport.js';
 
@@ -101,7 +101,7 @@ export class Reconnects {
     const decision = decide({
       ...{ safety: rules.safety, fate, error, attempt: this.#attempt, redirects: this.#redirects, leaderKnown },
       ...{ maxAttempts: forEver ? Number.POSITIVE_INFINITY : transport.settings.maxAttempts },
-      ...{ remainingMs: Number.POSITIVE_INFINITY, random: transport.runtime.random() },
+      ...{ remainingMs: Number.POSITIVE_INFINITY, random: transport.runtime.random(), passing: isPassing(error) },
     });
     if (decision.do === 'give up') throw error;
     if (decision.do === 'redirect') this.#redirects++;

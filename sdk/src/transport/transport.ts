@@ -11,7 +11,7 @@ import type { CallOptions } from '../input.js';
 import type { Settings } from '../options.js';
 import { Channels } from './channels.js';
 import { Lifetime, type Scope } from './lifetime.js';
-import { decide, fateOf, type Safety } from './retry.js';
+import { decide, fateOf, isPassing, type Safety } from './retry.js';
 import type { Runtime } from './runtime.js';
 import { Servers } from './servers.js';
 import { toRiveraError } from './status.js';
@@ -60,6 +60,7 @@ export class Transport {
     let doubt: RiveraError | undefined;
     let attempt = 1;
     let redirects = 0;
+    let passing = false;
     try {
       for (;;) {
         if (scope.signal.aborted) throw scope.cancelled();
@@ -79,8 +80,18 @@ export class Transport {
           }
           if (fate === 'unknown') doubt ??= error;
           const leaderKnown = fate !== 'final' && servers.failed(address, error);
+          passing ||= isPassing(error);
           const decision = decide({
-            ...{ safety: policy.safety, fate, error, attempt, redirects, leaderKnown, random: runtime.random() },
+            ...{
+              safety: policy.safety,
+              fate,
+              error,
+              passing,
+              attempt,
+              redirects,
+              leaderKnown,
+              random: runtime.random(),
+            },
             ...{ maxAttempts: settings.maxAttempts, remainingMs: endsAt - runtime.now() },
           });
           if (decision.do === 'give up') throw error;

@@ -87,7 +87,6 @@ const handover: Migration = {
     `CREATE TABLE IF NOT EXISTS bbs_handover (
       id TINYINT NOT NULL, record LONGBLOB NOT NULL,
       PRIMARY KEY (id)) ${options}`,
-    "INSERT IGNORE INTO bbs_handover (id, record) VALUES (1, '')",
   ],
 };
 

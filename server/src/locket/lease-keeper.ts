@@ -146,7 +146,11 @@ export class LeaseKeeper {
       await this.sleep(retryMs / looks);
       if (look === looks || this.other === undefined || this.stop.signal.aborted) continue;
       const lease = await store.fetch(key).catch(() => this.other);
-      if (lease === undefined) return;
+      if (lease === undefined) {
+        // Whoever held it is gone: nobody is to be sent there any more.
+        this.other = undefined;
+        return;
+      }
       this.heldBy(lease);
     }
   }

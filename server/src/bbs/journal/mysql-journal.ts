@@ -192,7 +192,8 @@ export class MysqlJournal implements Journal {
 
   async writeHandover(handover: Handover): Promise<void> {
     const record = Buffer.from(JSON.stringify(handover));
-    await this.guarded(() => this.database.query('UPDATE bbs_handover SET record = ? WHERE id = 1', [record]));
+    const sql = 'INSERT INTO bbs_handover (id, record) VALUES (1, ?) ON DUPLICATE KEY UPDATE record = VALUES(record)';
+    await this.guarded(() => this.database.query(sql, [record]));
   }
 
   commit(batch: JournalBatch): Promise<void> {
