@@ -26,7 +26,10 @@ function cited(): { chapters: Map<string, string>; vague: string[] } {
     const text = readFileSync(join(ROOT, file), 'utf8');
     if (/\bspec §|\.md §/.test(text)) vague.push(file);
     for (const [, name, list] of text.matchAll(/\bspec (\w+) (§[\d.]+(?:(?:-|, | and )§[\d.]+)*)/g)) {
-      for (const [, chapter] of (list ?? '').matchAll(/§(\d+)/g)) chapters.set(`${name} ${chapter}`, file);
+      // "§17-§29" cites all between.
+      for (const [, first, last = first] of (list ?? '').matchAll(/§(\d+)[\d.]*(?:-§(\d+))?/g)) {
+        for (let chapter = Number(first); chapter <= Number(last); chapter++) chapters.set(`${name} ${chapter}`, file);
+      }
     }
   }
   return { chapters, vague };

@@ -15,7 +15,7 @@ const {
 /** Coerced, as an environment variable is text and this key may hold text as well. */
 const amount = z.union([z.literal('auto'), z.coerce.number<number | string>().int().positive()]);
 
-/** Configuration of a cell agent; defaults are the reference's where it has any (spec cell §14, §17-§29). */
+/** Configuration of a cell agent; defaults are the reference's where it has any (spec cell §14, §17-§29; docs/reference.md). */
 export const cellConfig = z.object({
   cellId: z
     .string()

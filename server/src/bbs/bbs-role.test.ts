@@ -382,6 +382,21 @@ describe('a leader that is told to end, and one that stands by', () => {
     expect(state.isFresh('d', 0)).toBe(true);
   });
 
+  it('does not keep for ever what it has read ahead: it is as large as a leader’s state', async () => {
+    const database = new MemoryDatabase();
+    const leader = await stand(database);
+    await leader.leads(1);
+    await leader.role.term().engine.execute((draft) => desireLrp(draft, newLrp('p')));
+    const follower = await stand(database);
+    await handOver(leader, follower);
+    await follower.clock.advance(60_000);
+    await leader.role.close();
+    await follower.leads(2);
+    const { engine } = follower.role.term();
+    expect(engine.readAhead).toBe(false);
+    expect(engine.state.desiredLrps.has('p')).toBe(true);
+  });
+
   it('reads everything when somebody has written after the word of the leader', async () => {
     const database = new MemoryDatabase();
     const leader = await stand(database);

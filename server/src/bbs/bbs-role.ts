@@ -126,6 +126,7 @@ export class BbsRole {
       term.close(new RiveraError('SHUTTING_DOWN', 'this server is closing'));
     }
     await this.opening;
+    this.following.forget();
     await this.options.journal.close();
   }
 

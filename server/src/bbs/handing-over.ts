@@ -13,6 +13,8 @@ const ANSWER_MS = 1_000;
 /** How long it goes on serving while the follower reads. */
 const PREPARATION_MS = 20_000;
 const LOOK_EVERY_MS = 50;
+/** How long a follower keeps what it has read, should somebody else lead after all: it is as large as a leader's state. */
+const KEEP_MS = 60_000;
 
 export interface HandingOverOptions {
   readonly journal: Journal;
@@ -75,6 +77,7 @@ export class HandingOver {
 export class Following {
   private preparing: Promise<void> | undefined;
   private prepared: PreparedState | undefined;
+  private cancelForgetting: () => void = () => {};
 
   constructor(
     private readonly options: HandingOverOptions,
@@ -91,8 +94,13 @@ export class Following {
   /** What was read, once; the caller leads by now. */
   take(): PreparedState | undefined {
     const { prepared } = this;
-    this.prepared = undefined;
+    this.forget();
     return prepared;
+  }
+
+  forget(): void {
+    this.cancelForgetting();
+    this.prepared = undefined;
   }
 
   private async read(): Promise<void> {
@@ -105,6 +113,7 @@ export class Following {
       const prepared = await PreparedState.read(journal, this.policy);
       if (prepared.epoch !== asked.epoch) return;
       this.prepared = prepared;
+      this.cancelForgetting = clock.setTimer(KEEP_MS, () => this.forget());
       await journal.writeHandover({ epoch: asked.epoch, prepares: true, preparedRevision: prepared.revision });
       log.info(
         { revision: prepared.revision, tookMs: clock.now() - startedAtMs },

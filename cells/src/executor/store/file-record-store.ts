@@ -1,6 +1,7 @@
-import { mkdir, open, readdir, rename, unlink } from 'node:fs/promises';
+import { mkdir, readdir, rename, unlink } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Logger } from '@rivera/kit/log';
+import { syncDirectory } from '../../sync-directory.js';
 import { JournalFile } from './journal-file.js';
 import type { ContainerJournal, RecordStore, StoredContainer } from './record-store.js';
 
@@ -70,7 +71,7 @@ export class FileRecordStore implements RecordStore {
   /** Files made at the same time share a sync; one that is under way may have begun too early to count. */
   #syncDirectory(): Promise<void> {
     if (!this.#syncing) {
-      this.#syncing = this.#syncNow().finally(() => {
+      this.#syncing = syncDirectory(this.directory).finally(() => {
         this.#syncing = undefined;
       });
       return this.#syncing;
@@ -82,14 +83,5 @@ export class FileRecordStore implements RecordStore {
         return this.#syncDirectory();
       });
     return this.#syncWanted;
-  }
-
-  async #syncNow(): Promise<void> {
-    const directory = await open(this.directory, 'r');
-    try {
-      await directory.sync();
-    } finally {
-      await directory.close();
-    }
   }
 }

@@ -1,5 +1,6 @@
 import { open, readFile, rename } from 'node:fs/promises';
 import { dirname } from 'node:path';
+import { syncDirectory } from '../../sync-directory.js';
 
 /** Writes a file so that after a crash it is either as before or complete, and after this returns it survives power loss. */
 export async function writeDurably(path: string, content: string): Promise<void> {
@@ -19,16 +20,6 @@ export async function writeDurably(path: string, content: string): Promise<void>
 export async function renameDurably(from: string, to: string): Promise<void> {
   await rename(from, to);
   await syncDirectory(dirname(to));
-}
-
-/** Makes the names in a directory survive power loss. */
-export async function syncDirectory(path: string): Promise<void> {
-  const directory = await open(path, 'r');
-  try {
-    await directory.sync();
-  } finally {
-    await directory.close();
-  }
 }
 
 /** Content of a file; undefined when there is none. */

@@ -3,8 +3,9 @@ import { createHash } from 'node:crypto';
 import { mkdir, open, readdir, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { failpoint } from '@rivera/kit/failpoint';
+import { syncDirectory } from '../../sync-directory.js';
 import { GardenError } from '../garden.js';
-import { hasCode, readIfPresent, syncDirectory, writeDurably } from './durable.js';
+import { hasCode, readIfPresent, writeDurably } from './durable.js';
 import type { ContainerPlaces } from './places.js';
 import { commandLine } from './proc.js';
 

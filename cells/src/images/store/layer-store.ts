@@ -5,9 +5,10 @@ import type { Clock } from '@rivera/kit/clock';
 import type { Logger } from '@rivera/kit/log';
 import { SingleFlight } from '@rivera/kit/single-flight';
 import pLimit from 'p-limit';
+import { syncDirectory } from '../../sync-directory.js';
 import { ImageError } from '../image-error.js';
 import type { LayerDescriptor } from '../registry/manifest.js';
-import { syncDirectory, toDisk } from './sync.js';
+import { toDisk } from './sync.js';
 import { unpackLayer } from './unpack-layer.js';
 
 /** A layer that stays as long as somebody holds it. */

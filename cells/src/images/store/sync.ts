@@ -1,18 +1,7 @@
 import { execFile } from 'node:child_process';
-import { open } from 'node:fs/promises';
 import { promisify } from 'node:util';
 
 /** Resolves when all that was written to the filesystem of a path is on the disk: of a tree, file by file would take far longer. */
 export async function toDisk(path: string, env: NodeJS.ProcessEnv): Promise<void> {
   await promisify(execFile)('sync', ['--file-system', path], { env });
-}
-
-/** Makes the names in a directory survive power loss. */
-export async function syncDirectory(path: string): Promise<void> {
-  const directory = await open(path, 'r');
-  try {
-    await directory.sync();
-  } finally {
-    await directory.close();
-  }
 }
