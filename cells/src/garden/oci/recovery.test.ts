@@ -51,8 +51,11 @@ describe('after the agent was killed', () => {
       garden = await cell.open();
       for (const container of garden.list()) {
         expect(await works(container, 'check')).toBe(true);
-        const again = container.attach('p');
-        if (again) expect((await again.wait()).code).toBe(0);
+        const end = await container.attach('p')?.wait();
+        // The agent may have died between noting that it launches the process and launching it.
+        if (end && !end.lost?.includes('nobody knows whether it ran')) {
+          expect(end).toEqual({ code: 0, outOfMemory: false });
+        }
       }
       // A handle that was being made or destroyed can be used.
       const fresh = await garden.create(plainSpec('again', cell.rootFs, { ports: [8080] }));
