@@ -82,6 +82,7 @@ describe('the hosts of a database', () => {
       host: 'one',
       port: 1,
       database: 'c',
+      multipleStatements: true,
     });
     expect(() => parseDatabaseUrl('mysql://a:secret@one:1,two:x/c')).toThrow(/^.*host that can't be read: "two:x"$/);
   });

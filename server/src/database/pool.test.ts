@@ -26,6 +26,7 @@ describe('a database URL', () => {
       host: 'db.example',
       port: 3307,
       database: 'rivera',
+      multipleStatements: true,
     });
   });
 
@@ -34,6 +35,10 @@ describe('a database URL', () => {
       socketPath: '/run/db.sock',
       database: 'x',
     });
+  });
+
+  it('may say that only one statement at a time is to be sent', () => {
+    expect(parseDatabaseUrl('mysql://root@db/x?multipleStatements=off')).toMatchObject({ multipleStatements: false });
   });
 
   it.each([

@@ -8,7 +8,8 @@ import { DatabaseHosts, HostFailedError, splitHosts } from './hosts.js';
 export interface DatabaseOptions {
   /**
    * `mysql://user:password@host:port/database`. `?socketPath=/path` goes over a unix socket; `?tls=on` wants a certificate that the
-   * system trusts, `?tlsCa=/path` one of that authority. The nodes of a cluster are all named, `mysql://user:password@one:3306,
+   * system trusts, `?tlsCa=/path` one of that authority. `?multipleStatements=off` is for a proxy that refuses connections which may send
+   * several statements in one text. The nodes of a cluster are all named, `mysql://user:password@one:3306,
    * two:3306/database`: the first is used, and when it fails the next.
    */
   url: string;
@@ -92,6 +93,11 @@ export class Database {
         onFailed: (host) => this.hosts.failed(host),
       });
     }
+  }
+
+  /** Whether it was given as several hosts: the nodes of a cluster. */
+  get clustered(): boolean {
+    return this.hosts.count > 1;
   }
 
   /** One statement on its own. @returns rows, or the header of a change */
@@ -213,7 +219,7 @@ export function parseDatabaseUrl(text: string): PoolOptions {
   if (url.protocol !== 'mysql:' && url.protocol !== 'mariadb:') {
     throw new Error(`the database URL begins with "${url.protocol}//"; expected mysql://`);
   }
-  const known = new Set(['socketPath', 'tls', 'tlsCa']);
+  const known = new Set(['socketPath', 'tls', 'tlsCa', 'multipleStatements']);
   for (const name of url.searchParams.keys()) {
     if (!known.has(name))
       throw new Error(`the database URL has an unknown parameter "${name}"; known: ${[...known].join(', ')}`);
@@ -222,6 +228,8 @@ export function parseDatabaseUrl(text: string): PoolOptions {
   const tlsCa = url.searchParams.get('tlsCa');
   const database = decodeURIComponent(url.pathname.slice(1));
   return {
+    // One text may hold a whole transaction. Values come into texts through placeholders and `sql-text.ts` alone.
+    multipleStatements: url.searchParams.get('multipleStatements') !== 'off',
     user: decodeURIComponent(url.username),
     password: decodeURIComponent(url.password),
     ...(database === '' ? {} : { database }),

@@ -16,15 +16,24 @@ const FIRST_BACKOFF_MS = 10;
  * which anything failed is destroyed, which makes the server roll back; it is never lent out again. When this throws a database error
  * of the class `transient`, the transaction may have been committed.
  */
-export async function withTransaction<T>(
+export function withTransaction<T>(
   database: Database,
   body: (connection: PoolConnection) => Promise<T>,
+  options: TransactionOptions = {},
+): Promise<T> {
+  return withConflictRetries(database, (connection) => once(database, connection, body), options);
+}
+
+/** The same for work that begins and ends its transaction itself, and leaves none behind that failed for a reason of its own. */
+export async function withConflictRetries<T>(
+  database: Database,
+  work: (connection: PoolConnection) => Promise<T>,
   options: TransactionOptions = {},
 ): Promise<T> {
   const attempts = options.attempts ?? 5;
   for (let attempt = 1; ; attempt += 1) {
     try {
-      return await database.withConnection((connection) => once(database, connection, body));
+      return await database.withConnection(work);
     } catch (error) {
       if (!isDatabaseError(error) || classifyDatabaseError(error) !== 'conflict' || attempt >= attempts) throw error;
       await sleep(FIRST_BACKOFF_MS * 2 ** (attempt - 1) * (0.5 + Math.random()));
@@ -60,7 +69,7 @@ export class NodeBehindError extends Error {
  * A node of a cluster begins when it has everything that was committed before. Where it gives up on that, it says that a lock was
  * not to be had: no conflict with anybody, and another try here would wait as long again.
  */
-async function begin(database: Database, connection: PoolConnection): Promise<void> {
+export async function begin(database: Database, connection: PoolConnection): Promise<void> {
   try {
     await database.run(connection, 'START TRANSACTION');
   } catch (cause) {

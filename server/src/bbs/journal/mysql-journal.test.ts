@@ -1,4 +1,5 @@
-import { describe, expect, it } from 'vitest';
+import { afterAll, describe, expect, it } from 'vitest';
+import { Database } from '../../database/pool.js';
 import { useTestDatabase } from '../../database/testing.js';
 import { actualLrpRows } from './actual-lrp-rows.js';
 import { deleteStatements } from './bulk-statements.js';
@@ -9,15 +10,25 @@ import { behind } from './snapshot.js';
 
 const test = useTestDatabase();
 
+let plain: Database | undefined;
+afterAll(() => plain?.close());
+
 async function empty(): Promise<void> {
   const names = ['tasks', 'task_definitions', 'desired_lrps', 'lrp_run_infos', 'actual_lrps', 'domains', 'cells'];
-  for (const name of names) await test.database.query('DELETE FROM ??', [name]);
+  for (const name of [...names, 'bbs_handover']) await test.database.query('DELETE FROM ??', [name]);
   await test.database.query('UPDATE bbs_term SET epoch = 0, opening = 0, revision = 0');
 }
 
 journalContract('MySQL journal', async () => {
   await empty();
   return { journal: () => new MysqlJournal(test.database) };
+});
+
+journalContract('MySQL journal that sends one statement at a time', async () => {
+  await empty();
+  plain ??= new Database({ url: `${test.url}&multipleStatements=off` });
+  const database = plain;
+  return { journal: () => new MysqlJournal(database) };
 });
 
 async function planOf(sql: string): Promise<string> {

@@ -4,10 +4,8 @@ import type { PoolConnection } from 'mysql2/promise';
 import { type DetailCodec, plainDetailCodec } from '../../database/detail-codec.js';
 import { classifyDatabaseError } from '../../database/errors.js';
 import type { Database } from '../../database/pool.js';
-import { sqlName, sqlString } from '../../database/sql-text.js';
-import { openSnapshot, withTransaction } from '../../database/transaction.js';
-import { batchStatements } from './batch-statements.js';
-import type { BulkLimits } from './bulk-statements.js';
+import { withTransaction } from '../../database/transaction.js';
+import { Committer } from './committer.js';
 import type { ChangedKeys, Handover } from './handover.js';
 import {
   type Journal,
@@ -21,10 +19,11 @@ import {
 } from './journal.js';
 import { KeyLedger, WrongKeysError } from './key-ledger.js';
 import { type PayloadRow, runInfoRows, taskDefinitionRows } from './payload-rows.js';
-import { Quarantine, type UndecodableRow, undecodableRow } from './quarantine.js';
+import { Quarantine, type UndecodableRow } from './quarantine.js';
+import { Reader } from './reader.js';
 import { DEFAULT_ROTATION_LIMITS, Rotation, type RotationLimits } from './rotation.js';
-import { newReading, type RowCodec } from './row-codec.js';
-import { readRows, readSnapshot } from './snapshot.js';
+import type { RowCodec } from './row-codec.js';
+import { fenced, readTerm, requireOpened, type Term } from './term.js';
 
 export interface MysqlJournalOptions {
   /** Default: plain. */
@@ -36,14 +35,6 @@ export interface MysqlJournalOptions {
   rotation?: Partial<RotationLimits>;
 }
 
-/** How far the only row of `bbs_term` has come. */
-interface Term {
-  epoch: number;
-  /** Counts openings: two of the same epoch are two writers as well. */
-  opening: number;
-  revision: number;
-}
-
 /** More undecodable rows than this, and than the share, are no accidents but a mistake: nothing is moved then. */
 const MAX_UNDECODABLE = 100;
 const MAX_UNDECODABLE_SHARE = 0.1;
@@ -52,26 +43,19 @@ const MAX_KEPT_UNDECODABLE = 50_000;
 /** Rows moved in one transaction. */
 const MOVED_PER_TRANSACTION = 100;
 
-const DEFAULT_TARGET_CHARS = 256 * 1024;
-/** Statements are made in memory, so a server that takes gigabytes is not asked to. */
-const MAX_STATEMENT_BYTES = 64 * 1024 * 1024;
-/** Payloads asked for in one statement. */
-const PAYLOADS_PER_READ = 100;
-
 /**
  * The journal in MySQL. A batch is one transaction that begins by moving `bbs_term` forward: that statement takes the row's lock, so
- * commits and openings stand in one line, and it changes nothing unless epoch, opening and revision are the ones that the batch
- * builds on.
+ * commits and openings stand in one line, and it fails unless epoch, opening and revision are the ones that the batch builds on.
  */
 export class MysqlJournal implements Journal {
   private readonly codec: DetailCodec;
-  private readonly targetChars: number;
   private readonly clock: Clock;
   private readonly log: Logger;
   private readonly ledger: KeyLedger;
   private readonly quarantine: Quarantine;
+  private readonly committer: Committer;
+  private readonly reader: Reader;
   private rotation: Rotation | undefined;
-  private limits: BulkLimits | undefined;
   private term: Term | undefined;
   /** The commit before this one; they are made one after the other. */
   private previous: Promise<unknown> = Promise.resolve();
@@ -82,11 +66,18 @@ export class MysqlJournal implements Journal {
     private readonly options: MysqlJournalOptions = {},
   ) {
     this.codec = options.codec ?? plainDetailCodec;
-    this.targetChars = options.targetStatementChars ?? DEFAULT_TARGET_CHARS;
     this.clock = options.clock ?? systemClock;
     this.log = options.log ?? silentLogger;
     this.ledger = new KeyLedger(database, this.codec);
     this.quarantine = new Quarantine(database);
+    this.reader = new Reader(database, this.codec);
+    this.committer = new Committer({
+      database,
+      codec: this.codec,
+      quarantine: this.quarantine,
+      now: () => this.clock.now(),
+      targetStatementChars: options.targetStatementChars,
+    });
   }
 
   /**
@@ -100,6 +91,10 @@ export class MysqlJournal implements Journal {
   async open(epoch: number): Promise<{ revision: number }> {
     await this.rotation?.stop();
     let rotates = false;
+    const joins = await this.guarded(() =>
+      this.database.withConnection((connection) => this.committer.open(connection)),
+    );
+    if (!joins) this.log.warn('the database takes one statement at a time, which makes commits slower');
     const term = await this.guarded(() =>
       withTransaction(this.database, async (connection) => {
         const opened = await this.database.run<{ affectedRows: number }>(
@@ -107,7 +102,7 @@ export class MysqlJournal implements Journal {
           'UPDATE bbs_term SET epoch = ?, opening = opening + 1 WHERE id = 1 AND epoch <= ?',
           [epoch, epoch],
         );
-        const term = await this.readTerm(connection);
+        const term = await readTerm(this.database, connection);
         if (opened.affectedRows !== 1) throw fenced(`epoch ${term.epoch} has begun, which is higher than ${epoch}`);
         await this.database.run(connection, 'UPDATE bbs_turn SET opening = ?, turn = turn + 1 WHERE id = 1', [
           term.opening,
@@ -123,59 +118,32 @@ export class MysqlJournal implements Journal {
   }
 
   async *load(): AsyncGenerator<JournalRows> {
-    const expected = opened(this.term);
+    const term = requireOpened(this.term);
     const { rotation } = this;
     const undecodable: UndecodableRow[] = [];
     let rows = 0;
-    const connection = await this.guarded(() => openSnapshot(this.database));
-    try {
-      const found = await this.guarded(() => this.readTerm(connection));
-      requireSame(found, expected);
-      const parts = readSnapshot({
-        database: this.database,
-        connection,
-        codec: this.codec,
-        onUndecodable: (row) => {
-          if (undecodable.length < MAX_KEPT_UNDECODABLE) undecodable.push(row);
-        },
-      });
-      for (;;) {
-        const part = await this.guarded(() => parts.next());
-        if (part.done === true) break;
-        for (const list of Object.values(part.value)) rows += list.length;
-        yield part.value;
-      }
-    } finally {
-      connection.destroy();
+    const parts = this.reader.load(term, (row) => {
+      if (undecodable.length < MAX_KEPT_UNDECODABLE) undecodable.push(row);
+    });
+    for await (const part of this.guardedParts(parts)) {
+      for (const list of Object.values(part)) rows += list.length;
+      yield part;
     }
-    await this.setAside(undecodable, { rows, term: expected });
+    await this.setAside(undecodable, { rows, term });
     rotation?.start();
   }
 
   async preview(): Promise<JournalPreview> {
-    const connection = await this.guarded(() => openSnapshot(this.database));
-    try {
-      const { epoch, revision } = await this.guarded(() => this.readTerm(connection));
-      return { epoch, revision, rows: this.readAll(connection) };
-    } catch (error) {
-      connection.destroy();
-      throw error;
-    }
+    const { term, rows } = await this.guarded(() => this.reader.preview());
+    return { epoch: term.epoch, revision: term.revision, rows: this.guardedParts(rows) };
   }
 
   async reread(keys: ChangedKeys): Promise<JournalRows> {
-    const expected = opened(this.term);
-    const { database, codec, rotation } = this;
-    const connection = await this.guarded(() => openSnapshot(database));
-    try {
-      const found = await this.guarded(() => this.readTerm(connection));
-      requireSame(found, expected);
-      const rows = await this.guarded(() => readRows({ database, connection, codec }, keys));
-      rotation?.start();
-      return rows;
-    } finally {
-      connection.destroy();
-    }
+    const term = requireOpened(this.term);
+    const { rotation } = this;
+    const rows = await this.guarded(() => this.reader.reread(term, keys));
+    rotation?.start();
+    return rows;
   }
 
   readHandover(): Promise<Handover | undefined> {
@@ -199,7 +167,9 @@ export class MysqlJournal implements Journal {
   commit(batch: JournalBatch): Promise<void> {
     // Taken now: a batch that was handed over before another opening belongs to the earlier one.
     const { term } = this;
-    const turn = this.previous.then(() => this.guarded(() => this.commitInTurn(batch, term)));
+    const turn = this.previous.then(() =>
+      this.guarded(() => this.committer.commit(batch, requireOpened(term).opening)),
+    );
     this.previous = turn.catch(() => undefined);
     return turn;
   }
@@ -228,50 +198,6 @@ export class MysqlJournal implements Journal {
     await this.rotation?.stop();
     await this.previous;
     this.term = undefined;
-  }
-
-  private async *readAll(connection: PoolConnection): AsyncGenerator<JournalRows> {
-    const { database, codec } = this;
-    const onUndecodable = ({ table, reason }: UndecodableRow) => {
-      throw new JournalError('rejected', `a row of ${table.table} can't be decoded: ${reason}`);
-    };
-    try {
-      const parts = readSnapshot({ database, connection, codec, onUndecodable });
-      for (let part = await this.guarded(() => parts.next()); part.done !== true; ) {
-        yield part.value;
-        part = await this.guarded(() => parts.next());
-      }
-    } finally {
-      connection.destroy();
-    }
-  }
-
-  private async commitInTurn(batch: JournalBatch, term: Term | undefined): Promise<void> {
-    const { opening } = opened(term);
-    const limits = await this.bulkLimits();
-    const superseding = this.quarantine.superseding(batch.desiredLrps);
-    await withTransaction(this.database, async (connection) => {
-      const advanced = await this.database.run<{ affectedRows: number }>(
-        connection,
-        'UPDATE bbs_term SET revision = ? WHERE id = 1 AND epoch = ? AND opening = ? AND revision = ?',
-        [batch.revision, batch.epoch, opening, batch.baseRevision],
-      );
-      if (advanced.affectedRows === 1) {
-        await this.write(connection, batch, limits);
-        if (superseding.length > 0) await this.quarantine.supersede(connection, superseding, this.clock.now());
-        return;
-      }
-      const found = await this.readTerm(connection);
-      // Committed before, and the answer was lost: nobody else writes under this opening, and it never writes two batches to one revision.
-      const repeated = found.epoch === batch.epoch && found.opening === opening && found.revision === batch.revision;
-      if (!repeated) {
-        throw fenced(
-          `the database is at revision ${found.revision} of epoch ${found.epoch}.${found.opening}, ` +
-            `the batch builds on revision ${batch.baseRevision} of epoch ${batch.epoch}.${opening}`,
-        );
-      }
-    });
-    this.quarantine.superseded(superseding);
   }
 
   /** A transaction of a term between its commits; nothing of it is done once another term has begun. */
@@ -333,7 +259,7 @@ export class MysqlJournal implements Journal {
       codec: this.codec,
       ledger: this.ledger,
       inTurn: (work) => this.inTurn(term, work),
-      bulkLimits: () => this.bulkLimits(),
+      bulkLimits: () => this.committer.bulkLimits(),
       move: (connection, rows) => this.move(connection, rows),
       noteMoved: (rows) => this.noteMoved(rows),
       clock: this.clock,
@@ -342,62 +268,9 @@ export class MysqlJournal implements Journal {
     });
   }
 
-  /** Makes each statement while the server works on the one before. */
-  private async write(connection: PoolConnection, batch: JournalBatch, limits: BulkLimits): Promise<void> {
-    let working: Promise<unknown> = Promise.resolve();
-    for (const sql of batchStatements(batch, this.codec, limits)) {
-      await working;
-      working = this.database.run(connection, sql);
-      // Its failure is met at the next await; making the next statement may throw before.
-      working.catch(() => undefined);
-    }
-    await working;
-  }
-
-  private async readTerm(connection: PoolConnection): Promise<Term> {
-    const rows = await this.database.run<Term[]>(
-      connection,
-      'SELECT epoch, opening, revision FROM bbs_term WHERE id = 1',
-    );
-    const [term] = rows;
-    if (term === undefined)
-      throw new JournalError('unavailable', 'the database has no row in bbs_term; has it been migrated?');
-    return term;
-  }
-
-  private async bulkLimits(): Promise<BulkLimits> {
-    this.limits ??= await this.readLimits();
-    return this.limits;
-  }
-
-  private async readLimits(): Promise<BulkLimits> {
-    const rows = await this.database.query<{ bytes: number }[]>('SELECT @@max_allowed_packet AS bytes');
-    const maxPacketBytes = Math.min(Number(rows[0]?.bytes), MAX_STATEMENT_BYTES);
-    // Four bytes a character at worst, and then the statement must still fit.
-    return { maxPacketBytes, targetChars: Math.min(this.targetChars, Math.floor(maxPacketBytes / 16)) };
-  }
-
   private async readPayloads(rows: RowCodec<PayloadRow>, guids: readonly string[]): Promise<Map<string, Uint8Array>> {
-    const found = new Map<string, Uint8Array>();
-    const reading = newReading(this.codec);
-    for (let start = 0; start < guids.length; start += PAYLOADS_PER_READ) {
-      const keys = guids
-        .slice(start, start + PAYLOADS_PER_READ)
-        .map(sqlString)
-        .join(',');
-      const sql = `SELECT ${rows.columns.map(sqlName).join(',')} FROM ${sqlName(rows.table)} WHERE ${sqlName(rows.keyColumns[0] ?? '')} IN (${keys})`;
-      const cells = await this.database.withConnection((connection) => this.database.rows(connection, sql));
-      const undecodable: UndecodableRow[] = [];
-      for (const each of cells) {
-        try {
-          const { guid, payload } = rows.read(each, reading);
-          found.set(guid, payload);
-        } catch (error) {
-          undecodable.push(undecodableRow(rows, each, error));
-        }
-      }
-      if (undecodable.length > 0) await this.setAsidePayloads(undecodable);
-    }
+    const { found, undecodable } = await this.reader.payloads(rows, guids);
+    if (undecodable.length > 0) await this.setAsidePayloads(undecodable);
     return found;
   }
 
@@ -415,6 +288,19 @@ export class MysqlJournal implements Journal {
     }
   }
 
+  private async *guardedParts(parts: AsyncGenerator<JournalRows>): AsyncGenerator<JournalRows> {
+    try {
+      for (;;) {
+        const part = await this.guarded(() => parts.next());
+        if (part.done === true) return;
+        yield part.value;
+      }
+    } finally {
+      // Whoever stops early ends the reading, and with it its connection.
+      await parts.return(undefined);
+    }
+  }
+
   /** Every failure of the database leaves as a JournalError. */
   private async guarded<T>(work: () => Promise<T>): Promise<T> {
     try {
@@ -427,19 +313,4 @@ export class MysqlJournal implements Journal {
       throw new JournalError(refused ? 'rejected' : 'unavailable', message, { cause: error });
     }
   }
-}
-
-function opened(term: Term | undefined): Term {
-  if (term === undefined) throw new JournalError('unavailable', 'the journal has not been opened');
-  return term;
-}
-
-/** What a term begins with is read before its first commit, and by nobody else. */
-function requireSame(found: Term, expected: Term): void {
-  if (found.epoch !== expected.epoch || found.opening !== expected.opening) throw fenced('another term has begun');
-  if (found.revision !== expected.revision) throw new Error('a term is read before its first commit');
-}
-
-function fenced(why: string): JournalError {
-  return new JournalError('fenced', why);
 }

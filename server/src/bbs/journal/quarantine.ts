@@ -96,11 +96,11 @@ export class Quarantine {
     return [...this.processGuids].filter((guid) => (desiredLrps.get(guid) ?? null) !== null);
   }
 
-  async supersede(connection: PoolConnection, processGuids: readonly string[], nowMs: number): Promise<void> {
-    await this.database.run(
-      connection,
+  /** The statement that says so of their predecessors. */
+  supersession(processGuids: readonly string[], nowMs: number): string {
+    return (
       `UPDATE quarantine SET superseded_at_ms = ${sqlInteger(nowMs)} WHERE superseded_at_ms = 0 ` +
-        `AND source_table = ${sqlString(desiredLrpRows.table)} AND guid IN (${processGuids.map(sqlString).join(',')})`,
+      `AND source_table = ${sqlString(desiredLrpRows.table)} AND guid IN (${processGuids.map(sqlString).join(',')})`
     );
   }
 
