@@ -76,10 +76,10 @@ export class HandlerContext implements CallContext {
   }
 
   /** The call has ended under its handler. */
-  end(reason: RiveraError = this.#reason()): void {
+  end(reason?: RiveraError): void {
     if (this.#finished || this.#over) return;
-    this.#over = reason;
-    this.#aborter?.abort(reason);
+    this.#over = reason ?? this.#reason();
+    this.#aborter?.abort(this.#over);
   }
 
   /** The handler is done: what happens to the call now is none of its business. */

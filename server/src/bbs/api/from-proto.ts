@@ -27,17 +27,23 @@ export function taskFromProto(request: DesireTaskRequest): NewTask {
 
 export function desiredLrpFromProto(lrp: DesiredLrp): NewDesiredLrp {
   const container = canonicalContainer(lrp.container);
-  const { modificationTag: _tag, createdAt: _createdAt, requirements: _requirements, ...wanted } = lrp;
-  const payload = DesiredLrp.encode(
-    DesiredLrp.fromPartial({ ...wanted, container, routes: sorted(lrp.routes), ports: [...new Set(lrp.ports)] }),
-  ).finish();
+  const routes = sorted(lrp.routes);
+  const payload = DesiredLrp.encode({
+    ...lrp,
+    container,
+    routes,
+    ports: [...new Set(lrp.ports)],
+    modificationTag: undefined,
+    createdAt: undefined,
+    requirements: undefined,
+  }).finish();
   return {
     processGuid: lrp.processGuid,
     domain: lrp.domain,
     instances: lrp.instances,
     logGuid: container.logGuid,
     requirements: requirementsOf(container, lrp.ports.length > 0),
-    routes: sorted(lrp.routes),
+    routes,
     annotation: lrp.annotation,
     metricTags: container.metricTags,
     updateStrategy: lrp.updateStrategy === UpdateStrategy.RECREATE ? UpdateStrategy.RECREATE : UpdateStrategy.ROLLING,
@@ -89,7 +95,9 @@ function canonicalContainer(container: ContainerSpec | undefined): ContainerSpec
 }
 
 function sorted<Value>(map: Readonly<Record<string, Value>>): Record<string, Value> {
-  return Object.fromEntries(Object.entries(map).sort(([a], [b]) => (a < b ? -1 : 1)));
+  const entries = Object.entries(map);
+  if (entries.length > 1) entries.sort(([a], [b]) => (a < b ? -1 : 1));
+  return Object.fromEntries(entries);
 }
 
 function sha256(payload: Uint8Array): string {

@@ -28,9 +28,23 @@ export function desireLrp(draft: Draft, wanted: NewDesiredLrp): DesiredLrpRow {
       resource: { type: 'desired_lrp', name: wanted.processGuid },
     });
   }
-  const { runInfo, ...described } = wanted;
-  draft.putRunInfo(wanted.processGuid, runInfo);
-  const row = draft.putDesiredLrp({ ...described, tagEpoch: draft.newEpoch(), tagIndex: 0, createdAtMs: draft.now });
+  draft.putRunInfo(wanted.processGuid, wanted.runInfo);
+  const row = draft.putDesiredLrp({
+    processGuid: wanted.processGuid,
+    domain: wanted.domain,
+    instances: wanted.instances,
+    logGuid: wanted.logGuid,
+    requirements: wanted.requirements,
+    routes: wanted.routes,
+    annotation: wanted.annotation,
+    metricTags: wanted.metricTags,
+    updateStrategy: wanted.updateStrategy,
+    restartPolicy: wanted.restartPolicy,
+    tagEpoch: draft.newEpoch(),
+    tagIndex: 0,
+    createdAtMs: draft.now,
+    definitionDigest: wanted.definitionDigest,
+  });
   createMissing(draft, row);
   return row;
 }

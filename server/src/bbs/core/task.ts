@@ -81,11 +81,16 @@ export function desireTask(draft: Draft, wanted: NewTask): TaskRow {
       resource: { type: 'task', name: wanted.guid },
     });
   }
-  const { definition, ...described } = wanted;
-  draft.putTaskDefinition(wanted.guid, definition);
-  draft.effect({ kind: 'auction-task', taskGuid: wanted.guid });
+  const { guid, domain, requirements, annotation, callbackUrl, definition, definitionDigest } = wanted;
+  draft.putTaskDefinition(guid, definition);
+  draft.effect({ kind: 'auction-task', taskGuid: guid });
   return draft.putTask({
-    ...described,
+    guid,
+    domain,
+    requirements,
+    annotation,
+    callbackUrl,
+    definitionDigest,
     state: TaskState.PENDING,
     createdAtMs: draft.now,
     updatedAtMs: draft.now,
