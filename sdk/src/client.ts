@@ -17,11 +17,12 @@ import { type Runtime, systemRuntime } from './transport/runtime.js';
 import { Transport } from './transport/transport.js';
 
 export type { RetireOptions } from './api/actual-lrps.js';
-export type { DesireManyResult } from './api/desire-many.js';
-export type { UpdateOptions } from './api/desired-lrps.js';
+export type { DesireManyResult, UpdateOptions } from './api/desired-lrps.js';
 export { ExecSession } from './api/exec.js';
 export type { FileOptions } from './api/files.js';
 export type { LogGap, LogOptions } from './api/logs.js';
+export type { Items, ManyResult } from './api/many.js';
+export type { ResolveManyResult, TaskManyResult } from './api/many-tasks.js';
 export type { RunningProgress, WaitForRunningOptions } from './api/wait-for-running.js';
 export type { WaitForTaskOptions } from './api/wait-for-task.js';
 export type { WaitOptions } from './api/waiting.js';

@@ -35,7 +35,7 @@ export const BENCHMARKS: Readonly<Record<string, Benchmark>> = {
     run: (report, { lrps = 20_000 }) => desire(report, { lrps }),
   },
   'task-lives': {
-    purpose: 'whole lives of Tasks a second, 64 callers, no containers (--count 20000)',
+    purpose: 'whole lives of Tasks a second, by single calls of 64 callers and in bulk, no containers (--count 20000)',
     run: (report, { count = 20_000 }) => taskLives(report, { tasks: count }),
   },
   burst: {

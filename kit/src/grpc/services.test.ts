@@ -29,11 +29,14 @@ const missing = (): never => {
 };
 const tasks: Handlers<typeof TaskServiceService> = {
   desireTask: missing,
+  desireTasks: missing,
   getTask: missing,
   listTasks: missing,
   cancelTask: missing,
   resolveTask: missing,
+  resolveTasks: missing,
   deleteTask: missing,
+  deleteTasks: missing,
   retryTaskCallback: missing,
 };
 

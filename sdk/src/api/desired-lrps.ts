@@ -1,6 +1,8 @@
 import { DesiredLrp, type DesiredLrpUpdate, DesiredLrpView } from '@rivera/gen/rivera/bbs/v1/desired_lrp';
 import {
   DesireLrpRequest,
+  DesireLrpsRequest,
+  type DesireLrpsResponse,
   GetDesiredLrpRequest,
   ListDesiredLrpsRequest,
   DesiredLrpServiceService as methods,
@@ -11,7 +13,7 @@ import { AbortedError, NotFoundError } from '../errors.js';
 import type { CallOptions, Filter, Input } from '../input.js';
 import { paged } from '../transport/pages.js';
 import type { Transport } from '../transport/transport.js';
-import { type DesireManyResult, desireMany } from './desire-many.js';
+import { type Items, type ManyMethod, type ManyResult, sendMany } from './many.js';
 import { present } from './present.js';
 
 /** When an update applies. */
@@ -19,6 +21,21 @@ export interface UpdateOptions extends CallOptions {
   /** Only if the record still has this modification index; unset: whatever it has, and the last writer wins. */
   ifIndex?: number | undefined;
 }
+
+/** What became of one of many LRPs. */
+export interface DesireManyResult extends ManyResult {
+  readonly processGuid: string;
+}
+
+const DESIRE_MANY: ManyMethod<Input<DesiredLrp>, DesireLrpsRequest, DesireLrpsResponse, DesireManyResult> = {
+  method: methods.desireLrps,
+  request: (lrp, sequence) => DesireLrpsRequest.fromPartial({ sequence, desiredLrp: DesiredLrp.fromPartial(lrp) }),
+  result: ({ request, error }) => ({
+    index: request.sequence,
+    processGuid: request.desiredLrp?.processGuid ?? '',
+    error,
+  }),
+};
 
 /** Desired LRPs: what should be up. */
 export class DesiredLrps {
@@ -39,11 +56,8 @@ export class DesiredLrps {
   }
 
   /** Asks for many LRPs over one stream. Yields one result an item; a refused item does not stop the rest. */
-  desireMany(
-    lrps: Iterable<Input<DesiredLrp>> | AsyncIterable<Input<DesiredLrp>>,
-    options?: Pick<CallOptions, 'signal'>,
-  ): AsyncIterable<DesireManyResult> {
-    return desireMany(this.#transport, lrps, options);
+  desireMany(lrps: Items<Input<DesiredLrp>>, options?: Pick<CallOptions, 'signal'>): AsyncIterable<DesireManyResult> {
+    return sendMany(this.#transport, DESIRE_MANY, { ...options, items: lrps });
   }
 
   /**

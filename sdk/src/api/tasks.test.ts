@@ -1,8 +1,8 @@
-import { status } from '@grpc/grpc-js';
+import { type ServerDuplexStream, status } from '@grpc/grpc-js';
 import { Task, TaskState } from '@rivera/gen/rivera/bbs/v1/task';
 import { TaskServiceService as methods } from '@rivera/gen/rivera/bbs/v1/task_service';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
-import { FailedPreconditionError, NotFoundError, UnavailableError } from '../errors.js';
+import { AlreadyExistsError, FailedPreconditionError, NotFoundError, UnavailableError } from '../errors.js';
 import { run } from '../recipes.js';
 import { statusOf } from '../testing/fake-server.js';
 import { collect, Setting, take } from '../testing/setting.js';
@@ -152,5 +152,62 @@ describe('without doubt about an earlier attempt the decision stands', () => {
       throw wrongState();
     });
     await expect(setting.client(standby).tasks.cancel('t')).rejects.toBeInstanceOf(FailedPreconditionError);
+  });
+});
+
+describe('many over one stream', () => {
+  const requestsOf = <Q>(call: ServerDuplexStream<Q, unknown>) =>
+    call.iterator({ destroyOnReturn: false }) as AsyncIterable<Q>;
+
+  it('are desired, each with its result', async () => {
+    const server = await setting.server();
+    const asked: unknown[] = [];
+    server.duplex(methods.desireTasks, async (call) => {
+      for await (const { sequence, task: wanted } of requestsOf(call)) {
+        asked.push(wanted);
+        const taken = wanted?.taskGuid === 'b';
+        call.write({ sequence, code: taken ? status.ALREADY_EXISTS : 0, message: taken ? 'differs' : '' });
+      }
+    });
+    const results = await collect(
+      setting.client(server).tasks.desireMany(['a', 'b'].map((taskGuid) => ({ taskGuid, domain: 'd' }))),
+    );
+    expect(results.map(({ index, taskGuid, error }) => [index, taskGuid, error?.constructor])).toEqual([
+      [0, 'a', undefined],
+      [1, 'b', AlreadyExistsError],
+    ]);
+    expect(asked).toMatchObject([{ taskGuid: 'a', domain: 'd' }, { taskGuid: 'b' }]);
+  });
+
+  it('are resolved; what was refused after a break may have been taken by this call or by another', async () => {
+    const server = await setting.server();
+    server.duplex(methods.resolveTasks, async (call, attempt) => {
+      for await (const { sequence, taskGuid } of requestsOf(call)) {
+        if (attempt === 1 && taskGuid === 'c') throw gone();
+        if (taskGuid === 'a') call.write({ sequence, code: 0, message: '', task: task(TaskState.RESOLVING) });
+        else call.write({ sequence, code: status.FAILED_PRECONDITION, message: 'wrong state', task: undefined });
+      }
+    });
+    const results = await collect(setting.client(server).tasks.resolveMany(['a', 'b', 'c']));
+    expect(results.map(({ taskGuid, task: found, error }) => [taskGuid, found?.state, error?.constructor])).toEqual([
+      ['a', TaskState.RESOLVING, undefined],
+      ['b', undefined, FailedPreconditionError],
+      ['c', undefined, UnavailableError],
+    ]);
+  });
+
+  it('are deleted; what is not found after a break is gone', async () => {
+    const server = await setting.server();
+    server.duplex(methods.deleteTasks, async (call, attempt) => {
+      for await (const { sequence, taskGuid } of requestsOf(call)) {
+        if (attempt === 1 && taskGuid === 'b') throw gone();
+        call.write({ sequence, code: status.NOT_FOUND, message: 'no such task' });
+      }
+    });
+    const results = await collect(setting.client(server).tasks.deleteMany(['a', 'b']));
+    expect(results.map(({ taskGuid, error }) => [taskGuid, error?.constructor])).toEqual([
+      ['a', NotFoundError],
+      ['b', undefined],
+    ]);
   });
 });

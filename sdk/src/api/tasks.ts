@@ -13,6 +13,8 @@ import { FailedPreconditionError, NotFoundError } from '../errors.js';
 import type { CallOptions, Filter, Input } from '../input.js';
 import { paged } from '../transport/pages.js';
 import type { Transport } from '../transport/transport.js';
+import { type Items, sendMany } from './many.js';
+import { DELETE_MANY, DESIRE_MANY, RESOLVE_MANY, type ResolveManyResult, type TaskManyResult } from './many-tasks.js';
 import { present } from './present.js';
 import { type WaitForTaskOptions, waitForTask } from './wait-for-task.js';
 
@@ -32,6 +34,14 @@ export class Tasks {
     const message = DesireTaskRequest.fromPartial(request);
     const answer = await this.#transport.unary(methods.desireTask, message, { safety: 'repeatable' }, options);
     return present(answer.task, 'task');
+  }
+
+  /** Asks for many Tasks over one stream. Yields one result an item, in order; a refused item does not stop the rest. */
+  desireMany(
+    tasks: Items<Input<DesireTaskRequest>>,
+    options?: Pick<CallOptions, 'signal'>,
+  ): AsyncIterable<TaskManyResult> {
+    return sendMany(this.#transport, DESIRE_MANY, { ...options, items: tasks });
   }
 
   /** One Task with its definition. @throws NotFoundError */
@@ -82,11 +92,24 @@ export class Tasks {
     return present((await this.#transport.unary(methods.resolveTask, request, policy, options)).task, 'task');
   }
 
+  /**
+   * `resolve` for many over one stream, one result an item, in order. Where a connection broke, and it is not known whether this call
+   * has a Task's result or somebody else, its error is an UnavailableError.
+   */
+  resolveMany(taskGuids: Items<string>, options?: Pick<CallOptions, 'signal'>): AsyncIterable<ResolveManyResult> {
+    return sendMany(this.#transport, RESOLVE_MANY, { ...options, items: taskGuids });
+  }
+
   /** Forgets a RESOLVING Task. A repeat that no longer finds it, after an attempt of unknown outcome, has succeeded. */
   async delete(taskGuid: string, options?: CallOptions): Promise<void> {
     const afterDoubt = (decision: unknown) => (decision instanceof NotFoundError ? {} : undefined);
     const policy = { safety: 'repeatable', afterDoubt } as const;
     await this.#transport.unary(methods.deleteTask, DeleteTaskRequest.fromPartial({ taskGuid }), policy, options);
+  }
+
+  /** `delete` for many over one stream, one result an item, in order. */
+  deleteMany(taskGuids: Items<string>, options?: Pick<CallOptions, 'signal'>): AsyncIterable<TaskManyResult> {
+    return sendMany(this.#transport, DELETE_MANY, { ...options, items: taskGuids });
   }
 
   /**

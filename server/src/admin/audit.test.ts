@@ -21,8 +21,11 @@ import { SessionRequest } from '@rivera/gen/rivera/bbs/v1/session_service';
 import {
   CancelTaskRequest,
   DeleteTaskRequest,
+  DeleteTasksRequest,
   DesireTaskRequest,
+  DesireTasksRequest,
   ResolveTaskRequest,
+  ResolveTasksRequest,
   RetryTaskCallbackRequest,
 } from '@rivera/gen/rivera/bbs/v1/task_service';
 import { LockRequest, ReleaseRequest } from '@rivera/gen/rivera/locket/v1/locket_service';
@@ -80,6 +83,24 @@ const SAMPLES: Readonly<Record<string, { role: Role; name?: string; request: unk
     role: 'client',
     request: DeleteTaskRequest.fromPartial({ taskGuid: 't' }),
     subject: { taskGuid: 't', outcome: 'OK' },
+  },
+  '/rivera.bbs.v1.TaskService/DesireTasks': {
+    role: 'client',
+    request: DesireTasksRequest.fromPartial({
+      sequence: 1,
+      task: { taskGuid: 't2', domain: 'd', definition: { container, action } as never },
+    }),
+    subject: { messages: 1, outcome: 'OK' },
+  },
+  '/rivera.bbs.v1.TaskService/ResolveTasks': {
+    role: 'client',
+    request: ResolveTasksRequest.fromPartial({ sequence: 1, taskGuid: 't2' }),
+    subject: { messages: 1, outcome: 'OK' },
+  },
+  '/rivera.bbs.v1.TaskService/DeleteTasks': {
+    role: 'client',
+    request: DeleteTasksRequest.fromPartial({ sequence: 1, taskGuid: 't2' }),
+    subject: { messages: 1, outcome: 'OK' },
   },
   '/rivera.bbs.v1.TaskService/RetryTaskCallback': {
     role: 'client',
@@ -254,6 +275,14 @@ async function call(method: Method, request: unknown, of: { role: Role; name: st
 /** Streams that a server ends only when its client has heard enough. */
 const OPEN_ENDED = new Set(['Session', 'Bid']);
 
+/** What the line of the one command says that a stream of commands begins with. */
+const NUMBERED: Readonly<Record<string, Line>> = {
+  DesireLrps: { processGuid: 'p', domain: 'd', outcome: 'OK' },
+  DesireTasks: { taskGuid: 't2', domain: 'd', outcome: 'OK' },
+  ResolveTasks: { taskGuid: 't2', outcome: 'FAILED_PRECONDITION' },
+  DeleteTasks: { taskGuid: 't2', outcome: 'FAILED_PRECONDITION' },
+};
+
 describe('the methods that may change something', () => {
   it('are those that readers may not call, each of them has a sample, and each refusal is a line', async () => {
     const empty = (method: Method) => SAMPLES[method.path]?.request ?? emptyRequest(method);
@@ -295,7 +324,8 @@ describe('the methods that may change something', () => {
     });
     expect(own[0]?.outcome).not.toBe('PERMISSION_DENIED');
     // A stream of numbered commands has a line for each of them besides.
-    if (path.endsWith('/DesireLrps')) expect(fresh[0]).toMatchObject({ processGuid: 'p', domain: 'd', outcome: 'OK' });
+    const numbered = NUMBERED[path.slice(path.lastIndexOf('/') + 1)];
+    if (numbered !== undefined) expect(fresh[0]).toMatchObject(numbered);
     else expect(fresh).toHaveLength(1);
   });
 });

@@ -161,6 +161,33 @@ describe('LRPs', () => {
   });
 });
 
+describe('streams of Tasks', () => {
+  it('take many through their lives, each answered in its place', async () => {
+    const guids = Array.from({ length: 50 }, () => newGuid());
+    const errorsOf = (results: { error: Error | undefined }[]) => results.flatMap(({ error }, i) => (error ? [i] : []));
+    const wanted = guids.map((taskGuid, i) => ({ taskGuid, domain: i === 7 ? '' : 'd', definition }));
+    expect(errorsOf(await all(client.tasks.desireMany(wanted)))).toEqual([7]);
+
+    const cell = await bbs.cell(`cell-${guids[0]}`);
+    expect((await cell.hears())?.$case).toBe('welcome');
+    for (const taskGuid of guids.filter((_, i) => i !== 7 && i !== 8)) {
+      const task = { taskGuid, executionGuid: `e-${taskGuid}` };
+      await cell.reports({ $case: 'taskStarted', value: { ...task, includeDefinition: false } });
+      const end = { failed: false, failureReason: '', result: `of ${taskGuid}` };
+      await cell.reports({ $case: 'taskCompleted', value: { ...task, ...end } });
+    }
+    const resolved = await all(client.tasks.resolveMany(guids));
+    expect(errorsOf(resolved)).toEqual([7, 8]);
+    expect(resolved[7]?.error).toMatchObject({ codeName: 'NOT_FOUND' });
+    expect(resolved[8]?.error).toMatchObject({ codeName: 'FAILED_PRECONDITION' });
+    expect(resolved[9]?.task).toMatchObject({ state: TaskState.RESOLVING, result: `of ${guids[9]}` });
+
+    expect(errorsOf(await all(client.tasks.deleteMany(guids)))).toEqual([7, 8]);
+    const left = (await all(client.tasks.list({ domain: 'd' }))).filter(({ taskGuid }) => guids.includes(taskGuid));
+    expect(left.map(({ taskGuid }) => taskGuid)).toEqual([guids[8]]);
+  });
+});
+
 describe('sessions', () => {
   it('lets a cell claim, run and crash an instance, and sends it the recipe', async () => {
     const guid = newGuid();

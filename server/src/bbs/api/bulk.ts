@@ -5,10 +5,12 @@ import type { Engine } from '../engine/engine.js';
 const MAX_OPEN = 10_000;
 
 /** What became of one command of the stream. */
-export interface BulkAnswer {
+export interface BulkAnswer<Told = unknown> {
   readonly sequence: number;
   readonly code: number;
   readonly message: string;
+  /** What applying it told; undefined when it was refused. */
+  readonly told: Told | undefined;
 }
 
 /**
@@ -16,12 +18,12 @@ export interface BulkAnswer {
  * shares few transactions. What may be under way is bounded; the client is slowed down by not being read. When the engine ends,
  * the stream ends with it.
  */
-export async function* bulk<Q extends { sequence: number }>(
+export async function* bulk<Q extends { sequence: number }, Told>(
   requests: AsyncIterable<Q>,
   engine: Engine,
-  apply: (request: Q) => void,
-): AsyncGenerator<BulkAnswer> {
-  const answers = new Outgoing<BulkAnswer>(2 * MAX_OPEN);
+  apply: (request: Q) => Told,
+): AsyncGenerator<BulkAnswer<Told>> {
+  const answers = new Outgoing<BulkAnswer<Told>>(2 * MAX_OPEN);
   const room = new Room(MAX_OPEN);
   const ended = () => {
     answers.end(endOf(engine));
@@ -42,9 +44,9 @@ export async function* bulk<Q extends { sequence: number }>(
   }
 }
 
-async function readAll<Q extends { sequence: number }>(
+async function readAll<Q extends { sequence: number }, Told>(
   requests: AsyncIterable<Q>,
-  to: { engine: Engine; apply: (request: Q) => void; answers: Outgoing<BulkAnswer>; room: Room },
+  to: { engine: Engine; apply: (request: Q) => Told; answers: Outgoing<BulkAnswer<Told>>; room: Room },
 ): Promise<void> {
   const { engine, apply, answers, room } = to;
   let answered: Promise<unknown> = Promise.resolve();
@@ -63,13 +65,13 @@ async function readAll<Q extends { sequence: number }>(
   answers.end();
 }
 
-function outcomeOf<Q extends { sequence: number }>(request: Q, apply: (request: Q) => void): BulkAnswer {
+function outcomeOf<Q extends { sequence: number }, Told>(request: Q, apply: (request: Q) => Told): BulkAnswer<Told> {
+  const { sequence } = request;
   try {
-    apply(request);
-    return { sequence: request.sequence, code: 0, message: '' };
+    return { sequence, code: 0, message: '', told: apply(request) };
   } catch (error) {
     if (!(error instanceof RiveraError)) throw error;
-    return { sequence: request.sequence, code: error.code, message: error.message };
+    return { sequence, code: error.code, message: error.message, told: undefined };
   }
 }
 

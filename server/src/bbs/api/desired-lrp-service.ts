@@ -14,7 +14,13 @@ import type {
   UpdateDesiredLrpResponse,
 } from '@rivera/gen/rivera/bbs/v1/desired_lrp_service';
 import { RiveraError } from '@rivera/kit/errors';
-import { type DesiredLrpChange, desireLrp, removeDesiredLrp, updateDesiredLrp } from '../core/desired-lrp.js';
+import {
+  type DesiredLrpChange,
+  desireLrp,
+  type NewDesiredLrp,
+  removeDesiredLrp,
+  updateDesiredLrp,
+} from '../core/desired-lrp.js';
 import type { DesiredLrpRow } from '../core/model.js';
 import type { State } from '../core/state.js';
 import type { BbsTerm, CurrentTerm } from '../term.js';
@@ -33,18 +39,14 @@ const MAX_PAGE_BYTES = 3 * 1024 * 1024;
 export function desiredLrpService(term: CurrentTerm) {
   return {
     async desireLrp({ desiredLrp }: DesireLrpRequest): Promise<DesireLrpResponse> {
-      validateDesiredLrp(desiredLrp);
-      const wanted = desiredLrpFromProto(desiredLrp);
-      requireRecipeSize('desired_lrp', wanted.runInfo);
+      const wanted = wantedLrp(desiredLrp);
       return { desiredLrp: desiredLrpToProto(await term().engine.execute((draft) => desireLrp(draft, wanted))) };
     },
 
     desireLrps(requests: AsyncIterable<DesireLrpsRequest>): AsyncIterable<DesireLrpsResponse> {
       const { engine } = term();
       return bulk(requests, engine, ({ desiredLrp }) => {
-        validateDesiredLrp(desiredLrp);
-        const wanted = desiredLrpFromProto(desiredLrp);
-        requireRecipeSize('desired_lrp', wanted.runInfo);
+        const wanted = wantedLrp(desiredLrp);
         engine.apply((draft) => desireLrp(draft, wanted));
       });
     },
@@ -89,6 +91,14 @@ export function desiredLrpService(term: CurrentTerm) {
       return { ...(await fullPage(current, result.page, result.nextPageToken)), revision };
     },
   };
+}
+
+/** @throws INVALID_REQUEST */
+function wantedLrp(desiredLrp: DesiredLrp | undefined): NewDesiredLrp {
+  validateDesiredLrp(desiredLrp);
+  const wanted = desiredLrpFromProto(desiredLrp);
+  requireRecipeSize('desired_lrp', wanted.runInfo);
+  return wanted;
 }
 
 /** A page of whole LRPs also ends at a number of bytes, as recipes can be large. */

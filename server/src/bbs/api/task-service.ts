@@ -1,25 +1,32 @@
 import { TaskDefinition } from '@rivera/gen/rivera/bbs/v1/task';
-import type {
-  CancelTaskRequest,
-  CancelTaskResponse,
-  DeleteTaskRequest,
-  DeleteTaskResponse,
+import {
+  type CancelTaskRequest,
+  type CancelTaskResponse,
+  type DeleteTaskRequest,
+  type DeleteTaskResponse,
+  type DeleteTasksRequest,
+  type DeleteTasksResponse,
   DesireTaskRequest,
-  DesireTaskResponse,
-  GetTaskRequest,
-  GetTaskResponse,
-  ListTasksRequest,
-  ListTasksResponse,
-  ResolveTaskRequest,
-  ResolveTaskResponse,
-  RetryTaskCallbackRequest,
-  RetryTaskCallbackResponse,
+  type DesireTaskResponse,
+  type DesireTasksRequest,
+  type DesireTasksResponse,
+  type GetTaskRequest,
+  type GetTaskResponse,
+  type ListTasksRequest,
+  type ListTasksResponse,
+  type ResolveTaskRequest,
+  type ResolveTaskResponse,
+  type ResolveTasksRequest,
+  type ResolveTasksResponse,
+  type RetryTaskCallbackRequest,
+  type RetryTaskCallbackResponse,
 } from '@rivera/gen/rivera/bbs/v1/task_service';
 import { RiveraError } from '@rivera/kit/errors';
 import type { TaskRow } from '../core/model.js';
 import { isDeadLetter, type State, taskExpiresAt } from '../core/state.js';
-import { cancelTask, deleteTask, desireTask, resolveTask, retryTaskCallback } from '../core/task.js';
+import { cancelTask, deleteTask, desireTask, type NewTask, resolveTask, retryTaskCallback } from '../core/task.js';
 import type { CurrentTerm } from '../term.js';
+import { bulk } from './bulk.js';
 import { taskFromProto } from './from-proto.js';
 import { decodePageToken, pageSize, takePage } from './paging.js';
 import { taskToProto } from './to-proto.js';
@@ -32,10 +39,16 @@ const PAGE = { defaultSize: 500, maxSize: 1_000 };
 export function taskService(term: CurrentTerm) {
   return {
     async desireTask(request: DesireTaskRequest): Promise<DesireTaskResponse> {
-      validateTask(request);
-      const wanted = taskFromProto(request);
-      requireRecipeSize('definition', wanted.definition);
+      const wanted = wantedTask(request);
       return { task: taskToProto(await term().engine.execute((draft) => desireTask(draft, wanted))) };
+    },
+
+    desireTasks(requests: AsyncIterable<DesireTasksRequest>): AsyncIterable<DesireTasksResponse> {
+      const { engine } = term();
+      return bulk(requests, engine, ({ task }) => {
+        const wanted = wantedTask(task ?? DesireTaskRequest.fromPartial({}));
+        engine.apply((draft) => desireTask(draft, wanted));
+      });
     },
 
     async getTask({ taskGuid }: GetTaskRequest): Promise<GetTaskResponse> {
@@ -77,10 +90,27 @@ export function taskService(term: CurrentTerm) {
       return { task: taskToProto(await term().engine.execute((draft) => resolveTask(draft, taskGuid))) };
     },
 
+    async *resolveTasks(requests: AsyncIterable<ResolveTasksRequest>): AsyncIterable<ResolveTasksResponse> {
+      const { engine } = term();
+      const answers = bulk(requests, engine, ({ taskGuid }) => {
+        requireText('task_guid', taskGuid);
+        return taskToProto(engine.apply((draft) => resolveTask(draft, taskGuid)));
+      });
+      for await (const { sequence, code, message, told: task } of answers) yield { sequence, code, message, task };
+    },
+
     async deleteTask({ taskGuid }: DeleteTaskRequest): Promise<DeleteTaskResponse> {
       requireText('task_guid', taskGuid);
       await term().engine.execute((draft) => deleteTask(draft, taskGuid));
       return {};
+    },
+
+    deleteTasks(requests: AsyncIterable<DeleteTasksRequest>): AsyncIterable<DeleteTasksResponse> {
+      const { engine } = term();
+      return bulk(requests, engine, ({ taskGuid }) => {
+        requireText('task_guid', taskGuid);
+        engine.apply((draft) => deleteTask(draft, taskGuid));
+      });
     },
 
     async retryTaskCallback({ taskGuid }: RetryTaskCallbackRequest): Promise<RetryTaskCallbackResponse> {
@@ -88,6 +118,14 @@ export function taskService(term: CurrentTerm) {
       return { task: taskToProto(await term().engine.execute((draft) => retryTaskCallback(draft, taskGuid))) };
     },
   };
+}
+
+/** @throws INVALID_REQUEST */
+function wantedTask(request: DesireTaskRequest): NewTask {
+  validateTask(request);
+  const wanted = taskFromProto(request);
+  requireRecipeSize('definition', wanted.definition);
+  return wanted;
 }
 
 function* matching(state: State, request: ListTasksRequest, after: string): Generator<TaskRow> {

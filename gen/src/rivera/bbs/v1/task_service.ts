@@ -10,8 +10,10 @@ import {
   type CallOptions,
   type ChannelCredentials,
   Client,
+  type ClientDuplexStream,
   type ClientOptions,
   type ClientUnaryCall,
+  type handleBidiStreamingCall,
   type handleUnaryCall,
   makeGenericClientConstructor,
   type Metadata,
@@ -35,6 +37,26 @@ export interface DesireTaskRequest {
 export interface DesireTaskResponse {
   /** As stored, without its definition. */
   task: Task | undefined;
+  _unknownFields?: { [key: number]: Uint8Array[] } | undefined;
+}
+
+/** One of many. */
+export interface DesireTasksRequest {
+  /** Echoed in the answer. */
+  sequence: number;
+  /** Required. */
+  task: DesireTaskRequest | undefined;
+  _unknownFields?: { [key: number]: Uint8Array[] } | undefined;
+}
+
+/** The answer to one of many. */
+export interface DesireTasksResponse {
+  /** Of the request. */
+  sequence: number;
+  /** gRPC status code; 0: durable. */
+  code: number;
+  /** Why not. */
+  message: string;
   _unknownFields?: { [key: number]: Uint8Array[] } | undefined;
 }
 
@@ -108,6 +130,28 @@ export interface ResolveTaskResponse {
   _unknownFields?: { [key: number]: Uint8Array[] } | undefined;
 }
 
+/** One of many. */
+export interface ResolveTasksRequest {
+  /** Echoed in the answer. */
+  sequence: number;
+  /** Required. */
+  taskGuid: string;
+  _unknownFields?: { [key: number]: Uint8Array[] } | undefined;
+}
+
+/** The answer to one of many. */
+export interface ResolveTasksResponse {
+  /** Of the request. */
+  sequence: number;
+  /** gRPC status code; 0: the caller has it, durably. */
+  code: number;
+  /** Why not. */
+  message: string;
+  /** With result; unset unless code is 0. */
+  task: Task | undefined;
+  _unknownFields?: { [key: number]: Uint8Array[] } | undefined;
+}
+
 /** Forgets a Task. */
 export interface DeleteTaskRequest {
   /** Required. */
@@ -117,6 +161,26 @@ export interface DeleteTaskRequest {
 
 /** It is gone. */
 export interface DeleteTaskResponse {
+  _unknownFields?: { [key: number]: Uint8Array[] } | undefined;
+}
+
+/** One of many. */
+export interface DeleteTasksRequest {
+  /** Echoed in the answer. */
+  sequence: number;
+  /** Required. */
+  taskGuid: string;
+  _unknownFields?: { [key: number]: Uint8Array[] } | undefined;
+}
+
+/** The answer to one of many. */
+export interface DeleteTasksResponse {
+  /** Of the request. */
+  sequence: number;
+  /** gRPC status code; 0: it is gone, durably. */
+  code: number;
+  /** Why not. */
+  message: string;
   _unknownFields?: { [key: number]: Uint8Array[] } | undefined;
 }
 
@@ -336,6 +400,226 @@ export const DesireTaskResponse: MessageFns<DesireTaskResponse> = {
   fromPartial<I extends Exact<DeepPartial<DesireTaskResponse>, I>>(object: I): DesireTaskResponse {
     const message = createBaseDesireTaskResponse();
     message.task = (object.task !== undefined && object.task !== null) ? Task.fromPartial(object.task) : undefined;
+    return message;
+  },
+};
+
+function createBaseDesireTasksRequest(): DesireTasksRequest {
+  return { sequence: 0, task: undefined, _unknownFields: {} };
+}
+
+export const DesireTasksRequest: MessageFns<DesireTasksRequest> = {
+  encode(message: DesireTasksRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.sequence !== 0) {
+      writer.uint32(8).uint64(message.sequence);
+    }
+    if (message.task !== undefined) {
+      DesireTaskRequest.encode(message.task, writer.uint32(18).fork()).join();
+    }
+    if (message._unknownFields !== undefined) {
+      for (const [key, values] of globalThis.Object.entries(message._unknownFields)) {
+        const tag = parseInt(key, 10);
+        for (const value of values) {
+          writer.uint32(tag).raw(value);
+        }
+      }
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): DesireTasksRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseDesireTasksRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.sequence = longToNumber(reader.uint64());
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.task = DesireTaskRequest.decode(reader, reader.uint32());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        const buf = reader.skip(tag & 7);
+
+        const list = message._unknownFields![tag];
+
+        if (list === undefined) {
+          message._unknownFields![tag] = [buf];
+        } else {
+          list.push(buf);
+        }
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): DesireTasksRequest {
+    return {
+      sequence: isSet(object.sequence) ? globalThis.Number(object.sequence) : 0,
+      task: isSet(object.task) ? DesireTaskRequest.fromJSON(object.task) : undefined,
+    };
+  },
+
+  toJSON(message: DesireTasksRequest): unknown {
+    const obj: any = {};
+    if (message.sequence !== 0) {
+      obj.sequence = Math.round(message.sequence);
+    }
+    if (message.task !== undefined) {
+      obj.task = DesireTaskRequest.toJSON(message.task);
+    }
+    return obj;
+  },
+
+  create<I extends Exact<DeepPartial<DesireTasksRequest>, I>>(base?: I): DesireTasksRequest {
+    return DesireTasksRequest.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<DesireTasksRequest>, I>>(object: I): DesireTasksRequest {
+    const message = createBaseDesireTasksRequest();
+    message.sequence = object.sequence ?? 0;
+    message.task = (object.task !== undefined && object.task !== null)
+      ? DesireTaskRequest.fromPartial(object.task)
+      : undefined;
+    return message;
+  },
+};
+
+function createBaseDesireTasksResponse(): DesireTasksResponse {
+  return { sequence: 0, code: 0, message: "", _unknownFields: {} };
+}
+
+export const DesireTasksResponse: MessageFns<DesireTasksResponse> = {
+  encode(message: DesireTasksResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.sequence !== 0) {
+      writer.uint32(8).uint64(message.sequence);
+    }
+    if (message.code !== 0) {
+      writer.uint32(16).int32(message.code);
+    }
+    if (message.message !== "") {
+      writer.uint32(26).string(message.message);
+    }
+    if (message._unknownFields !== undefined) {
+      for (const [key, values] of globalThis.Object.entries(message._unknownFields)) {
+        const tag = parseInt(key, 10);
+        for (const value of values) {
+          writer.uint32(tag).raw(value);
+        }
+      }
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): DesireTasksResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseDesireTasksResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.sequence = longToNumber(reader.uint64());
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.code = reader.int32();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.message = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        const buf = reader.skip(tag & 7);
+
+        const list = message._unknownFields![tag];
+
+        if (list === undefined) {
+          message._unknownFields![tag] = [buf];
+        } else {
+          list.push(buf);
+        }
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): DesireTasksResponse {
+    return {
+      sequence: isSet(object.sequence) ? globalThis.Number(object.sequence) : 0,
+      code: isSet(object.code) ? globalThis.Number(object.code) : 0,
+      message: isSet(object.message) ? globalThis.String(object.message) : "",
+    };
+  },
+
+  toJSON(message: DesireTasksResponse): unknown {
+    const obj: any = {};
+    if (message.sequence !== 0) {
+      obj.sequence = Math.round(message.sequence);
+    }
+    if (message.code !== 0) {
+      obj.code = Math.round(message.code);
+    }
+    if (message.message !== "") {
+      obj.message = message.message;
+    }
+    return obj;
+  },
+
+  create<I extends Exact<DeepPartial<DesireTasksResponse>, I>>(base?: I): DesireTasksResponse {
+    return DesireTasksResponse.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<DesireTasksResponse>, I>>(object: I): DesireTasksResponse {
+    const message = createBaseDesireTasksResponse();
+    message.sequence = object.sequence ?? 0;
+    message.code = object.code ?? 0;
+    message.message = object.message ?? "";
     return message;
   },
 };
@@ -1172,6 +1456,244 @@ export const ResolveTaskResponse: MessageFns<ResolveTaskResponse> = {
   },
 };
 
+function createBaseResolveTasksRequest(): ResolveTasksRequest {
+  return { sequence: 0, taskGuid: "", _unknownFields: {} };
+}
+
+export const ResolveTasksRequest: MessageFns<ResolveTasksRequest> = {
+  encode(message: ResolveTasksRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.sequence !== 0) {
+      writer.uint32(8).uint64(message.sequence);
+    }
+    if (message.taskGuid !== "") {
+      writer.uint32(18).string(message.taskGuid);
+    }
+    if (message._unknownFields !== undefined) {
+      for (const [key, values] of globalThis.Object.entries(message._unknownFields)) {
+        const tag = parseInt(key, 10);
+        for (const value of values) {
+          writer.uint32(tag).raw(value);
+        }
+      }
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ResolveTasksRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseResolveTasksRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.sequence = longToNumber(reader.uint64());
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.taskGuid = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        const buf = reader.skip(tag & 7);
+
+        const list = message._unknownFields![tag];
+
+        if (list === undefined) {
+          message._unknownFields![tag] = [buf];
+        } else {
+          list.push(buf);
+        }
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): ResolveTasksRequest {
+    return {
+      sequence: isSet(object.sequence) ? globalThis.Number(object.sequence) : 0,
+      taskGuid: isSet(object.taskGuid)
+        ? globalThis.String(object.taskGuid)
+        : isSet(object.task_guid)
+        ? globalThis.String(object.task_guid)
+        : "",
+    };
+  },
+
+  toJSON(message: ResolveTasksRequest): unknown {
+    const obj: any = {};
+    if (message.sequence !== 0) {
+      obj.sequence = Math.round(message.sequence);
+    }
+    if (message.taskGuid !== "") {
+      obj.taskGuid = message.taskGuid;
+    }
+    return obj;
+  },
+
+  create<I extends Exact<DeepPartial<ResolveTasksRequest>, I>>(base?: I): ResolveTasksRequest {
+    return ResolveTasksRequest.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<ResolveTasksRequest>, I>>(object: I): ResolveTasksRequest {
+    const message = createBaseResolveTasksRequest();
+    message.sequence = object.sequence ?? 0;
+    message.taskGuid = object.taskGuid ?? "";
+    return message;
+  },
+};
+
+function createBaseResolveTasksResponse(): ResolveTasksResponse {
+  return { sequence: 0, code: 0, message: "", task: undefined, _unknownFields: {} };
+}
+
+export const ResolveTasksResponse: MessageFns<ResolveTasksResponse> = {
+  encode(message: ResolveTasksResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.sequence !== 0) {
+      writer.uint32(8).uint64(message.sequence);
+    }
+    if (message.code !== 0) {
+      writer.uint32(16).int32(message.code);
+    }
+    if (message.message !== "") {
+      writer.uint32(26).string(message.message);
+    }
+    if (message.task !== undefined) {
+      Task.encode(message.task, writer.uint32(34).fork()).join();
+    }
+    if (message._unknownFields !== undefined) {
+      for (const [key, values] of globalThis.Object.entries(message._unknownFields)) {
+        const tag = parseInt(key, 10);
+        for (const value of values) {
+          writer.uint32(tag).raw(value);
+        }
+      }
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ResolveTasksResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseResolveTasksResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.sequence = longToNumber(reader.uint64());
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.code = reader.int32();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.message = reader.string();
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.task = Task.decode(reader, reader.uint32());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        const buf = reader.skip(tag & 7);
+
+        const list = message._unknownFields![tag];
+
+        if (list === undefined) {
+          message._unknownFields![tag] = [buf];
+        } else {
+          list.push(buf);
+        }
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): ResolveTasksResponse {
+    return {
+      sequence: isSet(object.sequence) ? globalThis.Number(object.sequence) : 0,
+      code: isSet(object.code) ? globalThis.Number(object.code) : 0,
+      message: isSet(object.message) ? globalThis.String(object.message) : "",
+      task: isSet(object.task) ? Task.fromJSON(object.task) : undefined,
+    };
+  },
+
+  toJSON(message: ResolveTasksResponse): unknown {
+    const obj: any = {};
+    if (message.sequence !== 0) {
+      obj.sequence = Math.round(message.sequence);
+    }
+    if (message.code !== 0) {
+      obj.code = Math.round(message.code);
+    }
+    if (message.message !== "") {
+      obj.message = message.message;
+    }
+    if (message.task !== undefined) {
+      obj.task = Task.toJSON(message.task);
+    }
+    return obj;
+  },
+
+  create<I extends Exact<DeepPartial<ResolveTasksResponse>, I>>(base?: I): ResolveTasksResponse {
+    return ResolveTasksResponse.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<ResolveTasksResponse>, I>>(object: I): ResolveTasksResponse {
+    const message = createBaseResolveTasksResponse();
+    message.sequence = object.sequence ?? 0;
+    message.code = object.code ?? 0;
+    message.message = object.message ?? "";
+    message.task = (object.task !== undefined && object.task !== null) ? Task.fromPartial(object.task) : undefined;
+    return message;
+  },
+};
+
 function createBaseDeleteTaskRequest(): DeleteTaskRequest {
   return { taskGuid: "", _unknownFields: {} };
 }
@@ -1325,6 +1847,228 @@ export const DeleteTaskResponse: MessageFns<DeleteTaskResponse> = {
   },
   fromPartial<I extends Exact<DeepPartial<DeleteTaskResponse>, I>>(_: I): DeleteTaskResponse {
     const message = createBaseDeleteTaskResponse();
+    return message;
+  },
+};
+
+function createBaseDeleteTasksRequest(): DeleteTasksRequest {
+  return { sequence: 0, taskGuid: "", _unknownFields: {} };
+}
+
+export const DeleteTasksRequest: MessageFns<DeleteTasksRequest> = {
+  encode(message: DeleteTasksRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.sequence !== 0) {
+      writer.uint32(8).uint64(message.sequence);
+    }
+    if (message.taskGuid !== "") {
+      writer.uint32(18).string(message.taskGuid);
+    }
+    if (message._unknownFields !== undefined) {
+      for (const [key, values] of globalThis.Object.entries(message._unknownFields)) {
+        const tag = parseInt(key, 10);
+        for (const value of values) {
+          writer.uint32(tag).raw(value);
+        }
+      }
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): DeleteTasksRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseDeleteTasksRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.sequence = longToNumber(reader.uint64());
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.taskGuid = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        const buf = reader.skip(tag & 7);
+
+        const list = message._unknownFields![tag];
+
+        if (list === undefined) {
+          message._unknownFields![tag] = [buf];
+        } else {
+          list.push(buf);
+        }
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): DeleteTasksRequest {
+    return {
+      sequence: isSet(object.sequence) ? globalThis.Number(object.sequence) : 0,
+      taskGuid: isSet(object.taskGuid)
+        ? globalThis.String(object.taskGuid)
+        : isSet(object.task_guid)
+        ? globalThis.String(object.task_guid)
+        : "",
+    };
+  },
+
+  toJSON(message: DeleteTasksRequest): unknown {
+    const obj: any = {};
+    if (message.sequence !== 0) {
+      obj.sequence = Math.round(message.sequence);
+    }
+    if (message.taskGuid !== "") {
+      obj.taskGuid = message.taskGuid;
+    }
+    return obj;
+  },
+
+  create<I extends Exact<DeepPartial<DeleteTasksRequest>, I>>(base?: I): DeleteTasksRequest {
+    return DeleteTasksRequest.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<DeleteTasksRequest>, I>>(object: I): DeleteTasksRequest {
+    const message = createBaseDeleteTasksRequest();
+    message.sequence = object.sequence ?? 0;
+    message.taskGuid = object.taskGuid ?? "";
+    return message;
+  },
+};
+
+function createBaseDeleteTasksResponse(): DeleteTasksResponse {
+  return { sequence: 0, code: 0, message: "", _unknownFields: {} };
+}
+
+export const DeleteTasksResponse: MessageFns<DeleteTasksResponse> = {
+  encode(message: DeleteTasksResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.sequence !== 0) {
+      writer.uint32(8).uint64(message.sequence);
+    }
+    if (message.code !== 0) {
+      writer.uint32(16).int32(message.code);
+    }
+    if (message.message !== "") {
+      writer.uint32(26).string(message.message);
+    }
+    if (message._unknownFields !== undefined) {
+      for (const [key, values] of globalThis.Object.entries(message._unknownFields)) {
+        const tag = parseInt(key, 10);
+        for (const value of values) {
+          writer.uint32(tag).raw(value);
+        }
+      }
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): DeleteTasksResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseDeleteTasksResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.sequence = longToNumber(reader.uint64());
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.code = reader.int32();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.message = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        const buf = reader.skip(tag & 7);
+
+        const list = message._unknownFields![tag];
+
+        if (list === undefined) {
+          message._unknownFields![tag] = [buf];
+        } else {
+          list.push(buf);
+        }
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): DeleteTasksResponse {
+    return {
+      sequence: isSet(object.sequence) ? globalThis.Number(object.sequence) : 0,
+      code: isSet(object.code) ? globalThis.Number(object.code) : 0,
+      message: isSet(object.message) ? globalThis.String(object.message) : "",
+    };
+  },
+
+  toJSON(message: DeleteTasksResponse): unknown {
+    const obj: any = {};
+    if (message.sequence !== 0) {
+      obj.sequence = Math.round(message.sequence);
+    }
+    if (message.code !== 0) {
+      obj.code = Math.round(message.code);
+    }
+    if (message.message !== "") {
+      obj.message = message.message;
+    }
+    return obj;
+  },
+
+  create<I extends Exact<DeepPartial<DeleteTasksResponse>, I>>(base?: I): DeleteTasksResponse {
+    return DeleteTasksResponse.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<DeleteTasksResponse>, I>>(object: I): DeleteTasksResponse {
+    const message = createBaseDeleteTasksResponse();
+    message.sequence = object.sequence ?? 0;
+    message.code = object.code ?? 0;
+    message.message = object.message ?? "";
     return message;
   },
 };
@@ -1514,6 +2258,16 @@ export const TaskServiceService = {
     responseSerialize: (value: DesireTaskResponse): Buffer => Buffer.from(DesireTaskResponse.encode(value).finish()),
     responseDeserialize: (value: Buffer): DesireTaskResponse => DesireTaskResponse.decode(value),
   },
+  /** Many at once: each request on the stream is answered once, in order. */
+  desireTasks: {
+    path: "/rivera.bbs.v1.TaskService/DesireTasks" as const,
+    requestStream: true as const,
+    responseStream: true as const,
+    requestSerialize: (value: DesireTasksRequest): Buffer => Buffer.from(DesireTasksRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): DesireTasksRequest => DesireTasksRequest.decode(value),
+    responseSerialize: (value: DesireTasksResponse): Buffer => Buffer.from(DesireTasksResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): DesireTasksResponse => DesireTasksResponse.decode(value),
+  },
   /** One Task; NOT_FOUND when there is none. */
   getTask: {
     path: "/rivera.bbs.v1.TaskService/GetTask" as const,
@@ -1554,6 +2308,17 @@ export const TaskServiceService = {
     responseSerialize: (value: ResolveTaskResponse): Buffer => Buffer.from(ResolveTaskResponse.encode(value).finish()),
     responseDeserialize: (value: Buffer): ResolveTaskResponse => ResolveTaskResponse.decode(value),
   },
+  /** Many at once: each request on the stream is answered once, in order. */
+  resolveTasks: {
+    path: "/rivera.bbs.v1.TaskService/ResolveTasks" as const,
+    requestStream: true as const,
+    responseStream: true as const,
+    requestSerialize: (value: ResolveTasksRequest): Buffer => Buffer.from(ResolveTasksRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): ResolveTasksRequest => ResolveTasksRequest.decode(value),
+    responseSerialize: (value: ResolveTasksResponse): Buffer =>
+      Buffer.from(ResolveTasksResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): ResolveTasksResponse => ResolveTasksResponse.decode(value),
+  },
   /** Forgets a RESOLVING Task; FAILED_PRECONDITION in any other state. */
   deleteTask: {
     path: "/rivera.bbs.v1.TaskService/DeleteTask" as const,
@@ -1563,6 +2328,16 @@ export const TaskServiceService = {
     requestDeserialize: (value: Buffer): DeleteTaskRequest => DeleteTaskRequest.decode(value),
     responseSerialize: (value: DeleteTaskResponse): Buffer => Buffer.from(DeleteTaskResponse.encode(value).finish()),
     responseDeserialize: (value: Buffer): DeleteTaskResponse => DeleteTaskResponse.decode(value),
+  },
+  /** Many at once: each request on the stream is answered once, in order. */
+  deleteTasks: {
+    path: "/rivera.bbs.v1.TaskService/DeleteTasks" as const,
+    requestStream: true as const,
+    responseStream: true as const,
+    requestSerialize: (value: DeleteTasksRequest): Buffer => Buffer.from(DeleteTasksRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): DeleteTasksRequest => DeleteTasksRequest.decode(value),
+    responseSerialize: (value: DeleteTasksResponse): Buffer => Buffer.from(DeleteTasksResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): DeleteTasksResponse => DeleteTasksResponse.decode(value),
   },
   /**
    * Has the callback of a COMPLETED Task tried at once, and again for the whole retention, whether delivery was given up or waits for
@@ -1584,6 +2359,8 @@ export const TaskServiceService = {
 export interface TaskServiceServer extends UntypedServiceImplementation {
   /** Asks for a Task. Repeating the same request succeeds; the same guid with another definition is ALREADY_EXISTS. */
   desireTask: handleUnaryCall<DesireTaskRequest, DesireTaskResponse>;
+  /** Many at once: each request on the stream is answered once, in order. */
+  desireTasks: handleBidiStreamingCall<DesireTasksRequest, DesireTasksResponse>;
   /** One Task; NOT_FOUND when there is none. */
   getTask: handleUnaryCall<GetTaskRequest, GetTaskResponse>;
   /** Tasks in order of guid. */
@@ -1592,8 +2369,12 @@ export interface TaskServiceServer extends UntypedServiceImplementation {
   cancelTask: handleUnaryCall<CancelTaskRequest, CancelTaskResponse>;
   /** COMPLETED → RESOLVING: the caller alone takes the result; FAILED_PRECONDITION in any other state. */
   resolveTask: handleUnaryCall<ResolveTaskRequest, ResolveTaskResponse>;
+  /** Many at once: each request on the stream is answered once, in order. */
+  resolveTasks: handleBidiStreamingCall<ResolveTasksRequest, ResolveTasksResponse>;
   /** Forgets a RESOLVING Task; FAILED_PRECONDITION in any other state. */
   deleteTask: handleUnaryCall<DeleteTaskRequest, DeleteTaskResponse>;
+  /** Many at once: each request on the stream is answered once, in order. */
+  deleteTasks: handleBidiStreamingCall<DeleteTasksRequest, DeleteTasksResponse>;
   /**
    * Has the callback of a COMPLETED Task tried at once, and again for the whole retention, whether delivery was given up or waits for
    * its next attempt; FAILED_PRECONDITION in any other state, or without a callback.
@@ -1618,6 +2399,13 @@ export interface TaskServiceClient extends Client {
     options: Partial<CallOptions>,
     callback: (error: ServiceError | null, response: DesireTaskResponse) => void,
   ): ClientUnaryCall;
+  /** Many at once: each request on the stream is answered once, in order. */
+  desireTasks(): ClientDuplexStream<DesireTasksRequest, DesireTasksResponse>;
+  desireTasks(options: Partial<CallOptions>): ClientDuplexStream<DesireTasksRequest, DesireTasksResponse>;
+  desireTasks(
+    metadata: Metadata,
+    options?: Partial<CallOptions>,
+  ): ClientDuplexStream<DesireTasksRequest, DesireTasksResponse>;
   /** One Task; NOT_FOUND when there is none. */
   getTask(
     request: GetTaskRequest,
@@ -1682,6 +2470,13 @@ export interface TaskServiceClient extends Client {
     options: Partial<CallOptions>,
     callback: (error: ServiceError | null, response: ResolveTaskResponse) => void,
   ): ClientUnaryCall;
+  /** Many at once: each request on the stream is answered once, in order. */
+  resolveTasks(): ClientDuplexStream<ResolveTasksRequest, ResolveTasksResponse>;
+  resolveTasks(options: Partial<CallOptions>): ClientDuplexStream<ResolveTasksRequest, ResolveTasksResponse>;
+  resolveTasks(
+    metadata: Metadata,
+    options?: Partial<CallOptions>,
+  ): ClientDuplexStream<ResolveTasksRequest, ResolveTasksResponse>;
   /** Forgets a RESOLVING Task; FAILED_PRECONDITION in any other state. */
   deleteTask(
     request: DeleteTaskRequest,
@@ -1698,6 +2493,13 @@ export interface TaskServiceClient extends Client {
     options: Partial<CallOptions>,
     callback: (error: ServiceError | null, response: DeleteTaskResponse) => void,
   ): ClientUnaryCall;
+  /** Many at once: each request on the stream is answered once, in order. */
+  deleteTasks(): ClientDuplexStream<DeleteTasksRequest, DeleteTasksResponse>;
+  deleteTasks(options: Partial<CallOptions>): ClientDuplexStream<DeleteTasksRequest, DeleteTasksResponse>;
+  deleteTasks(
+    metadata: Metadata,
+    options?: Partial<CallOptions>,
+  ): ClientDuplexStream<DeleteTasksRequest, DeleteTasksResponse>;
   /**
    * Has the callback of a COMPLETED Task tried at once, and again for the whole retention, whether delivery was given up or waits for
    * its next attempt; FAILED_PRECONDITION in any other state, or without a callback.

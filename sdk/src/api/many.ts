@@ -1,41 +1,55 @@
-import { DesiredLrp } from '@rivera/gen/rivera/bbs/v1/desired_lrp';
-import {
-  DesireLrpsRequest,
-  type DesireLrpsResponse,
-  DesiredLrpServiceService as methods,
-} from '@rivera/gen/rivera/bbs/v1/desired_lrp_service';
+import type { MethodDefinition } from '@grpc/grpc-js';
 import { InternalError, type RiveraError, UnavailableError } from '../errors.js';
-import type { CallOptions, Input } from '../input.js';
+import type { CallOptions } from '../input.js';
 import { errorFromStatus } from '../transport/status.js';
 import { messagesOf, Reconnects, Sender } from '../transport/streams.js';
 import type { Transport } from '../transport/transport.js';
 
+/** What a caller has many of. */
+export type Items<Item> = Iterable<Item> | AsyncIterable<Item>;
+
 /** What became of one item. */
-export interface DesireManyResult {
+export interface ManyResult {
   /** Position in the input, from 0. */
   readonly index: number;
-  readonly processGuid: string;
-  /** Why it is not desired; undefined: it is, durably. */
+  /** Why it was not done; undefined: it was, durably. */
   readonly error: RiveraError | undefined;
+}
+
+interface Numbered {
+  sequence: number;
+}
+
+interface Answer extends Numbered {
+  code: number;
+  message: string;
+}
+
+/** A method that takes a stream of requests and answers each. */
+export interface ManyMethod<Item, Request extends Numbered, Response extends Answer, Result> {
+  readonly method: MethodDefinition<Request, Response>;
+  request(item: Item, sequence: number): Request;
+  /** @param again it was sent more than once, so an earlier sending may have been obeyed */
+  result(o: { request: Request; response: Response; error: RiveraError | undefined; again: boolean }): Result;
 }
 
 /** Items that are under way at a time. */
 const WINDOW = 1_000;
 
-/** Sends items as fast as they are answered; what a broken connection leaves unanswered is sent again, which is harmless. */
-export async function* desireMany(
+/** Sends items as fast as they are answered; what a broken connection leaves unanswered is sent again. */
+export async function* sendMany<Item, Request extends Numbered, Response extends Answer, Result>(
   transport: Transport,
-  lrps: Iterable<Input<DesiredLrp>> | AsyncIterable<Input<DesiredLrp>>,
-  options: Pick<CallOptions, 'signal'> = {},
-): AsyncGenerator<DesireManyResult, void, undefined> {
-  const scope = transport.lifetime.enter(options.signal);
+  many: ManyMethod<Item, Request, Response, Result>,
+  { items, signal }: { items: Items<Item> } & Pick<CallOptions, 'signal'>,
+): AsyncGenerator<Result, void, undefined> {
+  const scope = transport.lifetime.enter(signal);
   const reconnects = new Reconnects(transport, scope, { safety: 'repeatable', patience: 'bounded' });
-  const work = new Work(lrps);
+  const work = new Work(items, (item: Item, sequence) => many.request(item, sequence));
   try {
     while (!(await work.finished())) {
       if (scope.signal.aborted) throw scope.cancelled();
-      const opened = transport.duplex(methods.desireLrps);
-      const sender = new Sender<DesireLrpsRequest>(opened.call);
+      const opened = transport.duplex(many.method);
+      const sender = new Sender<Request>(opened.call);
       void work.sendTo(sender).catch((error: unknown) => {
         work.inputFailure = { error };
         opened.call.cancel();
@@ -43,7 +57,9 @@ export async function* desireMany(
       try {
         for await (const response of messagesOf(opened.call, scope.signal)) {
           reconnects.progressed();
-          yield work.answered(response);
+          const { code, message } = response;
+          const error = code === 0 ? undefined : errorFromStatus(code, message);
+          yield many.result({ ...work.answered(response.sequence), response, error });
         }
         if (!(await work.finished())) throw new UnavailableError({ message: 'the server ended the stream early' });
       } catch (cause) {
@@ -60,18 +76,22 @@ export async function* desireMany(
 }
 
 /** The items: taken from the input one by one, kept until they are answered. */
-class Work {
-  readonly #input: Iterator<Input<DesiredLrp>> | AsyncIterator<Input<DesiredLrp>>;
-  readonly #unanswered = new Map<number, DesireLrpsRequest>();
-  #next: Promise<IteratorResult<Input<DesiredLrp>>> | undefined;
+class Work<Item, Request extends Numbered> {
+  readonly #input: Iterator<Item> | AsyncIterator<Item>;
+  readonly #toRequest: (item: Item, sequence: number) => Request;
+  readonly #unanswered = new Map<number, Request>();
+  /** Those that were sent on an earlier stream and not answered there. */
+  readonly #again = new Set<number>();
+  #next: Promise<IteratorResult<Item>> | undefined;
   #taken = 0;
   #exhausted = false;
   #wake: () => void = () => {};
   /** What the input itself threw; that ends the whole. */
   inputFailure: { error: unknown } | undefined;
 
-  constructor(lrps: Iterable<Input<DesiredLrp>> | AsyncIterable<Input<DesiredLrp>>) {
-    this.#input = Symbol.asyncIterator in lrps ? lrps[Symbol.asyncIterator]() : lrps[Symbol.iterator]();
+  constructor(items: Items<Item>, toRequest: (item: Item, sequence: number) => Request) {
+    this.#input = Symbol.asyncIterator in items ? items[Symbol.asyncIterator]() : items[Symbol.iterator]();
+    this.#toRequest = toRequest;
   }
 
   /** Looks ahead by one item. */
@@ -81,7 +101,7 @@ class Work {
     return this.#exhausted;
   }
 
-  async #peek(): Promise<IteratorResult<Input<DesiredLrp>>> {
+  async #peek(): Promise<IteratorResult<Item>> {
     this.#next ??= Promise.resolve(this.#input.next());
     const result = await this.#next;
     if (result.done) this.#exhausted = true;
@@ -89,8 +109,11 @@ class Work {
   }
 
   /** Sends what is unanswered, then the rest, until the input or the call ends. */
-  async sendTo(sender: Sender<DesireLrpsRequest>): Promise<void> {
-    for (const request of [...this.#unanswered.values()]) await sender.send(request);
+  async sendTo(sender: Sender<Request>): Promise<void> {
+    for (const request of [...this.#unanswered.values()]) {
+      this.#again.add(request.sequence);
+      await sender.send(request);
+    }
     while (!sender.over) {
       if (this.#unanswered.size >= WINDOW) {
         await new Promise<void>((resolve) => {
@@ -102,23 +125,19 @@ class Work {
       if (result.done) break;
       if (sender.over) return;
       this.#next = undefined;
-      const request = DesireLrpsRequest.fromPartial({
-        sequence: this.#taken++,
-        desiredLrp: DesiredLrp.fromPartial(result.value),
-      });
+      const request = this.#toRequest(result.value, this.#taken++);
       this.#unanswered.set(request.sequence, request);
       await sender.send(request);
     }
     sender.end();
   }
 
-  answered({ sequence, code, message }: DesireLrpsResponse): DesireManyResult {
+  answered(sequence: number): { request: Request; again: boolean } {
     const request = this.#unanswered.get(sequence);
     if (!request) throw new InternalError({ message: `an answer to item ${sequence}, which was not asked` });
     this.#unanswered.delete(sequence);
     this.#wake();
-    const error = code === 0 ? undefined : errorFromStatus(code, message);
-    return { index: sequence, processGuid: request.desiredLrp?.processGuid ?? '', error };
+    return { request, again: this.#again.delete(sequence) };
   }
 
   /** The call is over: nobody waits for room on it. */
