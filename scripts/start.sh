@@ -3,4 +3,4 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 bash scripts/setup.sh
-exec node cli/dist/main.js up --data .rivera "$@"
+exec cli/bin/rivera.mjs up --data .rivera "$@"

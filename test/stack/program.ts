@@ -4,7 +4,8 @@ import { join, resolve } from 'node:path';
 import { stringify } from 'yaml';
 
 export const ROOT = resolve(import.meta.dirname, '../..');
-export const RIVERA = join(ROOT, 'cli/dist/main.js');
+export const RIVERA = join(ROOT, 'cli/bin/rivera.mjs');
+const BUILT = join(ROOT, 'cli/dist/main.js');
 
 /** A rivera role as a process of its own, which a test may kill, pause and start again. */
 export class Program {
@@ -18,7 +19,7 @@ export class Program {
     private readonly config: object,
     private readonly env: NodeJS.ProcessEnv = {},
   ) {
-    if (!existsSync(RIVERA)) throw new Error(`${RIVERA} is missing: run npm run build`);
+    if (!existsSync(BUILT)) throw new Error(`${BUILT} is missing: run npm run build`);
   }
 
   get pid(): number {
@@ -49,7 +50,10 @@ export class Program {
     const config = join(this.folder, `${this.name}.yaml`);
     writeFileSync(config, stringify(this.config), { mode: 0o600 });
     const log = openSync(this.logFile, 'a');
-    const child = spawn(process.execPath, [...nodeFlags(), RIVERA, this.role, '--config', config], {
+    const flags = nodeFlags();
+    // As people start it, unless Node is to be told something.
+    const [command, ...before] = flags.length === 0 ? [RIVERA] : [process.execPath, ...flags, RIVERA];
+    const child = spawn(command, [...before, this.role, '--config', config], {
       stdio: ['ignore', log, log],
       detached: true,
       env: { ...process.env, ...this.env, ...env },

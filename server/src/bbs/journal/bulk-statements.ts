@@ -51,21 +51,26 @@ export function* upsertStatements<Row>(
 
 /** The statements that delete rows by their keys. */
 export function* deleteStatements<Row>(rows: RowCodec<Row>, keys: Iterable<readonly string[]>): Generator<string> {
-  let conditions: string[] = [];
+  let some: (readonly string[])[] = [];
   for (const key of keys) {
-    conditions.push(
-      key.map((literal, position) => `${sqlName(rows.keyColumns[position] ?? '')}=${literal}`).join(' AND '),
-    );
-    if (conditions.length >= MAX_DELETED_KEYS) {
-      yield deletion(rows, conditions);
-      conditions = [];
+    some.push(key);
+    if (some.length >= MAX_DELETED_KEYS) {
+      yield deletion(rows, some);
+      some = [];
     }
   }
-  if (conditions.length > 0) yield deletion(rows, conditions);
+  if (some.length > 0) yield deletion(rows, some);
 }
 
-function deletion<Row>(rows: RowCodec<Row>, conditions: string[]): string {
-  return `DELETE FROM ${sqlName(rows.table)} WHERE (${conditions.join(') OR (')})`;
+/** Keys of several columns are written out: MariaDB uses no index for a list of them. */
+function deletion<Row>(rows: RowCodec<Row>, keys: readonly (readonly string[])[]): string {
+  const head = `DELETE FROM ${sqlName(rows.table)} WHERE`;
+  const [only, second] = rows.keyColumns;
+  if (only !== undefined && second === undefined) return `${head} ${sqlName(only)} IN (${keys.flat().join(',')})`;
+  const conditions = keys.map((key) =>
+    key.map((literal, position) => `${sqlName(rows.keyColumns[position] ?? '')}=${literal}`).join(' AND '),
+  );
+  return `${head} (${conditions.join(') OR (')})`;
 }
 
 const frames = new WeakMap<object, { head: string; tail: string }>();

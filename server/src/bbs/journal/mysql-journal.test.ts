@@ -5,8 +5,9 @@ import { actualLrpRows } from './actual-lrp-rows.js';
 import { deleteStatements } from './bulk-statements.js';
 import { journalContract } from './contract.js';
 import { MysqlJournal } from './mysql-journal.js';
-import { emptyActualLrp, sampleActualLrp, sampleBatch, sampleTask } from './sample-rows.js';
+import { emptyActualLrp, emptyTask, sampleActualLrp, sampleBatch, sampleTask } from './sample-rows.js';
 import { behind } from './snapshot.js';
+import { taskRows } from './task-rows.js';
 
 const test = useTestDatabase();
 
@@ -115,6 +116,14 @@ describe('the MySQL journal', () => {
       rows.slice(0, 500).map((row) => actualLrpRows.key(row)),
     );
     expect(await planOf(deletion)).toBe('range');
+    const tasks = Array.from({ length: 3_000 }, (_, position) => emptyTask(`t-${position}`));
+    await journal.commit(sampleBatch(1, 1, { tasks }));
+    await test.database.query('ANALYZE TABLE tasks');
+    const [taskDeletion = ''] = deleteStatements(
+      taskRows,
+      tasks.slice(0, 500).map((row) => taskRows.key(row)),
+    );
+    expect(await planOf(taskDeletion)).toBe('range');
     const [last] = rows.slice(-1);
     if (last === undefined) throw new Error('there are rows');
     const condition = behind(actualLrpRows.keyColumns, actualLrpRows.key({ ...last, processGuid: 'p-900' }));
