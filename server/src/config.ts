@@ -36,7 +36,7 @@ export const serverConfig = z.object({
         .string()
         .regex(/^mysql:\/\//, 'must be a URL mysql://USER:PASSWORD@HOST:PORT/DATABASE')
         .describe(
-          'MySQL or MariaDB: mysql://USER:PASSWORD@HOST:PORT/DATABASE; a unix socket as ?socketPath=PATH; the nodes of a cluster as HOST:PORT,HOST:PORT',
+          'MySQL or MariaDB: mysql://USER:PASSWORD@HOST:PORT/DATABASE; a unix socket as ?socketPath=PATH; ?multipleStatements=off for a proxy that takes one at a time; the nodes of a cluster as HOST:PORT,HOST:PORT',
         ),
     })
     .describe('Where the state is kept'),
