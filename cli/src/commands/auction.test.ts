@@ -42,6 +42,22 @@ describe('rivera auction simulate', () => {
     });
   });
 
+  it('goes over real streams, with messages that take their time', async () => {
+    const args = ['auction', 'simulate', '--scenario', 'zone-priority', '--latency', '20', '--json'];
+    const { exitCode, stdout, stderr } = await runHere(args);
+    expect({ exitCode, stderr }).toEqual({ exitCode: EXIT.ok, stderr: '' });
+    const report = JSON.parse(stdout);
+    expect(report).toMatchObject({ latencyMs: 20, submitted: 40, placed: 40, failures: [] });
+    expect(report.zones).toMatchObject([{ placed: 20, spread: { least: 10, most: 10 } }, { placed: 20 }]);
+    // There and back at least once.
+    expect(report.tookMs).toBeGreaterThanOrEqual(40);
+    const people = await runHere(['auction', 'simulate', '--cells', '4', '--lrps', '8', '--streams']);
+    expect(people.stdout).toMatch(/streams: +4 over gRPC, each message 0 ms on its way\nplaced: +8 of 8 instances\n/);
+    const many = await runHere(['auction', 'simulate', '--cells', '2000', '--streams']);
+    expect(many.exitCode).not.toBe(EXIT.ok);
+    expect(many.stderr).toContain('2000 cells are too many for streams: at most 1000');
+  });
+
   it('comes out the same for the same seed, and otherwise for another', async () => {
     const spread = async (seed: string) => {
       const args = ['auction', 'simulate', '--scenario', 'half-full', '--seed', seed, '--json'];

@@ -11,7 +11,8 @@ import { bidi, dial } from '@rivera/kit/grpc/dial';
 import { createLogger } from '@rivera/kit/log';
 import { connect, type RiveraClient } from '@rivera/sdk/client';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
-import { WireCell } from '../auction/testing/wire-cell.js';
+import { WireCell } from '../auction/simulation/wire-cell.js';
+import { bid } from '../auction/testing/samples.js';
 import { presence, RUNNING_FACTS } from '../bbs/core/testing.js';
 import { ScriptedCell } from '../bbs/testing.js';
 import { PrivateMariaDb } from '../database/private-mariadb.js';
@@ -64,7 +65,7 @@ async function joinCell(cellId: string): Promise<ScriptedCell> {
     cellId,
     bidi(() => sessions.session()),
   );
-  const bidder = new WireCell(bids, cellId);
+  const bidder = new WireCell(bids, bid(cellId, { total: { memoryMb: 1000, diskMb: 1000, containers: 1000 } }));
   bench.onClose(() => {
     cell.hangUp();
     bidder.hangUp();

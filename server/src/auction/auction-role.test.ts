@@ -1,6 +1,6 @@
 import { PassThrough } from 'node:stream';
 import { AuctionServiceClient } from '@rivera/gen/rivera/auction/v1/auction_service';
-import { BidServiceClient } from '@rivera/gen/rivera/auction/v1/bid_service';
+import { BidServiceClient, type CellBid } from '@rivera/gen/rivera/auction/v1/bid_service';
 import { PlacementServiceService } from '@rivera/gen/rivera/bbs/v1/placement_service';
 import { RiveraError } from '@rivera/kit/errors';
 import { unary } from '@rivera/kit/grpc/dial';
@@ -9,9 +9,9 @@ import { createLogger, type Logger, silentLogger } from '@rivera/kit/log';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { type AuctioneerLease, AuctionRole } from './auction-role.js';
 import { auctionConfig } from './config.js';
-import { heldLrp, lrpAuction, taskAuction } from './testing/samples.js';
-import { WireBbs } from './testing/wire-bbs.js';
-import { WireCell } from './testing/wire-cell.js';
+import { WireBbs } from './simulation/wire-bbs.js';
+import { WireCell, type WireCellOptions } from './simulation/wire-cell.js';
+import { bid, heldLrp, lrpAuction, taskAuction } from './testing/samples.js';
 
 /** A lease that is given and taken by the test. */
 class HandLease implements AuctioneerLease {
@@ -83,13 +83,16 @@ afterEach(async () => {
   await bed.close();
 });
 
+const roomy = (cellId: string, fields: Partial<CellBid>) =>
+  bid(cellId, { total: { memoryMb: 1000, diskMb: 1000, containers: 1000 }, ...fields });
+
 async function cell(
   cellId: string,
   fields = {},
-  options: { as?: string; first?: ConstructorParameters<typeof WireCell>[3] } = {},
+  { as = cellId, ...options }: WireCellOptions & { as?: string } = {},
 ): Promise<WireCell> {
-  const client = bed.dial(BidServiceClient, port, await bed.identity('cell', options.as ?? cellId));
-  const made = new WireCell(client, cellId, fields, options.first);
+  const client = bed.dial(BidServiceClient, port, await bed.identity('cell', as));
+  const made = new WireCell(client, roomy(cellId, fields), options);
   cells.push(made);
   return made;
 }
@@ -228,7 +231,7 @@ describe('a cell', () => {
   it('must be a cell by its certificate', async () => {
     lease.give(1);
     const client = bed.dial(BidServiceClient, port, await bed.identity('client', 'a'));
-    const user = new WireCell(client, 'a');
+    const user = new WireCell(client, bid('a'));
     expect(await user.ended).toMatchObject({ reason: 'PERMISSION_DENIED' });
   });
 

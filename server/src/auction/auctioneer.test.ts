@@ -7,7 +7,8 @@ import { afterEach, describe, expect, it } from 'vitest';
 import type { z } from 'zod';
 import { Auctioneer } from './auctioneer.js';
 import { auctionConfig } from './config.js';
-import { FakeCell, heldOf } from './testing/fake-cell.js';
+import { heldOf } from './simulation/wire-cell.js';
+import { FakeCell } from './testing/fake-cell.js';
 import { heldLrp, lrpAuction, taskAuction } from './testing/samples.js';
 import { keyOf } from './work.js';
 

@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { SCENARIO_NAMES, SCENARIOS, type ScenarioName, type ScenarioSize } from './catalogue.js';
+import { simulateOverStreams } from './over-streams.js';
 import { buildScenario, type Scenario } from './scenarios.js';
 import { type Simulation, simulate } from './simulate.js';
 import { spreadOf } from './spread.js';
@@ -137,5 +138,34 @@ describe('a large installation', () => {
 describe('every scenario', () => {
   it.each(SCENARIO_NAMES)('%s comes out the same for the same seed', (name) => {
     expect(placedOn(run(name))).toEqual(placedOn(run(name)));
+  });
+});
+
+describe('over real streams with latency', () => {
+  const OPTIONS = { latencyMs: 5 };
+
+  it.each([
+    ['cold-start', { cells: 20, lrps: 200 }],
+    ['crowded-cells', { cells: 10, lrps: 80 }],
+  ] as const)('%s spreads as evenly', async (name, size) => {
+    const scenario = buildScenario(name, { ...SCENARIOS[name].usual, ...size }, SEED);
+    const simulation = await simulateOverStreams(scenario, OPTIONS);
+    expectAllPlaced(simulation);
+    expectSpread(simulation, 1);
+  });
+
+  it('the same is not placed for the same reason', async () => {
+    const scenario = buildScenario('boulders', SCENARIOS.boulders.usual, SEED);
+    const { placed, failures } = await simulateOverStreams(scenario, OPTIONS);
+    expect({ placed, failures }).toEqual({
+      placed: 51,
+      failures: [{ reason: 'insufficient resources: memory', count: 31 }],
+    });
+  });
+
+  it('a run that is given up ends, and leaves nothing that runs', async () => {
+    const scenario = buildScenario('cold-start', { cells: 4, lrps: 8, zones: 2 }, SEED);
+    const slow = simulateOverStreams(scenario, { latencyMs: 2_000, signal: AbortSignal.timeout(300) });
+    await expect(slow).rejects.toMatchObject({ name: 'TimeoutError' });
   });
 });

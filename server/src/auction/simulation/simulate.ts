@@ -36,13 +36,22 @@ export function simulate({ shape, work }: Scenario): Simulation {
     const failure = cluster.place(piece);
     if (failure !== undefined) reasons.set(failure.reason, (reasons.get(failure.reason) ?? 0) + 1);
   }
-  const tookMs = performance.now() - from;
-  const cells = cluster.cells();
-  const failures = [...reasons].map(([reason, count]) => ({ reason, count })).sort((a, b) => b.count - a.count);
+  return outcomeOf({ submitted: work.length, reasons, tookMs: performance.now() - from, cells: cluster.cells() });
+}
+
+/** The figures of a run. */
+export function outcomeOf(run: {
+  readonly submitted: number;
+  /** How often each kept work from being placed. */
+  readonly reasons: ReadonlyMap<string, number>;
+  readonly tookMs: number;
+  readonly cells: readonly SimulatedCell[];
+}): Simulation {
+  const { submitted, reasons, tookMs, cells } = run;
   return {
-    submitted: work.length,
+    submitted,
     placed: cells.reduce((sum, cell) => sum + cell.placed, 0),
-    failures,
+    failures: [...reasons].map(([reason, count]) => ({ reason, count })).sort((a, b) => b.count - a.count),
     tookMs,
     cells,
     zones: zonesOf(cells),

@@ -63,7 +63,8 @@ export class SimulatedCluster {
   }
 }
 
-function bidOf({ cells, zoneOf, total, heldBy, heldSize }: ClusterShape, cell: number): CellBid {
+/** What a cell has before anything is placed. */
+export function bidOf({ cells, zoneOf, total, heldBy, heldSize }: ClusterShape, cell: number): CellBid {
   const held = heldBy?.(cell) ?? 0;
   const { memoryMb, diskMb } = heldSize ?? { memoryMb: 1, diskMb: 1 };
   return CellBid.fromPartial({

@@ -4,8 +4,8 @@ import { ManualClock } from '@rivera/kit/clock';
 import { silentLogger } from '@rivera/kit/log';
 import { Auctioneer, type CellPort } from '../auctioneer.js';
 import { auctionConfig } from '../config.js';
+import { heldOf } from '../simulation/wire-cell.js';
 import { lrpKey } from '../work.js';
-import { heldOf } from './fake-cell.js';
 import { bid, lrpAuction } from './samples.js';
 
 /** What cells may be like: those that are not honest say nothing of it. */

@@ -1,7 +1,8 @@
 import type { BidDelta, CellBid, HeldWork, WorkItem } from '@rivera/gen/rivera/auction/v1/bid_service';
 import type { RiveraError } from '@rivera/kit/errors';
 import type { Auctioneer, CellPort } from '../auctioneer.js';
-import { bid, heldLrp, heldTask } from './samples.js';
+import { heldOf } from '../simulation/wire-cell.js';
+import { bid } from './samples.js';
 
 /** A cell without a network: a port for the auctioneer, and the things that a cell does, at the word of a test. */
 export class FakeCell implements CellPort {
@@ -75,13 +76,4 @@ export class FakeCell implements CellPort {
     this.sequence = sequence;
     this.auctioneer.restate(this, bid(this.cellId, { ...this.fields, sequence, held }));
   }
-}
-
-/** As the cell shows a piece of work that it took. */
-export function heldOf(item: WorkItem): HeldWork {
-  const held =
-    item.work?.$case === 'lrp'
-      ? heldLrp(item.work.value.processGuid, item.work.value.index, `instance-of-${item.workId}`)
-      : heldTask(item.work?.value.taskGuid ?? '');
-  return { ...held, workId: item.workId };
 }

@@ -9,7 +9,7 @@ import {
 import type { RiveraError } from '@rivera/kit/errors';
 import type { CallContext, GrpcHost } from '@rivera/kit/grpc/host';
 
-/** The BBS's end of the placement stream on a real host: sends what a test gives it, and keeps what it is told. */
+/** The BBS's end of the placement stream on a real host, without a BBS: sends what it is given, and keeps what it is told. */
 export class WireBbs {
   readonly hellos: AuctioneerHello[] = [];
   readonly results: PlacementResult[] = [];
@@ -33,9 +33,17 @@ export class WireBbs {
     this.current?.fail(error);
   }
 
-  /** Resolves when the condition holds; it is looked at after each message. */
-  async until(condition: () => boolean): Promise<void> {
-    while (!condition()) await new Promise<void>((resolve) => this.changed.push(resolve));
+  /** Resolves when the condition holds; it is looked at after each message. @throws the signal's reason */
+  async until(condition: () => boolean, signal?: AbortSignal): Promise<void> {
+    const wake = () => {
+      for (const resolve of this.changed.splice(0)) resolve();
+    };
+    signal?.addEventListener('abort', wake, { once: true });
+    while (!condition()) {
+      signal?.throwIfAborted();
+      await new Promise<void>((resolve) => this.changed.push(resolve));
+    }
+    signal?.removeEventListener('abort', wake);
   }
 
   private place(requests: AsyncIterable<PlaceRequest>, signal: AbortSignal): AsyncIterable<PlaceResponse> {
