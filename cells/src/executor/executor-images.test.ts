@@ -102,11 +102,26 @@ it('an image is fetched with the credentials of the definition, and its owner is
   const refused = `failed to create container: image ${registry.host}/app:1: unauthorised: `;
   await run('wrong', { imageUsername: 'me', imagePassword: 'guess' });
   const result = await ends('wrong');
-  expect(result).toMatchObject({ failed: true, retryable: true });
+  expect(result).toMatchObject({ failed: true, retryable: false });
   expect(result?.failureReason).toBe(`${refused}user 'me' may not pull it, or the password is wrong`);
   expect((await lines('wrong')).join()).not.toContain('guess');
   await run('nobody');
   expect((await ends('nobody'))?.failureReason).toMatch(new RegExp(`^${refused}.*no credentials were given$`));
+});
+
+it('what can not heal fails for good, with the reason of the registry; what may is left to be tried again', async () => {
+  registry.intercept = () => false;
+  await run('missing', { rootFs: rootFs.replace(':1', ':2') });
+  expect(await ends('missing')).toMatchObject({
+    retryable: false,
+    failureReason: `failed to create container: image ${registry.host}/app:2: the registry has no such image`,
+  });
+  registry.intercept = (_request, response) => {
+    response.writeHead(418).end();
+    return true;
+  };
+  await run('odd');
+  expect(await ends('odd')).toMatchObject({ retryable: true });
 });
 
 it('one that was told to stop while its image is fetched has been stopped', async () => {

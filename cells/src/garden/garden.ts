@@ -230,12 +230,16 @@ export type GardenErrorKind =
 
 /** What a garden throws. */
 export class GardenError extends Error {
+  /** Another attempt would fail alike, here and on every other cell: an image that doesn't exist, a password that is wrong. */
+  readonly final: boolean;
+
   constructor(
     readonly kind: GardenErrorKind,
     message: string,
-    options?: ErrorOptions,
+    options: ErrorOptions & { final?: boolean } = {},
   ) {
     super(message, options);
     this.name = 'GardenError';
+    this.final = options.final ?? false;
   }
 }

@@ -1,5 +1,5 @@
 import { join } from 'node:path';
-import type { BindMount, GardenContainer } from '../../garden/garden.js';
+import { type BindMount, type GardenContainer, GardenError } from '../../garden/garden.js';
 import { redactUrls } from '../downloads/redact.js';
 import type { RunRequest } from '../executor.js';
 import type { ContainerLog } from '../logs/container-log.js';
@@ -12,6 +12,13 @@ import { layOutMountedFiles, MountedFilesError } from './mounted-files.js';
 /** A container that could not be made. Its text is the failure reason. */
 export class CreateError extends Error {
   override readonly name = 'CreateError';
+  /** It may be made at another time or on another cell (spec cell §18); false when it lies in the definition itself. */
+  readonly retryable: boolean;
+
+  constructor(message: string, { retryable = true, ...options }: ErrorOptions & { retryable?: boolean } = {}) {
+    super(message, options);
+    this.retryable = retryable;
+  }
 }
 
 /** A container that was told to stop while it was being made. */
@@ -65,8 +72,13 @@ export async function createContainer(
     log.platform(`Cell ${cellId} failed to create container for instance ${guid}: ${text}`, { stream: 'stderr' });
     throw error instanceof CreateError
       ? error
-      : new CreateError(`failed to create container: ${text}`, { cause: error });
+      : new CreateError(`failed to create container: ${text}`, { cause: error, retryable: !isFinal(error) });
   }
+}
+
+/** The reference tries everything again, on other cells; what can't heal only costs its owner time. */
+function isFinal(error: unknown): boolean {
+  return error instanceof GardenError && error.final;
 }
 
 async function dependenciesOf(
@@ -98,7 +110,10 @@ async function mountedFiles(
     return await lifetime.alive(lifetime.track(layOutMountedFiles(join(filesDirectory, guid), request)));
   } catch (error) {
     if (error instanceof MountedFilesError)
-      throw new CreateError(`failed to create volume mounted files: ${error.message}`, { cause: error });
+      throw new CreateError(`failed to create volume mounted files: ${error.message}`, {
+        cause: error,
+        retryable: false,
+      });
     logger.error({ err: error, guid }, 'volume-mounted files could not be written');
     throw new CreateError('failed to create volume mounted files', { cause: error });
   }

@@ -209,7 +209,8 @@ export class ManagedContainer {
       return await this.#run(request, made.container);
     } catch (error) {
       if (error instanceof StoppedError) return { failed: true, failureReason: 'stopped-before-running' };
-      if (error instanceof CreateError) return { failed: true, failureReason: error.message, retryable: true };
+      if (error instanceof CreateError)
+        return { failed: true, failureReason: error.message, retryable: error.retryable };
       throw error;
     }
   }

@@ -35,7 +35,8 @@ export async function rootLayers(
     const { root, ...image } = await cell.images.pull(rootFs, fetching);
     return { ...image, directory: root };
   } catch (error) {
-    if (error instanceof ImageError) throw new GardenError('image-failed', error.message, { cause: error });
+    if (error instanceof ImageError)
+      throw new GardenError('image-failed', error.message, { cause: error, final: error.final });
     throw error;
   }
 }
