@@ -19,7 +19,7 @@ import { CellAdmin } from './cell-admin.js';
 import type { CellConfig } from './config.js';
 import { DataLock } from './data-lock.js';
 import { untilDrained } from './drain.js';
-import { makeParts, rootFsDirOf, type SimulatedMachine } from './parts.js';
+import { makeParts, openIssuer, rootFsDirOf, type SimulatedMachine } from './parts.js';
 
 export interface CellAgentDeps {
   logger: Logger;
@@ -131,7 +131,8 @@ export class CellAgent {
     await admin.listen();
     this.#admin = admin;
     const { measured } = admin;
-    const { garden, executor } = makeParts(config, { logger, clock, simulated: this.#simulated, measured });
+    const issuer = await openIssuer(config, identity.caPem);
+    const { garden, executor } = makeParts(config, { logger, clock, issuer, simulated: this.#simulated, measured });
     this.#undo.push(async () => {
       if (this.#dissolve) await garden.dissolve();
       await garden.close();

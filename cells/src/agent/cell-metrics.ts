@@ -9,6 +9,7 @@ import {
 } from '@rivera/kit/metrics';
 import { GRPC_METRICS } from '@rivera/kit/metrics/grpc';
 import { PROCESS_METRICS } from '@rivera/kit/metrics/process';
+import { newCounters } from '../executor/counters.js';
 import type { ContainerState, Executor } from '../executor/executor.js';
 import type { ReportGardenWork } from './measured-garden.js';
 
@@ -60,6 +61,7 @@ export const CELL_METRICS = defineMetrics({
     kind: 'counter',
     help: 'Containers that ended: by themselves (succeeded, failed) or because they were told to (stopped).',
     labels: ['outcome'],
+    aliases: [{ name: 'ContainerCompletedCount' }],
   },
   gardenSeconds: {
     name: 'rivera_cell_garden_seconds',
@@ -76,7 +78,47 @@ export const CELL_METRICS = defineMetrics({
     aliases: [
       { name: 'ContainerCreationDuration', where: { work: 'create', outcome: 'ok' }, scale: NANOSECONDS },
       { name: 'ContainerDestructionDuration', where: { work: 'destroy', outcome: 'ok' }, scale: NANOSECONDS },
+      ...gardenDurations('GardenContainerCreation', 'create'),
+      ...gardenDurations('GardenContainerDestruction', 'destroy'),
     ],
+  },
+  credentials: {
+    name: 'rivera_cell_instance_certificates_total',
+    kind: 'counter',
+    help: 'Certificates that were made for containers (ok), and those that could not be (error).',
+    labels: ['outcome'],
+    aliases: [
+      { name: 'CredCreationSucceededCount', where: { outcome: 'ok' } },
+      { name: 'CredCreationFailedCount', where: { outcome: 'error' } },
+    ],
+  },
+  credentialsLast: {
+    name: 'rivera_cell_instance_certificate_last_seconds',
+    kind: 'gauge',
+    help: 'Time that the latest certificate of a container took.',
+    aliases: [{ name: 'CredCreationSucceededDuration', scale: NANOSECONDS }],
+  },
+  setups: {
+    name: 'rivera_cell_container_setups_total',
+    kind: 'counter',
+    help: 'Containers whose setup, from the making of the container on, succeeded (ok) or failed (error).',
+    labels: ['outcome'],
+  },
+  setupLast: {
+    name: 'rivera_cell_container_setup_last_seconds',
+    kind: 'gauge',
+    help: 'Time that the latest setup took, the making of the container included.',
+    labels: ['outcome'],
+    aliases: [
+      { name: 'ContainerSetupSucceededDuration', where: { outcome: 'ok' }, scale: NANOSECONDS },
+      { name: 'ContainerSetupFailedDuration', where: { outcome: 'error' }, scale: NANOSECONDS },
+    ],
+  },
+  exitedOnTimeout: {
+    name: 'rivera_cell_processes_killed_total',
+    kind: 'counter',
+    help: 'Processes that outlived the time for a graceful end and were killed.',
+    aliases: [{ name: 'ContainerExitedOnTimeoutCount' }],
   },
   connected: {
     name: 'rivera_cell_connected',
@@ -143,6 +185,7 @@ export function measureCell({ registry, zone, executor, connected, evacuating }:
     draining.set(evacuating() ? 1 : 0);
   });
   showLogs(registry, executor);
+  showCounts(registry, executor);
   return countResults(registry.counter(CELL_METRICS.results), executor);
 }
 
@@ -185,6 +228,31 @@ function showLogs(registry: MetricsRegistry, executor: Executor): void {
   });
 }
 
+function showCounts(registry: MetricsRegistry, executor: Executor): void {
+  const credentials = registry.counter(CELL_METRICS.credentials);
+  const credentialsLast = registry.gauge(CELL_METRICS.credentialsLast);
+  const setups = registry.counter(CELL_METRICS.setups);
+  const setupLast = registry.gauge(CELL_METRICS.setupLast);
+  const killed = registry.counter(CELL_METRICS.exitedOnTimeout);
+  const told = newCounters();
+  registry.onCollect(() => {
+    const now = executor.counts?.() ?? told;
+    for (const [counter, tally, before] of [
+      [credentials, now.credentials, told.credentials],
+      [setups, now.setups, told.setups],
+    ] as const) {
+      counter.add(tally.succeeded - before.succeeded, { outcome: 'ok' });
+      counter.add(tally.failed - before.failed, { outcome: 'error' });
+      Object.assign(before, tally);
+    }
+    credentialsLast.set(now.credentials.lastSucceededMs / 1000);
+    setupLast.set(now.setups.lastSucceededMs / 1000, { outcome: 'ok' });
+    setupLast.set(now.setups.lastFailedMs / 1000, { outcome: 'error' });
+    killed.add(now.exitedOnTimeout - told.exitedOnTimeout);
+    told.exitedOnTimeout = now.exitedOnTimeout;
+  });
+}
+
 function countResults(results: Counter<typeof CELL_METRICS.results>, executor: Executor): () => void {
   for (const outcome of ['succeeded', 'failed', 'stopped']) results.add(0, { outcome });
   // Of a container that has ended there may be more news; the first counts.
@@ -196,6 +264,14 @@ function countResults(results: Counter<typeof CELL_METRICS.results>, executor: E
       results.add(1, { outcome: result.stopped ? 'stopped' : result.failed ? 'failed' : 'succeeded' });
     }
   });
+}
+
+/** The reference has one name per outcome. */
+function gardenDurations(prefix: string, work: string) {
+  return [
+    { name: `${prefix}SucceededDuration`, where: { work, outcome: 'ok' }, scale: NANOSECONDS },
+    { name: `${prefix}FailedDuration`, where: { work, outcome: 'error' }, scale: NANOSECONDS },
+  ];
 }
 
 /** The reference has one name per resource. */

@@ -65,6 +65,23 @@ export const executorConfig = z
       .min(0)
       .default(0)
       .describe('Lines each container may log per second; 0: no limit'),
+    trustedCertificatesDir: z
+      .string()
+      .default('')
+      .describe(
+        'Folder of certificates that containers may trust; mounted where a definition asks for it; empty: none',
+      ),
+    instanceIdentity: z
+      .object({
+        ca: z.string().default('').describe("Authority of containers' certificates, PEM file; empty: they get none"),
+        key: z.string().default('').describe('Its key, PEM file: of the curves P-256 or P-384, or of RSA'),
+        validity: duration({ min: '1m', max: '8760h' })
+          .default(86_400_000)
+          .describe('How long a certificate is good for; it is replaced before'),
+      })
+      .prefault({})
+      .refine(({ ca, key }) => (ca === '') === (key === ''), { message: 'ca and key go together', path: ['key'] })
+      .describe('Certificates by which containers show who they are'),
     postSetupHook: z
       .array(z.string())
       .default([])

@@ -8,6 +8,7 @@ import { executorError, readTextFile } from './containers/inside.js';
 import { ManagedContainer } from './containers/managed-container.js';
 import { reap } from './containers/reaper.js';
 import { ResourceLedger } from './containers/resources.js';
+import type { ExecutorCounters } from './counters.js';
 import { networkEnvironment } from './environment.js';
 import {
   type ContainerEvent,
@@ -57,7 +58,8 @@ export class ContainerExecutor implements Executor {
     const { garden } = this.options;
     const found = await this.#store.load();
     // What is laid out for containers may be secret.
-    await mkdir(this.#cell.filesDirectory, { recursive: true, mode: 0o700 });
+    for (const directory of [this.#cell.filesDirectory, this.#cell.credentialsDirectory])
+      await mkdir(directory, { recursive: true, mode: 0o700 });
     const inUse = new Set(found.flatMap(({ stored }) => stored.dependencies));
     await Promise.all([this.#cell.downloader.start(inUse), this.#cell.uploader.start(), this.#refreshRootFs()]);
     this.#ledger = new ResourceLedger(await this.#capacity());
@@ -167,6 +169,10 @@ export class ContainerExecutor implements Executor {
 
   async metrics(guid: string): Promise<GardenMetrics> {
     return this.#inGarden(guid, 'stream-failed', (container) => container.metrics());
+  }
+
+  counts(): Readonly<ExecutorCounters> {
+    return this.#cell.counters;
   }
 
   async close(): Promise<void> {

@@ -2,6 +2,7 @@ import type { Readable } from 'node:stream';
 import type { Action, CheckDefinition } from '@rivera/gen/rivera/recipe/v1/action';
 import type { ContainerSpec, Sidecar } from '@rivera/gen/rivera/recipe/v1/container';
 import type { ExecSpec, GardenMetrics, InteractiveProcess } from '../garden/garden.js';
+import type { ExecutorCounters } from './counters.js';
 import type { LogStore } from './logs/log-store.js';
 
 /**
@@ -43,6 +44,8 @@ export interface Executor {
   readFile(guid: string, path: string, maxBytes: number): Promise<string>;
   metrics(guid: string): Promise<GardenMetrics>;
   readonly logs: LogStore;
+  /** Where it counts. */
+  counts?(): Readonly<ExecutorCounters>;
   /** Lets go of everything without touching containers. */
   close(): Promise<void>;
 }

@@ -5,6 +5,7 @@ import type { RunRequest } from '../executor.js';
 import type { ContainerLog } from '../logs/container-log.js';
 import type { ContainerJournal } from '../store/record-store.js';
 import type { CellContext } from './cell-context.js';
+import { type CellMounts, cellMounts, credentialFiles } from './cell-mounts.js';
 import { fetchDependencies, type HeldDependencies } from './dependencies.js';
 import { gardenSpec, unsupported } from './garden-spec.js';
 import { layOutMountedFiles, MountedFilesError } from './mounted-files.js';
@@ -54,7 +55,10 @@ export async function createContainer(
     dependencies = await dependenciesOf(create, cell);
     const files = await mountedFiles(create, cell);
     if (signal.aborted) throw new StoppedError();
-    const container = await makeContainer(create, [...dependencies.mounts, ...(files ? [files] : [])], cell);
+    const own = cellMounts(guid, request, cell);
+    await credentialsDirectory(create, cell);
+    const mounts = [...own.mounts, ...dependencies.mounts, ...(files ? [files] : [])];
+    const container = await makeContainer(create, { ...own, mounts }, cell);
     log.platform(`Cell ${cellId} successfully created container for instance ${guid}`);
     if (request.container.egressRules.length > 0) {
       log.platform(
@@ -119,9 +123,18 @@ async function mountedFiles(
   }
 }
 
+async function credentialsDirectory({ guid }: CreateRequest, cell: CellContext): Promise<void> {
+  try {
+    await cell.lifetime.alive(credentialFiles(guid, cell)?.prepare() ?? Promise.resolve());
+  } catch (cause) {
+    cell.logger.error({ err: cause, guid }, 'the directory of a certificate could not be made');
+    throw new CreateError('failed to create credentials directory', { cause });
+  }
+}
+
 async function makeContainer(
   { guid, request, log, signal }: CreateRequest,
-  mounts: BindMount[],
+  mounts: CellMounts,
   { garden, config, lifetime }: CellContext,
 ): Promise<GardenContainer> {
   const { imageUsername: username, imagePassword: password } = request.container;

@@ -1,7 +1,8 @@
-import type { BindMount, Garden, GardenSpec } from '../../garden/garden.js';
+import type { Garden, GardenSpec } from '../../garden/garden.js';
 import type { ExecutorConfig } from '../config.js';
 import { containerEnvironment } from '../environment.js';
 import type { RunRequest } from '../executor.js';
+import type { CellMounts } from './cell-mounts.js';
 
 const MIB = 1024 * 1024;
 
@@ -31,7 +32,12 @@ export function unsupported(
 }
 
 /** What the garden is to make of a definition (spec cell §32). */
-export function gardenSpec(guid: string, request: RunRequest, mounts: BindMount[], config: ExecutorConfig): GardenSpec {
+export function gardenSpec(
+  guid: string,
+  request: RunRequest,
+  { mounts, variables }: CellMounts,
+  config: ExecutorConfig,
+): GardenSpec {
   const { container, instanceEnv } = request;
   const networkProperties = Object.entries(container.network?.properties ?? {}).map(([key, value]) => [
     `network.${key}`,
@@ -40,7 +46,11 @@ export function gardenSpec(guid: string, request: RunRequest, mounts: BindMount[
   return {
     handle: guid,
     rootFs: container.rootFs,
-    env: containerEnvironment({ instance: instanceEnv, definition: container.environmentVariables }),
+    env: containerEnvironment({
+      instance: instanceEnv,
+      definition: container.environmentVariables,
+      cell: variables,
+    }),
     properties: { ...Object.fromEntries(networkProperties), [OWNER_PROPERTY]: OWNER },
     limits: {
       memoryBytes: Math.max(0, container.memoryMb) * MIB,

@@ -1,6 +1,8 @@
 import { join } from 'node:path';
 import { failpoint } from '@rivera/kit/failpoint';
 import { type GardenContainer, GardenError } from '../../garden/garden.js';
+import { count } from '../counters.js';
+import { CredentialFiles } from '../credentials/credential-files.js';
 import { type ContainerRecord, ExecutorError, type RunRequest, type RunResult } from '../executor.js';
 import { ContainerLog } from '../logs/container-log.js';
 import { JournalMemory } from '../steps/step-memory.js';
@@ -192,10 +194,16 @@ export class ManagedContainer {
   }
 
   async #makeAndRun(request: RunRequest) {
-    const { createSlots, lifetime } = this.cell;
+    const { createSlots, lifetime, counters } = this.cell;
     const { guid } = this.#record;
     const log = this.#log as ContainerLog;
     const signal = this.#stopController.signal;
+    const beganMs = performance.now();
+    let setting = true;
+    const setupEnded = (ok: boolean): void => {
+      if (setting) count(counters.setups, { ok, ms: performance.now() - beganMs });
+      setting = false;
+    };
     try {
       const create = { guid, request, log, journal: this.journal, signal };
       // Its own signal is checked inside; a container that waits for its turn has to end as stopped, not as failed.
@@ -206,8 +214,9 @@ export class ManagedContainer {
         }),
       );
       this.#releaseDependencies = made.dependencies.release;
-      return await this.#run(request, made.container);
+      return await this.#run(request, made.container, setupEnded);
     } catch (error) {
+      setupEnded(false);
       if (error instanceof StoppedError) return { failed: true, failureReason: 'stopped-before-running' };
       if (error instanceof CreateError)
         return { failed: true, failureReason: error.message, retryable: error.retryable };
@@ -225,7 +234,7 @@ export class ManagedContainer {
     return { failed: true, failureReason, retryable: true };
   }
 
-  async #run(request: RunRequest, container: GardenContainer) {
+  async #run(request: RunRequest, container: GardenContainer, setupEnded: (ok: boolean) => void = () => {}) {
     const { hostAddress, containerAddress, ports } = container.info();
     if (this.#record.state === 'initializing')
       void this.#change({ to: 'created', network: { hostAddress, containerAddress, ports } });
@@ -234,12 +243,14 @@ export class ManagedContainer {
     await this.cell.lifetime.alive(this.#memory.set('began', true, { durable: false }));
     return runRecipe(
       {
+        guid: this.#record.guid,
         request,
         container,
         log: this.#log as ContainerLog,
         memory: this.#memory,
         signal: this.#stopController.signal,
         routable: this.#record.routable,
+        setupEnded,
         running: (hasReadiness) =>
           void this.#change({ to: 'running', routable: !hasReadiness || this.#passedReadiness }),
         routableChanged: (routable) => this.#routable(routable),
@@ -309,6 +320,9 @@ export class ManagedContainer {
     this.#releaseDependencies();
     this.#releaseLog();
     await lifetime.alive(lifetime.track(removeMountedFiles(join(this.cell.filesDirectory, this.#record.guid))));
+    await lifetime.alive(
+      lifetime.track(new CredentialFiles(join(this.cell.credentialsDirectory, this.#record.guid)).remove()),
+    );
     await lifetime.alive(this.journal.remove());
     this.cell.forget(this.#record);
     this.cell.emit({ kind: 'removed', container: this.#record });

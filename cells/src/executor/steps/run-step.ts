@@ -33,6 +33,7 @@ export class RunStep implements Step {
       exit: { code: 255, outOfMemory: false, lost: error instanceof Error ? error.message : String(error) },
       killed: false,
     }));
+    if (killed) this.context.counters.exitedOnTimeout++;
     if (!exit) return { kind: 'grace-exceeded', text: 'process did not exit' };
     const drained = new AbortController();
     await Promise.race([output, lifetime.pause(DRAIN_MS, drained.signal)]);
