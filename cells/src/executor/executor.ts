@@ -79,6 +79,8 @@ export interface RunRequest {
   /** 0: unlimited. */
   startTimeoutMs: number;
   ports: number[];
+  /** Where `ports` is empty, map what the image exposes. */
+  imagePorts?: boolean;
   sidecars: Sidecar[];
   /** Variables of the instance (INSTANCE_INDEX …): above the image's, below the definition's. */
   instanceEnv: Record<string, string>;

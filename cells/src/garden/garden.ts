@@ -59,6 +59,8 @@ export interface GardenSpec {
   limits: GardenLimits;
   /** Container ports to be reached from outside; the host port is the garden's choice. */
   ports: number[];
+  /** Whether, where `ports` is empty, the TCP ports are mapped that the image exposes: the 16 lowest at most. */
+  imagePorts?: boolean;
   mounts: BindMount[];
   privileged: boolean;
 }
@@ -126,6 +128,9 @@ export interface ContainerInfo {
   imageUser?: string;
   /** Directory of processes that name none. */
   imageDir?: string;
+  /** What the image runs (ENTRYPOINT), and what that is given unless somebody says otherwise (CMD). */
+  imageEntrypoint?: string[];
+  imageCmd?: string[];
 }
 
 /** A process to be run. */

@@ -61,6 +61,7 @@ export function gardenSpec(
         : Math.floor((config.containerMaxCpuShares * container.cpuWeight) / 100),
     },
     ports: [...new Set(request.ports)],
+    ...(request.imagePorts && { imagePorts: true }),
     mounts,
     privileged: container.privileged,
   };

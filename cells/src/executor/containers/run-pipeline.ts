@@ -37,7 +37,8 @@ export async function runRecipe(
 ): Promise<{ failed: boolean; failureReason: string }> {
   const { request, container, log, memory, signal, routable, routableChanged } = run;
   const { config, lifetime, downloader, uploader, prober, healthSlots, counters } = cell;
-  const { imageEnv, imageUser, imageDir: _, ...network } = container.info();
+  const { imageEnv, imageUser, hostAddress, containerAddress, ports } = container.info();
+  const network = { hostAddress, containerAddress, ports };
   try {
     const { step, hasReadiness } = buildRecipe(request, {
       container,

@@ -8,7 +8,7 @@ import {
   MetricTagValue_DynamicValue,
   type Sidecar,
 } from '@rivera/gen/rivera/recipe/v1/container';
-import { checkAction, checkDownload, checkEnvironment } from './action.js';
+import { checkAction, checkDownload, checkEnvironment, type ImageSays } from './action.js';
 import { checkEgressRule } from './egress.js';
 import { checkText, type Violations } from './violations.js';
 
@@ -52,6 +52,12 @@ export function checkRootFs(violations: Violations, field: string, rootFs: strin
   checkText(violations, field, rootFs);
 }
 
+/** Whether a root filesystem is an image, which has a program and a user of its own; one that lies on the cells has none. */
+export function isImage(rootFs: string): boolean {
+  const scheme = rootFs.slice(0, Math.max(0, rootFs.indexOf(':')));
+  return scheme !== 'preloaded' && scheme !== 'preloaded+layer';
+}
+
 export function checkMetricTags(
   violations: Violations,
   field: string,
@@ -67,10 +73,15 @@ export function checkMetricTags(
 }
 
 /** Helper processes. */
-export function checkSidecars(violations: Violations, field: string, sidecars: readonly Sidecar[]): void {
+export function checkSidecars(
+  violations: Violations,
+  field: string,
+  sidecars: readonly Sidecar[],
+  image?: ImageSays,
+): void {
   violations.check(sidecars.length <= MAX_SIDECARS, field, `must have at most ${MAX_SIDECARS} entries`);
   for (const [i, sidecar] of sidecars.slice(0, MAX_SIDECARS).entries()) {
-    checkAction(violations, `${field}[${i}].action`, sidecar.action);
+    checkAction(violations, `${field}[${i}].action`, sidecar.action, image);
     violations.check(sidecar.diskMb >= 0, `${field}[${i}].disk_mb`, 'must be at least 0');
     violations.check(sidecar.memoryMb >= 0, `${field}[${i}].memory_mb`, 'must be at least 0');
   }
