@@ -20,6 +20,7 @@ import type { CellConfig } from './config.js';
 import { DataLock } from './data-lock.js';
 import { untilDrained } from './drain.js';
 import { makeParts, openIssuer, rootFsDirOf, type SimulatedMachine } from './parts.js';
+import { RuntimeCheck } from './runtime-check.js';
 
 export interface CellAgentDeps {
   logger: Logger;
@@ -141,6 +142,8 @@ export class CellAgent {
     this.#undo.push(() => executor.close());
     await executor.start();
 
+    const check = this.#runtimeCheck(garden, executor);
+    const broken = (): string | undefined => check?.failure;
     const metrics = new MetricsSampler({ executor, clock, logger });
     const reconciler = new Reconciler({ executor, clock, logger });
     const presence = await this.#presence(garden, executor);
@@ -171,15 +174,33 @@ export class CellAgent {
       executor,
       epochs,
       newGuid: randomUUID,
+      broken,
     });
     this.#running = { executor, reconciler, session, bids, presence };
-    admin.show({ executor, session, bids, presence, evacuating: () => this.#evacuating });
+    admin.show({ executor, session, bids, presence, evacuating: () => this.#evacuating, check });
     session.start();
     this.#undo.push(() => session.close());
     bids.start();
     this.#undo.push(() => bids.close());
     if (presence.rootFsProviders[0]?.properties.length === 0) this.#warnOfNoRootFs();
     logger.info({ address: presence.repAddress, capacity: presence.capacity }, 'cell is up');
+  }
+
+  /** Looks whether containers can be made, from now on. */
+  #runtimeCheck(garden: Garden, executor: Executor): RuntimeCheck | undefined {
+    const { backend, runtimeCheck } = this.#config;
+    if (backend !== 'oci' || !runtimeCheck.enabled) return undefined;
+    const { interval: intervalMs, timeout: timeoutMs, command } = runtimeCheck;
+    const check = new RuntimeCheck({ garden, clock: this.#clock, log: this.#log, intervalMs, timeoutMs, command });
+    const unsubscribe = executor.subscribe(({ container: { result } }) => {
+      if (result?.retryable) check.suspect();
+    });
+    check.start();
+    this.#undo.push(async () => {
+      unsubscribe();
+      await check.close();
+    });
+    return check;
   }
 
   /** A cell that can run little looks like any other until work waits for ever; so it says so. */

@@ -12,6 +12,7 @@ import { PROCESS_METRICS } from '@rivera/kit/metrics/process';
 import { newCounters } from '../executor/counters.js';
 import type { ContainerState, Executor } from '../executor/executor.js';
 import type { ReportGardenWork } from './measured-garden.js';
+import type { RuntimeCheck } from './runtime-check.js';
 
 const STATES = ['reserved', 'initializing', 'created', 'running', 'completed'] as const satisfies ContainerState[];
 const SECONDS = [0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60] as const;
@@ -126,6 +127,17 @@ export const CELL_METRICS = defineMetrics({
     help: '1 while the stream stands: session (with the BBS), bids (with the auctioneer).',
     labels: ['stream'],
   },
+  broken: {
+    name: 'rivera_cell_runtime_broken',
+    kind: 'gauge',
+    help: '1 while the check of the runtime fails, and this cell refuses work.',
+    aliases: [{ name: 'GardenHealthCheckFailed' }, { name: 'CellUnhealthy' }],
+  },
+  failedChecks: {
+    name: 'rivera_cell_runtime_checks_failed_total',
+    kind: 'counter',
+    help: 'Checks of the runtime that failed.',
+  },
   evacuating: { name: 'rivera_cell_evacuating', kind: 'gauge', help: '1 while this cell takes no new work.' },
   logLines: { name: 'rivera_cell_log_lines_total', kind: 'counter', help: 'Log lines of containers that were kept.' },
   logDrops: {
@@ -156,6 +168,7 @@ export interface CellMetricsOptions {
   readonly executor: Executor;
   readonly connected: () => { session: boolean; bids: boolean };
   readonly evacuating: () => boolean;
+  readonly check?: Pick<RuntimeCheck, 'failure' | 'failures'> | undefined;
 }
 
 /** Times what the garden does; it is there before the executor is. */
@@ -176,13 +189,27 @@ export class GardenMetrics {
 }
 
 /** Measures a cell from now on; returns how to stop. */
-export function measureCell({ registry, zone, executor, connected, evacuating }: CellMetricsOptions): () => void {
+export function measureCell({
+  registry,
+  zone,
+  executor,
+  connected,
+  evacuating,
+  check,
+}: CellMetricsOptions): () => void {
   showResources(registry, zone, executor);
   const streams = registry.gauge(CELL_METRICS.connected);
   const draining = registry.gauge(CELL_METRICS.evacuating);
+  const broken = registry.gauge(CELL_METRICS.broken);
+  const failedChecks = registry.counter(CELL_METRICS.failedChecks);
+  let toldFailures = 0;
   registry.onCollect(() => {
     for (const [stream, stands] of Object.entries(connected())) streams.set(stands ? 1 : 0, { stream });
     draining.set(evacuating() ? 1 : 0);
+    broken.set(check?.failure === undefined ? 0 : 1);
+    const failures = check?.failures ?? 0;
+    failedChecks.add(failures - toldFailures);
+    toldFailures = failures;
   });
   showLogs(registry, executor);
   showCounts(registry, executor);

@@ -198,7 +198,11 @@ it('archives go in, files go out, and the environment is there', async () => {
 }, 60_000);
 
 it('a monitor runs inside, and its failure is told', async () => {
-  const monitor = shell('test -f /tmp/up || { echo not up; exit 1; }');
+  const monitor = shell(
+    'test -f /tmp/up || { echo not up; exit 1; }; test $(ulimit -n) = 77 || { ulimit -n; exit 1; }',
+  );
+  const { value } = monitor.action as { value: RunAction };
+  value.resourceLimits = { nofile: 77 };
   await run('monitored', { action: shell('sleep 1; touch /tmp/up; sleep 100'), monitor, startTimeoutMs: 20_000 });
   await reaches('monitored', 'running');
   expect(await lines()).toContain('APP out not up');

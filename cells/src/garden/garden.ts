@@ -190,6 +190,8 @@ export interface ExecSpec {
   dir: string;
   user: string;
   terminal?: { term: string; columns: number; rows: number };
+  /** Open files; unset: as every process. */
+  nofile?: number;
 }
 
 /** A process for a person. */

@@ -2,7 +2,7 @@ import { createHash, type Hash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
 import { pipeline } from 'node:stream/promises';
 
-const DIGEST_HEX_LENGTH = { md5: 32, sha1: 40, sha256: 64 } as const;
+const DIGEST_HEX_LENGTH = { md5: 32, sha1: 40, sha256: 64, sha512: 128 } as const;
 
 export type ChecksumAlgorithm = keyof typeof DIGEST_HEX_LENGTH;
 
