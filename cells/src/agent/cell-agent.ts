@@ -11,6 +11,7 @@ import type { Garden } from '../garden/garden.js';
 import { assertMachineReady } from '../machine/machine.js';
 import { Bids } from '../rep/bids.js';
 import { EpochFile } from '../rep/epoch-file.js';
+import { EvacuationNews } from '../rep/evacuation-news.js';
 import { MetricsSampler } from '../rep/metrics-sampler.js';
 import { Reconciler } from '../rep/reconciler.js';
 import { REP_ACCESS, repService } from '../rep/rep-service.js';
@@ -36,6 +37,7 @@ export interface CellAgentDeps {
 interface Running {
   executor: Executor;
   reconciler: Reconciler;
+  news: EvacuationNews;
   session: CellSession;
   bids: Bids;
   presence: CellPresence;
@@ -101,6 +103,7 @@ export class CellAgent {
     this.#evacuating = true;
     this.#running?.bids.evacuate();
     this.#running?.session.evacuate();
+    this.#running?.news.begin();
   }
 
   /**
@@ -176,7 +179,9 @@ export class CellAgent {
       newGuid: randomUUID,
       broken,
     });
-    this.#running = { executor, reconciler, session, bids, presence };
+    const news = new EvacuationNews(executor);
+    this.#undo.push(() => news.close());
+    this.#running = { executor, reconciler, news, session, bids, presence };
     admin.show({ executor, session, bids, presence, evacuating: () => this.#evacuating, check });
     session.start();
     this.#undo.push(() => session.close());
@@ -252,9 +257,12 @@ export class CellAgent {
   }
 
   /** The servers replace what runs here, and have it stopped as the replacements run. */
-  #drain({ reconciler }: Running): Promise<boolean> {
+  async #drain({ reconciler, news }: Running): Promise<boolean> {
     this.evacuate();
-    return untilDrained({ reconciler, clock: this.#clock, log: this.#log, timeoutMs: this.#config.drainTimeout });
+    const timeoutMs = this.#config.drainTimeout;
+    const drained = await untilDrained({ reconciler, clock: this.#clock, log: this.#log, timeoutMs });
+    if (!drained) news.timedOut();
+    return drained;
   }
 
   /** No new work; every container ends; the BBS acknowledges each end; the containers go. Bounded in time. @returns whether all went */

@@ -19,6 +19,7 @@ import {
   type ExecutorResources,
   type Reservation,
   type RunRequest,
+  type Said,
 } from './executor.js';
 import type { ContainerExecutorOptions } from './executor-options.js';
 import { Lifetime } from './lifetime.js';
@@ -127,6 +128,10 @@ export class ContainerExecutor implements Executor {
     update: { internalRoutes?: string[]; metricTags?: Record<string, string> },
   ): Promise<void> {
     await this.#container(guid).update(update);
+  }
+
+  say(guid: string, what: Said): void {
+    this.#containers.get(guid)?.say(what);
   }
 
   get(guid: string): ContainerRecord | undefined {

@@ -33,6 +33,8 @@ export interface Executor {
   delete(guid: string): Promise<void>;
   /** Replaces what is given. */
   update(guid: string, update: { internalRoutes?: string[]; metricTags?: Record<string, string> }): Promise<void>;
+  /** Tells the owner of a container what is going on about it, as a line of the cell in its log. Unknown guids are fine. */
+  say?(guid: string, what: Said): void;
   get(guid: string): ContainerRecord | undefined;
   list(): ContainerRecord[];
   /** Every change of a record, in order, after it is durable. Returns how to unsubscribe. */
@@ -49,6 +51,9 @@ export interface Executor {
   /** Lets go of everything without touching containers. */
   close(): Promise<void>;
 }
+
+/** What only the executor's owner knows of a container (spec cell §26). */
+export type Said = 'requesting replacement for' | 'reached evacuation timeout for';
 
 /** Quantities that are set aside. */
 export interface ExecutorResources {

@@ -3,7 +3,7 @@ import { failpoint } from '@rivera/kit/failpoint';
 import { type GardenContainer, GardenError } from '../../garden/garden.js';
 import { count } from '../counters.js';
 import { CredentialFiles } from '../credentials/credential-files.js';
-import { type ContainerRecord, ExecutorError, type RunRequest, type RunResult } from '../executor.js';
+import { type ContainerRecord, ExecutorError, type RunRequest, type RunResult, type Said } from '../executor.js';
 import { ContainerLog } from '../logs/container-log.js';
 import { JournalMemory } from '../steps/step-memory.js';
 import type { ContainerJournal, JournalEntry, StoredContainer } from '../store/record-store.js';
@@ -144,6 +144,11 @@ export class ManagedContainer {
     const next = { ...this.#record, ...(internalRoutes && { internalRoutes }), ...(metricTags && { metricTags }) };
     if (metricTags) this.#log?.setTags(metricTags);
     await this.#keep([{ kind: 'record', record: next }], next);
+  }
+
+  /** A line of the cell in its log. */
+  say(what: Said): void {
+    this.#log?.platform(`Cell ${this.cell.cellId} ${what} instance ${this.#record.guid}`);
   }
 
   /** Ends a reservation that nobody came for. */
