@@ -97,6 +97,7 @@ it('runs a web app and Tasks in real containers, lets people in, and finds every
   let running = await start();
   const rootFsProviders = [
     { name: 'preloaded', properties: ['busybox'] },
+    { name: 'preloaded+layer', properties: ['busybox'] },
     { name: 'docker', properties: [] },
   ];
   expect(bbs.hellos[0]).toMatchObject({ presence: { rootFsProviders } });

@@ -220,13 +220,15 @@ export class CellAgent {
   async #presence(garden: Garden, executor: Executor): Promise<CellPresence> {
     const { cellId, zone, placementTags, optionalPlacementTags, hostAddress } = this.#config;
     const { memoryMb, diskMb, containers } = executor.resources().total;
+    const preloaded = await garden.preloadedRootFs();
     return {
       cellId,
       repAddress: '',
       zone,
       capacity: { memoryMb, diskMb, containers },
       rootFsProviders: [
-        { name: 'preloaded', properties: await garden.preloadedRootFs() },
+        { name: 'preloaded', properties: preloaded },
+        { name: 'preloaded+layer', properties: preloaded },
         ...garden.imageSchemes.map((name) => ({ name, properties: [] })),
       ],
       placementTags,

@@ -88,7 +88,8 @@ export class ContainerExecutor implements Executor {
     if (!/^[A-Za-z0-9_-]{1,64}$/.test(guid) || this.#containers.has(guid)) {
       throw new ExecutorError('guid-not-available', `container guid ${JSON.stringify(guid)} is not available`);
     }
-    if (!this.#rootFs.has(rootFs) && !this.options.garden.imageSchemes.includes(schemeOf(rootFs)))
+    const known = rootFs.replace(/^preloaded\+layer:([^?]*).*$/s, 'preloaded:$1');
+    if (!this.#rootFs.has(known) && !this.options.garden.imageSchemes.includes(schemeOf(rootFs)))
       throw new ExecutorError('unknown-rootfs', `this cell has no root filesystem ${JSON.stringify(rootFs)}`);
     const resources = { memoryMb, diskMb, containers: 1 };
     if (!this.#ledger.reserve(resources))

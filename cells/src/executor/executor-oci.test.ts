@@ -1,4 +1,4 @@
-import { createPrivateKey, X509Certificate } from 'node:crypto';
+import { createHash, createPrivateKey, X509Certificate } from 'node:crypto';
 import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -194,6 +194,34 @@ it('archives go in, files go out, and the environment is there', async () => {
   expect((await reaches('transfer', 'completed')).result).toMatchObject({ failed: false });
   expect(server.seen.at(-1)?.body.toString()).toBe('hi 7 []\nmydb');
   await executor.delete('transfer');
+  await server.close();
+}, 60_000);
+
+it('a layer on top of the root filesystem is there before anything runs, and is fetched once for many', async () => {
+  const server = await TestServer.open();
+  const body = await tgzOf({ name: 'bin/greet', content: '#!/bin/sh\necho layered\n', mode: 0o755 });
+  server.serve(() => ({ body, etag: '"1"' }));
+  const digest = createHash('sha256').update(body).digest('hex');
+  const layer = encodeURIComponent(`${server.url}/layer.tgz`);
+  const rootFs = `preloaded+layer:busybox?layer=${layer}&layer_path=/home/app&layer_digest=${digest}`;
+  for (const guid of ['layer-1', 'layer-2']) {
+    await run(
+      guid,
+      { setup: shell('/home/app/bin/greet'), action: shell('stat -c %u /home/app/bin/greet') },
+      {
+        rootFs,
+        legacyDownloadUser: 'vcap',
+      },
+    );
+    expect((await reaches(guid, 'completed')).result).toMatchObject({ failed: false });
+    await executor.delete(guid);
+  }
+  expect(server.seen.map(({ headers }) => headers['if-none-match'])).toEqual([undefined, '"1"']);
+  expect((await lines()).filter((line) => line === 'APP out layered')).toHaveLength(2);
+  expect(await lines()).toContain('APP out 1000');
+  const reserve = (name: string) => () =>
+    executor.reserve({ guid: 'x', memoryMb: 1, diskMb: 1, rootFs: `preloaded+layer:${name}?layer=x`, tags: {} });
+  expect(reserve('unknown')).toThrow('this cell has no root filesystem');
   await server.close();
 }, 60_000);
 

@@ -115,6 +115,7 @@ it('knows what it can not do', () => {
     "root filesystems of scheme 'docker' are not supported by this cell",
   );
   expect(asked({ rootFs: 'docker:///busybox' }, false, ['docker'])).toBeUndefined();
+  expect(asked({ rootFs: 'preloaded+layer:busybox?layer=x' })).toContain('needs a name, layer,');
   expect(asked({ privileged: true })).toContain('disabled');
   expect(asked({ privileged: true }, true)).toBeUndefined();
   expect(

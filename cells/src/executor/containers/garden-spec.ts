@@ -3,6 +3,7 @@ import type { ExecutorConfig } from '../config.js';
 import { containerEnvironment } from '../environment.js';
 import type { RunRequest } from '../executor.js';
 import type { CellMounts } from './cell-mounts.js';
+import { LAYERED_SCHEME, layeredRootFs } from './layered-rootfs.js';
 
 const MIB = 1024 * 1024;
 
@@ -22,8 +23,13 @@ export function unsupported(
   { imageSchemes }: Pick<Garden, 'imageSchemes'>,
 ): string | undefined {
   const scheme = schemeOf(container.rootFs);
-  if (scheme !== 'preloaded' && !imageSchemes.includes(scheme)) {
+  if (scheme !== 'preloaded' && scheme !== LAYERED_SCHEME && !imageSchemes.includes(scheme)) {
     return `root filesystems of scheme '${scheme}' are not supported by this cell`;
+  }
+  try {
+    layeredRootFs(container);
+  } catch (error) {
+    return error instanceof Error ? error.message : String(error);
   }
   if (container.volumeMounts.length > 0) return 'volume mounts are not supported by this cell';
   if (container.imageLayers.length > 0) return 'image layers are not supported by this cell';
@@ -45,7 +51,7 @@ export function gardenSpec(
   ]);
   return {
     handle: guid,
-    rootFs: container.rootFs,
+    rootFs: layeredRootFs(container)?.base ?? container.rootFs,
     env: containerEnvironment({
       instance: instanceEnv,
       definition: container.environmentVariables,

@@ -9,6 +9,7 @@ import { SerialStep } from '../steps/composite-steps.js';
 import { LongLivedStep } from '../steps/long-lived-step.js';
 import { RunStep } from '../steps/run-step.js';
 import type { Step, StepContext } from '../steps/step.js';
+import { layeredRootFs } from './layered-rootfs.js';
 
 const DEFAULT_HEALTH_SOURCE = 'HEALTH';
 
@@ -44,6 +45,9 @@ export function buildRecipe(request: RunRequest, context: RecipeContext): { step
     context,
   );
   const steps: Step[] = [];
+  const layered = layeredRootFs(request.container);
+  // The first thing that happens in it; like every transfer it is not made a second time once it is done.
+  if (layered) steps.push(buildStep(layered.download, place('layer'), context, run));
   if (request.setup?.action)
     steps.push(told(buildStep(request.setup, place('setup'), context, run), context.setupEnded));
   else context.setupEnded(true);

@@ -50,6 +50,19 @@ export function checkRootFs(violations: Violations, field: string, rootFs: strin
   const valid = /^[a-zA-Z][a-zA-Z0-9+.-]*:\S+$/.test(rootFs) && rootFs.length <= 1_024;
   violations.check(valid, field, 'must be a URL with a scheme, such as preloaded:NAME, of at most 1,024 characters');
   checkText(violations, field, rootFs);
+  if (rootFs.startsWith('preloaded+layer:')) checkLayered(violations, field, rootFs);
+}
+
+/** "preloaded+layer:NAME?layer=URL&layer_path=DIRECTORY&layer_digest=SHA256". */
+function checkLayered(violations: Violations, field: string, rootFs: string): void {
+  const parameters = new URLSearchParams(rootFs.split(/\?(.*)/s)[1] ?? '');
+  const is = (name: string, pattern: RegExp) => pattern.test(parameters.get(name) ?? '');
+  const complete = is('layer', /^https?:\/\/./) && is('layer_path', /^\//) && is('layer_digest', /^[0-9a-f]{64}$/);
+  violations.check(
+    complete,
+    field,
+    'needs layer (an http or https URL), an absolute layer_path and layer_digest (SHA-256)',
+  );
 }
 
 /** Whether a root filesystem is an image, which has a program and a user of its own; one that lies on the cells has none. */

@@ -78,7 +78,12 @@ describe('what an image says itself', () => {
     expect(lrp({ container: image, action: entry })).toEqual([]);
     const [path, user] = ['run_action.path', 'run_action.user'];
     expect(task({}, { action: entry })).toEqual([`definition.action.${path}`, `definition.action.${user}`]);
-    expect(lrp({ container: { rootFs: 'preloaded+layer:x?layer=y' }, action: entry })).toHaveLength(2);
+    expect(
+      lrp({
+        container: { rootFs: `preloaded+layer:x?layer=https://x/y&layer_path=/&layer_digest=${'a'.repeat(64)}` },
+        action: entry,
+      }),
+    ).toHaveLength(2);
     expect(lrp({ container: image, action, setup: entry, monitor: entry, sidecars: [{ action: entry }] })).toEqual([
       `desired_lrp.setup.${path}`,
       `desired_lrp.monitor.${path}`,
