@@ -9,6 +9,7 @@ import { measureProcess } from '@rivera/kit/metrics/process';
 import type { Executor } from '../executor/executor.js';
 import type { Garden } from '../garden/garden.js';
 import type { Bids } from '../rep/bids.js';
+import type { MetricsSampler } from '../rep/metrics-sampler.js';
 import type { CellSession } from '../rep/session.js';
 import { GardenMetrics, measureCell } from './cell-metrics.js';
 import type { CellConfig } from './config.js';
@@ -22,6 +23,7 @@ export interface ShownCell {
   readonly bids: Pick<Bids, 'connected'>;
   readonly presence: CellPresence;
   readonly evacuating: () => boolean;
+  readonly metrics: Pick<MetricsSampler, 'latest'>;
   /** Undefined: this cell is not checked. */
   readonly check: Pick<RuntimeCheck, 'failure' | 'failures'> | undefined;
 }
@@ -88,11 +90,12 @@ export class CellAdmin {
   show(shown: ShownCell): void {
     this.#shown = shown;
     if (this.#port === undefined) return;
-    const { executor, session, bids, evacuating, check } = shown;
+    const { executor, session, bids, evacuating, check, metrics } = shown;
     const stop = measureCell({
       registry: this.#registry,
       zone: this.config.zone,
       executor,
+      latest: () => metrics.latest(),
       connected: () => ({ session: session.connected, bids: bids.connected }),
       evacuating,
       check,

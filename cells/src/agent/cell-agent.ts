@@ -182,7 +182,7 @@ export class CellAgent {
     const news = new EvacuationNews(executor);
     this.#undo.push(() => news.close());
     this.#running = { executor, reconciler, news, session, bids, presence };
-    admin.show({ executor, session, bids, presence, evacuating: () => this.#evacuating, check });
+    admin.show({ executor, session, bids, presence, evacuating: () => this.#evacuating, check, metrics });
     session.start();
     this.#undo.push(() => session.close());
     bids.start();

@@ -1,3 +1,4 @@
+import type { ContainerMetrics } from '@rivera/gen/rivera/rep/v1/container';
 import {
   type Counter,
   defineMetrics,
@@ -11,10 +12,12 @@ import { GRPC_METRICS } from '@rivera/kit/metrics/grpc';
 import { PROCESS_METRICS } from '@rivera/kit/metrics/process';
 import { newCounters } from '../executor/counters.js';
 import type { ContainerState, Executor } from '../executor/executor.js';
+import { CONTAINER_METRICS, measureContainers } from './container-metrics.js';
 import type { ReportGardenWork } from './measured-garden.js';
 import type { RuntimeCheck } from './runtime-check.js';
 
 const STATES = ['reserved', 'initializing', 'created', 'running', 'completed'] as const satisfies ContainerState[];
+const MIB = 1024 * 1024;
 const SECONDS = [0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60] as const;
 
 /** What a cell measures. */
@@ -32,6 +35,16 @@ export const CELL_METRICS = defineMetrics({
     help: 'What of it is not set aside.',
     labels: ['zone', 'resource'],
     aliases: capacity('CapacityRemaining'),
+  },
+  usage: {
+    name: 'rivera_cell_container_usage',
+    kind: 'gauge',
+    help: 'What containers used of it at the last look, in MiB.',
+    labels: ['zone', 'resource'],
+    aliases: [
+      { name: 'ContainerUsageMemory', where: { resource: 'memory_mb' }, by: { zone: 'zone' } },
+      { name: 'ContainerUsageDisk', where: { resource: 'disk_mb' }, by: { zone: 'zone' } },
+    ],
   },
   allocated: {
     name: 'rivera_cell_capacity_allocated',
@@ -157,6 +170,7 @@ export const CELL_METRICS = defineMetrics({
 /** Everything that a cell measures, for the documentation. */
 export const ALL_CELL_METRICS: readonly { readonly title: string; readonly specs: readonly MetricSpec[] }[] = [
   { title: 'Cell', specs: Object.values(CELL_METRICS) },
+  { title: 'Containers', specs: Object.values(CONTAINER_METRICS) },
   { title: 'gRPC', specs: Object.values(GRPC_METRICS) },
   { title: 'Process', specs: Object.values(PROCESS_METRICS) },
   { title: 'Metrics', specs: Object.values(REGISTRY_METRICS) },
@@ -166,6 +180,7 @@ export interface CellMetricsOptions {
   readonly registry: MetricsRegistry;
   readonly zone: string;
   readonly executor: Executor;
+  readonly latest: () => ReadonlyMap<string, ContainerMetrics>;
   readonly connected: () => { session: boolean; bids: boolean };
   readonly evacuating: () => boolean;
   readonly check?: Pick<RuntimeCheck, 'failure' | 'failures'> | undefined;
@@ -193,6 +208,7 @@ export function measureCell({
   registry,
   zone,
   executor,
+  latest,
   connected,
   evacuating,
   check,
@@ -213,6 +229,8 @@ export function measureCell({
   });
   showLogs(registry, executor);
   showCounts(registry, executor);
+  showUsage(registry, zone, latest);
+  measureContainers(registry, { executor, latest });
   return countResults(registry.counter(CELL_METRICS.results), executor);
 }
 
@@ -252,6 +270,20 @@ function showLogs(registry: MetricsRegistry, executor: Executor): void {
     drops.add(now.reader - told.reader, { reason: 'reader' });
     excesses.add(now.excesses - told.excesses);
     told = now;
+  });
+}
+
+function showUsage(registry: MetricsRegistry, zone: string, latest: CellMetricsOptions['latest']): void {
+  const usage = registry.gauge(CELL_METRICS.usage);
+  registry.onCollect(() => {
+    let memory = 0;
+    let disk = 0;
+    for (const { memoryUsageBytes, diskUsageBytes } of latest().values()) {
+      memory += memoryUsageBytes;
+      disk += diskUsageBytes;
+    }
+    usage.set(memory / MIB, { zone, resource: 'memory_mb' });
+    usage.set(disk / MIB, { zone, resource: 'disk_mb' });
   });
 }
 

@@ -25,6 +25,11 @@ export const executorConfig = z
       .boolean()
       .default(false)
       .describe("Use a container's memory in MiB as its CPU shares, whatever its weight"),
+    cpuEntitlementPerShare: z
+      .number()
+      .min(0)
+      .default(0)
+      .describe('CPU in percent of a core that one share entitles to, for metrics; 0: 100 × cores ÷ memory in MiB'),
     healthyMonitoringInterval: duration({ min: 1 })
       .default(30_000)
       .describe('Time between checks of a healthy container, unless its definition says so'),

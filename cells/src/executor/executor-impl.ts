@@ -1,7 +1,8 @@
 import { mkdir } from 'node:fs/promises';
+import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import type { Readable } from 'node:stream';
-import type { ExecSpec, GardenContainer, GardenMetrics, InteractiveProcess } from '../garden/garden.js';
+import type { ExecSpec, GardenContainer, InteractiveProcess } from '../garden/garden.js';
 import { type CellContext, makeCellContext } from './containers/cell-context.js';
 import { schemeOf } from './containers/garden-spec.js';
 import { executorError, readTextFile } from './containers/inside.js';
@@ -13,6 +14,7 @@ import { networkEnvironment } from './environment.js';
 import {
   type ContainerEvent,
   type ContainerRecord,
+  type ContainerUsage,
   type Executor,
   ExecutorError,
   type ExecutorErrorKind,
@@ -40,6 +42,7 @@ export class ContainerExecutor implements Executor {
   readonly #cell: CellContext;
   #ledger = new ResourceLedger({ memoryMb: 0, diskMb: 0, containers: 0 });
   #rootFs = new Set<string>();
+  #coresPerShare = 0;
 
   constructor(private readonly options: ContainerExecutorOptions) {
     this.#lifetime = new Lifetime(options.clock);
@@ -64,6 +67,8 @@ export class ContainerExecutor implements Executor {
     const inUse = new Set(found.flatMap(({ stored }) => stored.dependencies));
     await Promise.all([this.#cell.downloader.start(inUse), this.#cell.uploader.start(), this.#refreshRootFs()]);
     this.#ledger = new ResourceLedger(await this.#capacity());
+    const { cpuEntitlementPerShare: percent } = this.options.config;
+    this.#coresPerShare = percent > 0 ? percent / 100 : availableParallelism() / (await garden.capacity()).memoryMb;
     for (const { stored, journal } of found) {
       this.#ledger.adopt(stored.record.resources);
       this.#containers.set(stored.record.guid, new ManagedContainer(stored, journal, this.#cell));
@@ -173,8 +178,13 @@ export class ContainerExecutor implements Executor {
     return readTextFile(tar, { path, maxBytes });
   }
 
-  async metrics(guid: string): Promise<GardenMetrics> {
-    return this.#inGarden(guid, 'stream-failed', (container) => container.metrics());
+  async metrics(guid: string): Promise<ContainerUsage> {
+    const { logUsage } = this.#container(guid);
+    return this.#inGarden(guid, 'stream-failed', async (container) => {
+      const usage = await container.metrics();
+      const cpuEntitlementNs = container.spec.limits.cpuShares * this.#coresPerShare * usage.ageMs * 1_000_000;
+      return { ...usage, ...logUsage, cpuEntitlementNs };
+    });
   }
 
   counts(): Readonly<ExecutorCounters> {

@@ -44,12 +44,22 @@ export interface Executor {
   streamOut(guid: string, path: string, user: string): Promise<Readable>;
   /** First `maxBytes` of a file as text; ExecutorError `file-too-large` beyond, `file-not-found` when there is none. */
   readFile(guid: string, path: string, maxBytes: number): Promise<string>;
-  metrics(guid: string): Promise<GardenMetrics>;
+  metrics(guid: string): Promise<ContainerUsage>;
   readonly logs: LogStore;
   /** Where it counts. */
   counts?(): Readonly<ExecutorCounters>;
   /** Lets go of everything without touching containers. */
   close(): Promise<void>;
+}
+
+/** What a container uses, and what it may use. */
+export interface ContainerUsage extends GardenMetrics {
+  /** CPU time that its share entitles it to since its creation (spec cell §28). */
+  cpuEntitlementNs: number;
+  /** Of its processes, since this executor was started; what its limit kept out is included. */
+  logBytes: number;
+  /** -1: none. */
+  logBytesPerSecondLimit: number;
 }
 
 /** What only the executor's owner knows of a container (spec cell §26). */

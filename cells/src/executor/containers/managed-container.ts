@@ -60,6 +60,11 @@ export class ManagedContainer {
     return this.#kept;
   }
 
+  get logUsage(): { logBytes: number; logBytesPerSecondLimit: number } {
+    const logBytesPerSecondLimit = this.#request?.container.logRateLimit?.bytesPerSecond ?? -1;
+    return { logBytes: this.#log?.bytes ?? 0, logBytesPerSecondLimit };
+  }
+
   /** It was told to go; its removal is under way or failed. */
   get leaving(): boolean {
     return this.#toldToGo;

@@ -348,6 +348,24 @@ export interface ContainerMetrics {
   rxBytes: number;
   /** Sent, bytes. */
   txBytes: number;
+  /** CPU time used since its creation, seconds. */
+  cpuTimeSeconds: number;
+  /** CPU time that its share entitles it to since its creation, seconds. */
+  cpuEntitlementSeconds: number;
+  /** Share of that which it used since the last tick; 1: all of it. */
+  cpuEntitlementFraction: number;
+  /** Time since its creation, seconds. */
+  ageSeconds: number;
+  /** Bytes a second that it wrote to its log since the last tick, what was over its limit included. */
+  logBytesPerSecond: number;
+  /** Limit of that; -1: none. */
+  logBytesPerSecondLimit: number;
+  /** When it last began to have used more CPU time than it is entitled to. */
+  spikeStart:
+    | Date
+    | undefined;
+  /** When that was over; unset while it lasts. */
+  spikeEnd: Date | undefined;
   _unknownFields?: { [key: number]: Uint8Array[] } | undefined;
 }
 
@@ -2388,6 +2406,14 @@ function createBaseContainerMetrics(): ContainerMetrics {
     pids: 0,
     rxBytes: 0,
     txBytes: 0,
+    cpuTimeSeconds: 0,
+    cpuEntitlementSeconds: 0,
+    cpuEntitlementFraction: 0,
+    ageSeconds: 0,
+    logBytesPerSecond: 0,
+    logBytesPerSecondLimit: 0,
+    spikeStart: undefined,
+    spikeEnd: undefined,
     _unknownFields: {},
   };
 }
@@ -2423,6 +2449,30 @@ export const ContainerMetrics: MessageFns<ContainerMetrics> = {
     }
     if (message.txBytes !== 0) {
       writer.uint32(80).uint64(message.txBytes);
+    }
+    if (message.cpuTimeSeconds !== 0) {
+      writer.uint32(89).double(message.cpuTimeSeconds);
+    }
+    if (message.cpuEntitlementSeconds !== 0) {
+      writer.uint32(97).double(message.cpuEntitlementSeconds);
+    }
+    if (message.cpuEntitlementFraction !== 0) {
+      writer.uint32(105).double(message.cpuEntitlementFraction);
+    }
+    if (message.ageSeconds !== 0) {
+      writer.uint32(113).double(message.ageSeconds);
+    }
+    if (message.logBytesPerSecond !== 0) {
+      writer.uint32(121).double(message.logBytesPerSecond);
+    }
+    if (message.logBytesPerSecondLimit !== 0) {
+      writer.uint32(128).int64(message.logBytesPerSecondLimit);
+    }
+    if (message.spikeStart !== undefined) {
+      Timestamp.encode(toTimestamp(message.spikeStart), writer.uint32(138).fork()).join();
+    }
+    if (message.spikeEnd !== undefined) {
+      Timestamp.encode(toTimestamp(message.spikeEnd), writer.uint32(146).fork()).join();
     }
     if (message._unknownFields !== undefined) {
       for (const [key, values] of globalThis.Object.entries(message._unknownFields)) {
@@ -2528,6 +2578,70 @@ export const ContainerMetrics: MessageFns<ContainerMetrics> = {
             message.txBytes = longToNumber(reader.uint64());
             continue;
           }
+          case 11: {
+            if (tag !== 89) {
+              break;
+            }
+
+            message.cpuTimeSeconds = reader.double();
+            continue;
+          }
+          case 12: {
+            if (tag !== 97) {
+              break;
+            }
+
+            message.cpuEntitlementSeconds = reader.double();
+            continue;
+          }
+          case 13: {
+            if (tag !== 105) {
+              break;
+            }
+
+            message.cpuEntitlementFraction = reader.double();
+            continue;
+          }
+          case 14: {
+            if (tag !== 113) {
+              break;
+            }
+
+            message.ageSeconds = reader.double();
+            continue;
+          }
+          case 15: {
+            if (tag !== 121) {
+              break;
+            }
+
+            message.logBytesPerSecond = reader.double();
+            continue;
+          }
+          case 16: {
+            if (tag !== 128) {
+              break;
+            }
+
+            message.logBytesPerSecondLimit = longToNumber(reader.int64());
+            continue;
+          }
+          case 17: {
+            if (tag !== 138) {
+              break;
+            }
+
+            message.spikeStart = fromTimestamp(Timestamp.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 18: {
+            if (tag !== 146) {
+              break;
+            }
+
+            message.spikeEnd = fromTimestamp(Timestamp.decode(reader, reader.uint32()));
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -2592,6 +2706,46 @@ export const ContainerMetrics: MessageFns<ContainerMetrics> = {
         : isSet(object.tx_bytes)
         ? globalThis.Number(object.tx_bytes)
         : 0,
+      cpuTimeSeconds: isSet(object.cpuTimeSeconds)
+        ? globalThis.Number(object.cpuTimeSeconds)
+        : isSet(object.cpu_time_seconds)
+        ? globalThis.Number(object.cpu_time_seconds)
+        : 0,
+      cpuEntitlementSeconds: isSet(object.cpuEntitlementSeconds)
+        ? globalThis.Number(object.cpuEntitlementSeconds)
+        : isSet(object.cpu_entitlement_seconds)
+        ? globalThis.Number(object.cpu_entitlement_seconds)
+        : 0,
+      cpuEntitlementFraction: isSet(object.cpuEntitlementFraction)
+        ? globalThis.Number(object.cpuEntitlementFraction)
+        : isSet(object.cpu_entitlement_fraction)
+        ? globalThis.Number(object.cpu_entitlement_fraction)
+        : 0,
+      ageSeconds: isSet(object.ageSeconds)
+        ? globalThis.Number(object.ageSeconds)
+        : isSet(object.age_seconds)
+        ? globalThis.Number(object.age_seconds)
+        : 0,
+      logBytesPerSecond: isSet(object.logBytesPerSecond)
+        ? globalThis.Number(object.logBytesPerSecond)
+        : isSet(object.log_bytes_per_second)
+        ? globalThis.Number(object.log_bytes_per_second)
+        : 0,
+      logBytesPerSecondLimit: isSet(object.logBytesPerSecondLimit)
+        ? globalThis.Number(object.logBytesPerSecondLimit)
+        : isSet(object.log_bytes_per_second_limit)
+        ? globalThis.Number(object.log_bytes_per_second_limit)
+        : 0,
+      spikeStart: isSet(object.spikeStart)
+        ? fromJsonTimestamp(object.spikeStart)
+        : isSet(object.spike_start)
+        ? fromJsonTimestamp(object.spike_start)
+        : undefined,
+      spikeEnd: isSet(object.spikeEnd)
+        ? fromJsonTimestamp(object.spikeEnd)
+        : isSet(object.spike_end)
+        ? fromJsonTimestamp(object.spike_end)
+        : undefined,
     };
   },
 
@@ -2627,6 +2781,30 @@ export const ContainerMetrics: MessageFns<ContainerMetrics> = {
     if (message.txBytes !== 0) {
       obj.txBytes = Math.round(message.txBytes);
     }
+    if (message.cpuTimeSeconds !== 0) {
+      obj.cpuTimeSeconds = floatToJson(message.cpuTimeSeconds);
+    }
+    if (message.cpuEntitlementSeconds !== 0) {
+      obj.cpuEntitlementSeconds = floatToJson(message.cpuEntitlementSeconds);
+    }
+    if (message.cpuEntitlementFraction !== 0) {
+      obj.cpuEntitlementFraction = floatToJson(message.cpuEntitlementFraction);
+    }
+    if (message.ageSeconds !== 0) {
+      obj.ageSeconds = floatToJson(message.ageSeconds);
+    }
+    if (message.logBytesPerSecond !== 0) {
+      obj.logBytesPerSecond = floatToJson(message.logBytesPerSecond);
+    }
+    if (message.logBytesPerSecondLimit !== 0) {
+      obj.logBytesPerSecondLimit = Math.round(message.logBytesPerSecondLimit);
+    }
+    if (message.spikeStart !== undefined) {
+      obj.spikeStart = message.spikeStart.toISOString();
+    }
+    if (message.spikeEnd !== undefined) {
+      obj.spikeEnd = message.spikeEnd.toISOString();
+    }
     return obj;
   },
 
@@ -2647,6 +2825,14 @@ export const ContainerMetrics: MessageFns<ContainerMetrics> = {
     message.pids = object.pids ?? 0;
     message.rxBytes = object.rxBytes ?? 0;
     message.txBytes = object.txBytes ?? 0;
+    message.cpuTimeSeconds = object.cpuTimeSeconds ?? 0;
+    message.cpuEntitlementSeconds = object.cpuEntitlementSeconds ?? 0;
+    message.cpuEntitlementFraction = object.cpuEntitlementFraction ?? 0;
+    message.ageSeconds = object.ageSeconds ?? 0;
+    message.logBytesPerSecond = object.logBytesPerSecond ?? 0;
+    message.logBytesPerSecondLimit = object.logBytesPerSecondLimit ?? 0;
+    message.spikeStart = object.spikeStart ?? undefined;
+    message.spikeEnd = object.spikeEnd ?? undefined;
     return message;
   },
 };
