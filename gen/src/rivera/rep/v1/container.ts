@@ -321,6 +321,12 @@ export interface Container {
     | undefined;
   /** Its address. */
   address: string;
+  /** Whether routers should send it traffic. */
+  routable: boolean;
+  /** Why it ended; empty: it has not, or cleanly. */
+  failureReason: string;
+  /** What it used at the last look; unset: nobody has looked yet. */
+  metrics: ContainerMetrics | undefined;
   _unknownFields?: { [key: number]: Uint8Array[] } | undefined;
 }
 
@@ -2195,6 +2201,9 @@ function createBaseContainer(): Container {
     diskMb: 0,
     allocatedAt: undefined,
     address: "",
+    routable: false,
+    failureReason: "",
+    metrics: undefined,
     _unknownFields: {},
   };
 }
@@ -2221,6 +2230,15 @@ export const Container: MessageFns<Container> = {
     }
     if (message.address !== "") {
       writer.uint32(58).string(message.address);
+    }
+    if (message.routable !== false) {
+      writer.uint32(64).bool(message.routable);
+    }
+    if (message.failureReason !== "") {
+      writer.uint32(74).string(message.failureReason);
+    }
+    if (message.metrics !== undefined) {
+      ContainerMetrics.encode(message.metrics, writer.uint32(82).fork()).join();
     }
     if (message._unknownFields !== undefined) {
       for (const [key, values] of globalThis.Object.entries(message._unknownFields)) {
@@ -2302,6 +2320,30 @@ export const Container: MessageFns<Container> = {
             message.address = reader.string();
             continue;
           }
+          case 8: {
+            if (tag !== 64) {
+              break;
+            }
+
+            message.routable = reader.bool();
+            continue;
+          }
+          case 9: {
+            if (tag !== 74) {
+              break;
+            }
+
+            message.failureReason = reader.string();
+            continue;
+          }
+          case 10: {
+            if (tag !== 82) {
+              break;
+            }
+
+            message.metrics = ContainerMetrics.decode(reader, reader.uint32());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -2347,6 +2389,13 @@ export const Container: MessageFns<Container> = {
         ? fromJsonTimestamp(object.allocated_at)
         : undefined,
       address: isSet(object.address) ? globalThis.String(object.address) : "",
+      routable: isSet(object.routable) ? globalThis.Boolean(object.routable) : false,
+      failureReason: isSet(object.failureReason)
+        ? globalThis.String(object.failureReason)
+        : isSet(object.failure_reason)
+        ? globalThis.String(object.failure_reason)
+        : "",
+      metrics: isSet(object.metrics) ? ContainerMetrics.fromJSON(object.metrics) : undefined,
     };
   },
 
@@ -2373,6 +2422,15 @@ export const Container: MessageFns<Container> = {
     if (message.address !== "") {
       obj.address = message.address;
     }
+    if (message.routable !== false) {
+      obj.routable = message.routable;
+    }
+    if (message.failureReason !== "") {
+      obj.failureReason = message.failureReason;
+    }
+    if (message.metrics !== undefined) {
+      obj.metrics = ContainerMetrics.toJSON(message.metrics);
+    }
     return obj;
   },
 
@@ -2390,6 +2448,11 @@ export const Container: MessageFns<Container> = {
     message.diskMb = object.diskMb ?? 0;
     message.allocatedAt = object.allocatedAt ?? undefined;
     message.address = object.address ?? "";
+    message.routable = object.routable ?? false;
+    message.failureReason = object.failureReason ?? "";
+    message.metrics = (object.metrics !== undefined && object.metrics !== null)
+      ? ContainerMetrics.fromPartial(object.metrics)
+      : undefined;
     return message;
   },
 };
