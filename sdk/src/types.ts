@@ -112,6 +112,9 @@ export {
   VolumeMount,
 } from '@rivera/gen/rivera/recipe/v1/container';
 export {
+  Container,
+  ContainerMetrics,
+  ContainerState,
   ContainerTarget,
   ExecExit,
   ExecStart,

@@ -163,7 +163,7 @@ function addAccess(host: GrpcHost, identity: Identity, servers: readonly string[
   const directory = new Directory(client);
   host.add(AccessServiceService, accessService(directory, cells, new LogReader(directory, cells)), {
     default: ['client', 'server'],
-    methods: { readLogs: ['client', 'reader', 'server'] },
+    methods: { readLogs: ['client', 'reader', 'server'], listCellContainers: ['client', 'reader', 'server'] },
   });
 }
 

@@ -6,6 +6,7 @@ import { buildBusyboxRootFs } from '@rivera/cells/garden/rootfs/busybox';
 import { DockerRegistry } from '@rivera/cells/images/testing/docker-registry';
 import { fakeImage, layerTar } from '@rivera/cells/images/testing/fake-image';
 import { FakeRegistry } from '@rivera/cells/images/testing/fake-registry';
+import { RunAction } from '@rivera/gen/rivera/recipe/v1/action';
 import type { ContainerSpec } from '@rivera/gen/rivera/recipe/v1/container';
 import type { RiveraClient } from '@rivera/sdk/client';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -21,6 +22,8 @@ let folder: string;
 /** `docker://…` of an image of the open registry, and of one of the closed registry. */
 let open: string;
 let secret: string;
+/** One that knows what it runs, and on which port. */
+let web: string;
 let made = 0;
 
 beforeAll(async () => {
@@ -30,6 +33,10 @@ beforeAll(async () => {
   [registry, closed] = await Promise.all([DockerRegistry.start(), DockerRegistry.start('me:secret')]);
   const config = ['--config.env=GREETING=from the image', '--config.workingdir=/srv'];
   open = await registry.push('team/app:1', { rootFs, config });
+  const server = 'mkdir -p /www; echo "hello from $0" > /www/index.html; exec httpd -f -p 8080 -h /www';
+  const entry = ['/bin/sh', '-c', server].map((word) => `--config.entrypoint=${word}`);
+  const exposed = ['--config.cmd=the image', '--config.exposedports=8080/tcp'];
+  web = await registry.push('team/web:1', { rootFs, config: [...entry, ...exposed] });
   secret = await closed.push('app:1', { rootFs });
   stack = await Stack.start({ server: { bbs: { taskRetryBackoff: '100ms' } } });
   client = await stack.client();
@@ -64,6 +71,21 @@ describe('an image of a registry', { timeout: 90_000 }, () => {
     await client.desiredLrps.remove('in-image');
   });
 
+  it('runs its own program on its own port where nobody says otherwise', async () => {
+    const entry = RunAction.fromPartial({});
+    const lrp = webApp('entry', 1, {
+      container: container({ rootFs: web, logGuid: 'entry' }),
+      action: { action: { $case: 'runAction', value: entry } },
+      ports: [],
+      checkDefinition: undefined,
+    });
+    await client.desiredLrps.desire(lrp);
+    const [instance] = await client.actualLrps.waitForRunning('entry', { timeoutMs: 60_000 });
+    if (instance === undefined) throw new Error('nothing runs');
+    expect(await until('it answers', () => get(urlOf(instance)))).toBe('hello from the image');
+    await client.desiredLrps.remove('entry');
+  });
+
   it('that is not for everybody needs the right credentials', async () => {
     const image = secret.slice('docker://'.length);
     const unauthorised = `failed: failed to create container: image ${image}: unauthorised: `;
@@ -79,6 +101,8 @@ describe('an image of a registry', { timeout: 90_000 }, () => {
     const missing = open.replace(':1', ':2');
     const reason = `failed to create container: image ${missing.slice('docker://'.length)}: the registry has no such image`;
     expect(await outcome(SAY, { rootFs: missing })).toBe(`failed: ${reason}`);
+    // At once, not after all cells were tried.
+    expect((await client.tasks.get(`image-${made}`)).rejectionCount).toBe(0);
     await client.desiredLrps.desire(webApp('missing', 1, { container: container({ rootFs: missing }) }));
     await until('the reason is told', async () => {
       const [instance] = await client.actualLrps.get('missing', 0);

@@ -9,10 +9,12 @@ import { measureProcess } from '@rivera/kit/metrics/process';
 import type { Executor } from '../executor/executor.js';
 import type { Garden } from '../garden/garden.js';
 import type { Bids } from '../rep/bids.js';
+import type { MetricsSampler } from '../rep/metrics-sampler.js';
 import type { CellSession } from '../rep/session.js';
 import { GardenMetrics, measureCell } from './cell-metrics.js';
 import type { CellConfig } from './config.js';
 import { MeasuredGarden } from './measured-garden.js';
+import type { RuntimeCheck } from './runtime-check.js';
 
 /** What of a cell is looked at, as soon as it is there. */
 export interface ShownCell {
@@ -21,6 +23,9 @@ export interface ShownCell {
   readonly bids: Pick<Bids, 'connected'>;
   readonly presence: CellPresence;
   readonly evacuating: () => boolean;
+  readonly metrics: Pick<MetricsSampler, 'latest'>;
+  /** Undefined: this cell is not checked. */
+  readonly check: Pick<RuntimeCheck, 'failure' | 'failures'> | undefined;
 }
 
 /** Everything that lets people see into a cell: audit, and, where the admin port is configured, metrics, health and state. */
@@ -85,13 +90,15 @@ export class CellAdmin {
   show(shown: ShownCell): void {
     this.#shown = shown;
     if (this.#port === undefined) return;
-    const { executor, session, bids, evacuating } = shown;
+    const { executor, session, bids, evacuating, check, metrics } = shown;
     const stop = measureCell({
       registry: this.#registry,
       zone: this.config.zone,
       executor,
+      latest: () => metrics.latest(),
       connected: () => ({ session: session.connected, bids: bids.connected }),
       evacuating,
+      check,
     });
     this.#closers.push(stop);
   }
@@ -108,8 +115,9 @@ export class CellAdmin {
   #reasons(): string[] {
     if (this.#closing) return ['this cell is closing'];
     if (this.#shown === undefined) return ['this cell is starting'];
-    const { session, bids } = this.#shown;
+    const { session, bids, check } = this.#shown;
     return [
+      ...(check?.failure === undefined ? [] : [`the runtime is broken: ${check.failure}`]),
       ...(session.connected ? [] : ['no BBS has a session with this cell']),
       ...(bids.connected ? [] : ['no auctioneer takes bids of this cell']),
     ];

@@ -4,6 +4,7 @@ import { type Action, RunAction } from '@rivera/gen/rivera/recipe/v1/action';
 import { ContainerSpec } from '@rivera/gen/rivera/recipe/v1/container';
 import { type ExecOutput, ExecStart } from '@rivera/gen/rivera/rep/v1/container';
 import { RepServiceClient } from '@rivera/gen/rivera/rep/v1/rep_service';
+import { systemClock } from '@rivera/kit/clock';
 import { bidi, dial, serverStream } from '@rivera/kit/grpc/dial';
 import { TestBed } from '@rivera/kit/grpc/test-bed';
 import { silentLogger } from '@rivera/kit/log';
@@ -13,6 +14,7 @@ import { FakeAuctioneer, lrpWork, taskWork } from '../rep/testing/fake-auctionee
 import { FakeBbs } from '../rep/testing/fake-bbs.js';
 import { CellAgent } from './cell-agent.js';
 import { type CellConfig, cellConfig } from './config.js';
+import { RuntimeCheck } from './runtime-check.js';
 
 const eventually = (check: () => void | Promise<void>) => vi.waitFor(check, { timeout: 20_000, interval: 20 });
 const shell = (script: string): Action => ({
@@ -95,6 +97,7 @@ it('runs a web app and Tasks in real containers, lets people in, and finds every
   let running = await start();
   const rootFsProviders = [
     { name: 'preloaded', properties: ['busybox'] },
+    { name: 'preloaded+layer', properties: ['busybox'] },
     { name: 'docker', properties: [] },
   ];
   expect(bbs.hellos[0]).toMatchObject({ presence: { rootFsProviders } });
@@ -147,3 +150,18 @@ it('runs a web app and Tasks in real containers, lets people in, and finds every
   expect(bbs.seen.at(-1)).toMatch(/^remove /);
   expect(await cell.leaks()).toEqual([]);
 }, 90_000);
+
+it('a real runtime passes the check of it, which leaves nothing', async () => {
+  const garden = await cell.open();
+  const { command } = config.runtimeCheck;
+  const times = { intervalMs: 10, timeoutMs: 60_000 };
+  const check = new RuntimeCheck({ garden, clock: systemClock, log: silentLogger, command, ...times });
+  const destroy = vi.spyOn(garden, 'destroy');
+  check.start();
+  await eventually(() => expect(destroy).toHaveBeenCalledTimes(2));
+  expect(check.failures).toBe(0);
+  await check.close();
+  await garden.dissolve();
+  await garden.close();
+  expect(await cell.leaks()).toEqual([]);
+}, 60_000);

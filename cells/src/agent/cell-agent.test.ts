@@ -103,7 +103,10 @@ describe('a cell agent', () => {
         cellId: 'cell-1',
         repAddress: agent.repAddress,
         capacity: { memoryMb: 1_000 },
-        rootFsProviders: [{ name: 'preloaded', properties: ['busybox'] }],
+        rootFsProviders: [
+          { name: 'preloaded', properties: ['busybox'] },
+          { name: 'preloaded+layer', properties: ['busybox'] },
+        ],
       },
     });
     auctioneer.send([lrpWork('w1', 0), taskWork('w2', 'job')]);

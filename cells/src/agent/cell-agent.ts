@@ -11,6 +11,7 @@ import type { Garden } from '../garden/garden.js';
 import { assertMachineReady } from '../machine/machine.js';
 import { Bids } from '../rep/bids.js';
 import { EpochFile } from '../rep/epoch-file.js';
+import { EvacuationNews } from '../rep/evacuation-news.js';
 import { MetricsSampler } from '../rep/metrics-sampler.js';
 import { Reconciler } from '../rep/reconciler.js';
 import { REP_ACCESS, repService } from '../rep/rep-service.js';
@@ -19,7 +20,8 @@ import { CellAdmin } from './cell-admin.js';
 import type { CellConfig } from './config.js';
 import { DataLock } from './data-lock.js';
 import { untilDrained } from './drain.js';
-import { makeParts, rootFsDirOf, type SimulatedMachine } from './parts.js';
+import { makeParts, openIssuer, rootFsDirOf, type SimulatedMachine } from './parts.js';
+import { RuntimeCheck } from './runtime-check.js';
 
 export interface CellAgentDeps {
   logger: Logger;
@@ -35,6 +37,7 @@ export interface CellAgentDeps {
 interface Running {
   executor: Executor;
   reconciler: Reconciler;
+  news: EvacuationNews;
   session: CellSession;
   bids: Bids;
   presence: CellPresence;
@@ -100,6 +103,7 @@ export class CellAgent {
     this.#evacuating = true;
     this.#running?.bids.evacuate();
     this.#running?.session.evacuate();
+    this.#running?.news.begin();
   }
 
   /**
@@ -131,7 +135,8 @@ export class CellAgent {
     await admin.listen();
     this.#admin = admin;
     const { measured } = admin;
-    const { garden, executor } = makeParts(config, { logger, clock, simulated: this.#simulated, measured });
+    const issuer = await openIssuer(config, identity.caPem);
+    const { garden, executor } = makeParts(config, { logger, clock, issuer, simulated: this.#simulated, measured });
     this.#undo.push(async () => {
       if (this.#dissolve) await garden.dissolve();
       await garden.close();
@@ -140,6 +145,8 @@ export class CellAgent {
     this.#undo.push(() => executor.close());
     await executor.start();
 
+    const check = this.#runtimeCheck(garden, executor);
+    const broken = (): string | undefined => check?.failure;
     const metrics = new MetricsSampler({ executor, clock, logger });
     const reconciler = new Reconciler({ executor, clock, logger });
     const presence = await this.#presence(garden, executor);
@@ -170,15 +177,35 @@ export class CellAgent {
       executor,
       epochs,
       newGuid: randomUUID,
+      broken,
     });
-    this.#running = { executor, reconciler, session, bids, presence };
-    admin.show({ executor, session, bids, presence, evacuating: () => this.#evacuating });
+    const news = new EvacuationNews(executor);
+    this.#undo.push(() => news.close());
+    this.#running = { executor, reconciler, news, session, bids, presence };
+    admin.show({ executor, session, bids, presence, evacuating: () => this.#evacuating, check, metrics });
     session.start();
     this.#undo.push(() => session.close());
     bids.start();
     this.#undo.push(() => bids.close());
     if (presence.rootFsProviders[0]?.properties.length === 0) this.#warnOfNoRootFs();
     logger.info({ address: presence.repAddress, capacity: presence.capacity }, 'cell is up');
+  }
+
+  /** Looks whether containers can be made, from now on. */
+  #runtimeCheck(garden: Garden, executor: Executor): RuntimeCheck | undefined {
+    const { backend, runtimeCheck } = this.#config;
+    if (backend !== 'oci' || !runtimeCheck.enabled) return undefined;
+    const { interval: intervalMs, timeout: timeoutMs, command } = runtimeCheck;
+    const check = new RuntimeCheck({ garden, clock: this.#clock, log: this.#log, intervalMs, timeoutMs, command });
+    const unsubscribe = executor.subscribe(({ container: { result } }) => {
+      if (result?.retryable) check.suspect();
+    });
+    check.start();
+    this.#undo.push(async () => {
+      unsubscribe();
+      await check.close();
+    });
+    return check;
   }
 
   /** A cell that can run little looks like any other until work waits for ever; so it says so. */
@@ -193,13 +220,15 @@ export class CellAgent {
   async #presence(garden: Garden, executor: Executor): Promise<CellPresence> {
     const { cellId, zone, placementTags, optionalPlacementTags, hostAddress } = this.#config;
     const { memoryMb, diskMb, containers } = executor.resources().total;
+    const preloaded = await garden.preloadedRootFs();
     return {
       cellId,
       repAddress: '',
       zone,
       capacity: { memoryMb, diskMb, containers },
       rootFsProviders: [
-        { name: 'preloaded', properties: await garden.preloadedRootFs() },
+        { name: 'preloaded', properties: preloaded },
+        { name: 'preloaded+layer', properties: preloaded },
         ...garden.imageSchemes.map((name) => ({ name, properties: [] })),
       ],
       placementTags,
@@ -230,9 +259,12 @@ export class CellAgent {
   }
 
   /** The servers replace what runs here, and have it stopped as the replacements run. */
-  #drain({ reconciler }: Running): Promise<boolean> {
+  async #drain({ reconciler, news }: Running): Promise<boolean> {
     this.evacuate();
-    return untilDrained({ reconciler, clock: this.#clock, log: this.#log, timeoutMs: this.#config.drainTimeout });
+    const timeoutMs = this.#config.drainTimeout;
+    const drained = await untilDrained({ reconciler, clock: this.#clock, log: this.#log, timeoutMs });
+    if (!drained) news.timedOut();
+    return drained;
   }
 
   /** No new work; every container ends; the BBS acknowledges each end; the containers go. Bounded in time. @returns whether all went */

@@ -1,3 +1,4 @@
+import type { ContainerMetrics } from '@rivera/gen/rivera/rep/v1/container';
 import {
   type Counter,
   defineMetrics,
@@ -9,10 +10,14 @@ import {
 } from '@rivera/kit/metrics';
 import { GRPC_METRICS } from '@rivera/kit/metrics/grpc';
 import { PROCESS_METRICS } from '@rivera/kit/metrics/process';
+import { newCounters } from '../executor/counters.js';
 import type { ContainerState, Executor } from '../executor/executor.js';
+import { CONTAINER_METRICS, measureContainers } from './container-metrics.js';
 import type { ReportGardenWork } from './measured-garden.js';
+import type { RuntimeCheck } from './runtime-check.js';
 
 const STATES = ['reserved', 'initializing', 'created', 'running', 'completed'] as const satisfies ContainerState[];
+const MIB = 1024 * 1024;
 const SECONDS = [0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60] as const;
 
 /** What a cell measures. */
@@ -30,6 +35,16 @@ export const CELL_METRICS = defineMetrics({
     help: 'What of it is not set aside.',
     labels: ['zone', 'resource'],
     aliases: capacity('CapacityRemaining'),
+  },
+  usage: {
+    name: 'rivera_cell_container_usage',
+    kind: 'gauge',
+    help: 'What containers used of it at the last look, in MiB.',
+    labels: ['zone', 'resource'],
+    aliases: [
+      { name: 'ContainerUsageMemory', where: { resource: 'memory_mb' }, by: { zone: 'zone' } },
+      { name: 'ContainerUsageDisk', where: { resource: 'disk_mb' }, by: { zone: 'zone' } },
+    ],
   },
   allocated: {
     name: 'rivera_cell_capacity_allocated',
@@ -60,6 +75,7 @@ export const CELL_METRICS = defineMetrics({
     kind: 'counter',
     help: 'Containers that ended: by themselves (succeeded, failed) or because they were told to (stopped).',
     labels: ['outcome'],
+    aliases: [{ name: 'ContainerCompletedCount' }],
   },
   gardenSeconds: {
     name: 'rivera_cell_garden_seconds',
@@ -76,13 +92,64 @@ export const CELL_METRICS = defineMetrics({
     aliases: [
       { name: 'ContainerCreationDuration', where: { work: 'create', outcome: 'ok' }, scale: NANOSECONDS },
       { name: 'ContainerDestructionDuration', where: { work: 'destroy', outcome: 'ok' }, scale: NANOSECONDS },
+      ...gardenDurations('GardenContainerCreation', 'create'),
+      ...gardenDurations('GardenContainerDestruction', 'destroy'),
     ],
+  },
+  credentials: {
+    name: 'rivera_cell_instance_certificates_total',
+    kind: 'counter',
+    help: 'Certificates that were made for containers (ok), and those that could not be (error).',
+    labels: ['outcome'],
+    aliases: [
+      { name: 'CredCreationSucceededCount', where: { outcome: 'ok' } },
+      { name: 'CredCreationFailedCount', where: { outcome: 'error' } },
+    ],
+  },
+  credentialsLast: {
+    name: 'rivera_cell_instance_certificate_last_seconds',
+    kind: 'gauge',
+    help: 'Time that the latest certificate of a container took.',
+    aliases: [{ name: 'CredCreationSucceededDuration', scale: NANOSECONDS }],
+  },
+  setups: {
+    name: 'rivera_cell_container_setups_total',
+    kind: 'counter',
+    help: 'Containers whose setup, from the making of the container on, succeeded (ok) or failed (error).',
+    labels: ['outcome'],
+  },
+  setupLast: {
+    name: 'rivera_cell_container_setup_last_seconds',
+    kind: 'gauge',
+    help: 'Time that the latest setup took, the making of the container included.',
+    labels: ['outcome'],
+    aliases: [
+      { name: 'ContainerSetupSucceededDuration', where: { outcome: 'ok' }, scale: NANOSECONDS },
+      { name: 'ContainerSetupFailedDuration', where: { outcome: 'error' }, scale: NANOSECONDS },
+    ],
+  },
+  exitedOnTimeout: {
+    name: 'rivera_cell_processes_killed_total',
+    kind: 'counter',
+    help: 'Processes that outlived the time for a graceful end and were killed.',
+    aliases: [{ name: 'ContainerExitedOnTimeoutCount' }],
   },
   connected: {
     name: 'rivera_cell_connected',
     kind: 'gauge',
     help: '1 while the stream stands: session (with the BBS), bids (with the auctioneer).',
     labels: ['stream'],
+  },
+  broken: {
+    name: 'rivera_cell_runtime_broken',
+    kind: 'gauge',
+    help: '1 while the check of the runtime fails, and this cell refuses work.',
+    aliases: [{ name: 'GardenHealthCheckFailed' }, { name: 'CellUnhealthy' }],
+  },
+  failedChecks: {
+    name: 'rivera_cell_runtime_checks_failed_total',
+    kind: 'counter',
+    help: 'Checks of the runtime that failed.',
   },
   evacuating: { name: 'rivera_cell_evacuating', kind: 'gauge', help: '1 while this cell takes no new work.' },
   logLines: { name: 'rivera_cell_log_lines_total', kind: 'counter', help: 'Log lines of containers that were kept.' },
@@ -103,6 +170,7 @@ export const CELL_METRICS = defineMetrics({
 /** Everything that a cell measures, for the documentation. */
 export const ALL_CELL_METRICS: readonly { readonly title: string; readonly specs: readonly MetricSpec[] }[] = [
   { title: 'Cell', specs: Object.values(CELL_METRICS) },
+  { title: 'Containers', specs: Object.values(CONTAINER_METRICS) },
   { title: 'gRPC', specs: Object.values(GRPC_METRICS) },
   { title: 'Process', specs: Object.values(PROCESS_METRICS) },
   { title: 'Metrics', specs: Object.values(REGISTRY_METRICS) },
@@ -112,8 +180,10 @@ export interface CellMetricsOptions {
   readonly registry: MetricsRegistry;
   readonly zone: string;
   readonly executor: Executor;
+  readonly latest: () => ReadonlyMap<string, ContainerMetrics>;
   readonly connected: () => { session: boolean; bids: boolean };
   readonly evacuating: () => boolean;
+  readonly check?: Pick<RuntimeCheck, 'failure' | 'failures'> | undefined;
 }
 
 /** Times what the garden does; it is there before the executor is. */
@@ -134,15 +204,33 @@ export class GardenMetrics {
 }
 
 /** Measures a cell from now on; returns how to stop. */
-export function measureCell({ registry, zone, executor, connected, evacuating }: CellMetricsOptions): () => void {
+export function measureCell({
+  registry,
+  zone,
+  executor,
+  latest,
+  connected,
+  evacuating,
+  check,
+}: CellMetricsOptions): () => void {
   showResources(registry, zone, executor);
   const streams = registry.gauge(CELL_METRICS.connected);
   const draining = registry.gauge(CELL_METRICS.evacuating);
+  const broken = registry.gauge(CELL_METRICS.broken);
+  const failedChecks = registry.counter(CELL_METRICS.failedChecks);
+  let toldFailures = 0;
   registry.onCollect(() => {
     for (const [stream, stands] of Object.entries(connected())) streams.set(stands ? 1 : 0, { stream });
     draining.set(evacuating() ? 1 : 0);
+    broken.set(check?.failure === undefined ? 0 : 1);
+    const failures = check?.failures ?? 0;
+    failedChecks.add(failures - toldFailures);
+    toldFailures = failures;
   });
   showLogs(registry, executor);
+  showCounts(registry, executor);
+  showUsage(registry, zone, latest);
+  measureContainers(registry, { executor, latest });
   return countResults(registry.counter(CELL_METRICS.results), executor);
 }
 
@@ -185,6 +273,45 @@ function showLogs(registry: MetricsRegistry, executor: Executor): void {
   });
 }
 
+function showUsage(registry: MetricsRegistry, zone: string, latest: CellMetricsOptions['latest']): void {
+  const usage = registry.gauge(CELL_METRICS.usage);
+  registry.onCollect(() => {
+    let memory = 0;
+    let disk = 0;
+    for (const { memoryUsageBytes, diskUsageBytes } of latest().values()) {
+      memory += memoryUsageBytes;
+      disk += diskUsageBytes;
+    }
+    usage.set(memory / MIB, { zone, resource: 'memory_mb' });
+    usage.set(disk / MIB, { zone, resource: 'disk_mb' });
+  });
+}
+
+function showCounts(registry: MetricsRegistry, executor: Executor): void {
+  const credentials = registry.counter(CELL_METRICS.credentials);
+  const credentialsLast = registry.gauge(CELL_METRICS.credentialsLast);
+  const setups = registry.counter(CELL_METRICS.setups);
+  const setupLast = registry.gauge(CELL_METRICS.setupLast);
+  const killed = registry.counter(CELL_METRICS.exitedOnTimeout);
+  const told = newCounters();
+  registry.onCollect(() => {
+    const now = executor.counts?.() ?? told;
+    for (const [counter, tally, before] of [
+      [credentials, now.credentials, told.credentials],
+      [setups, now.setups, told.setups],
+    ] as const) {
+      counter.add(tally.succeeded - before.succeeded, { outcome: 'ok' });
+      counter.add(tally.failed - before.failed, { outcome: 'error' });
+      Object.assign(before, tally);
+    }
+    credentialsLast.set(now.credentials.lastSucceededMs / 1000);
+    setupLast.set(now.setups.lastSucceededMs / 1000, { outcome: 'ok' });
+    setupLast.set(now.setups.lastFailedMs / 1000, { outcome: 'error' });
+    killed.add(now.exitedOnTimeout - told.exitedOnTimeout);
+    told.exitedOnTimeout = now.exitedOnTimeout;
+  });
+}
+
 function countResults(results: Counter<typeof CELL_METRICS.results>, executor: Executor): () => void {
   for (const outcome of ['succeeded', 'failed', 'stopped']) results.add(0, { outcome });
   // Of a container that has ended there may be more news; the first counts.
@@ -196,6 +323,14 @@ function countResults(results: Counter<typeof CELL_METRICS.results>, executor: E
       results.add(1, { outcome: result.stopped ? 'stopped' : result.failed ? 'failed' : 'succeeded' });
     }
   });
+}
+
+/** The reference has one name per outcome. */
+function gardenDurations(prefix: string, work: string) {
+  return [
+    { name: `${prefix}SucceededDuration`, where: { work, outcome: 'ok' }, scale: NANOSECONDS },
+    { name: `${prefix}FailedDuration`, where: { work, outcome: 'error' }, scale: NANOSECONDS },
+  ];
 }
 
 /** The reference has one name per resource. */

@@ -84,6 +84,21 @@ export const cellConfig = z.object({
   stopTimeout: duration({ min: '1s', max: '1h' })
     .default(30_000)
     .describe('How long an ending agent waits for its containers to stop and the BBS to know'),
+  runtimeCheck: z
+    .object({
+      enabled: z.boolean().default(true).describe('Whether a container is made now and then to see whether it works'),
+      interval: duration({ min: '1s', max: '24h' }).default(600_000).describe('From the end of one check to the next'),
+      timeout: duration({ min: '1s', max: '24h' }).default(600_000).describe('Time after which a check has failed'),
+      command: z
+        .array(z.string())
+        .min(1)
+        .default(['/bin/sh', '-c', 'ls / >/dev/null'])
+        .describe('Program and arguments that run in it, as root'),
+    })
+    .prefault({})
+    .describe(
+      'Looks whether the runtime still works; while it does not, this cell refuses work. Only with backend oci',
+    ),
   executor: z
     .object(executorShape)
     .prefault({})

@@ -1,6 +1,7 @@
 import { join } from 'node:path';
 import type { Clock } from '@rivera/kit/clock';
 import type { Logger } from '@rivera/kit/log';
+import { InstanceIssuer } from '@rivera/kit/tls/instance-issuer';
 import { executorConfig } from '../executor/config.js';
 import type { Executor } from '../executor/executor.js';
 import { ContainerExecutor } from '../executor/executor-impl.js';
@@ -42,6 +43,8 @@ export function simulateMachine(config: CellConfig, clock: Clock): SimulatedMach
 export interface MakePartsOptions {
   logger: Logger;
   clock: Clock;
+  /** Signs containers' certificates. */
+  issuer?: InstanceIssuer | undefined;
   simulated?: SimulatedMachine | undefined;
   /** Puts something around the garden that times what it does. */
   measured?: ((garden: Garden) => Garden) | undefined;
@@ -50,7 +53,7 @@ export interface MakePartsOptions {
 /** Makes what the configuration asks for. */
 export function makeParts(
   config: CellConfig,
-  { logger, clock, simulated, measured = (garden) => garden }: MakePartsOptions,
+  { logger, clock, issuer, simulated, measured = (garden) => garden }: MakePartsOptions,
 ): CellParts {
   const { cellId, dataDir } = config;
   const common = {
@@ -65,6 +68,7 @@ export function makeParts(
     dataDirectory: join(dataDir, 'executor'),
     clock,
     logger,
+    issuer,
   };
   switch (config.backend) {
     case 'oci': {
@@ -77,6 +81,12 @@ export function makeParts(
       return { garden, executor: new ContainerExecutor({ ...common, garden, store }) };
     }
   }
+}
+
+/** The authority of containers' certificates, if one is configured. @throws Error that says what is wrong with it */
+export async function openIssuer({ executor }: CellConfig, platformCaPem: string): Promise<InstanceIssuer | undefined> {
+  const { ca, key } = executor.instanceIdentity;
+  return ca === '' ? undefined : InstanceIssuer.open({ ca, key, platformCaPem });
 }
 
 /** The folder whose folders are offered as `preloaded:NAME`. */

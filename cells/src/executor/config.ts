@@ -25,6 +25,11 @@ export const executorConfig = z
       .boolean()
       .default(false)
       .describe("Use a container's memory in MiB as its CPU shares, whatever its weight"),
+    cpuEntitlementPerShare: z
+      .number()
+      .min(0)
+      .default(0)
+      .describe('CPU in percent of a core that one share entitles to, for metrics; 0: 100 × cores ÷ memory in MiB'),
     healthyMonitoringInterval: duration({ min: 1 })
       .default(30_000)
       .describe('Time between checks of a healthy container, unless its definition says so'),
@@ -65,6 +70,23 @@ export const executorConfig = z
       .min(0)
       .default(0)
       .describe('Lines each container may log per second; 0: no limit'),
+    trustedCertificatesDir: z
+      .string()
+      .default('')
+      .describe(
+        'Folder of certificates that containers may trust; mounted where a definition asks for it; empty: none',
+      ),
+    instanceIdentity: z
+      .object({
+        ca: z.string().default('').describe("Authority of containers' certificates, PEM file; empty: they get none"),
+        key: z.string().default('').describe('Its key, PEM file: of the curves P-256 or P-384, or of RSA'),
+        validity: duration({ min: '1m', max: '8760h' })
+          .default(86_400_000)
+          .describe('How long a certificate is good for; it is replaced before'),
+      })
+      .prefault({})
+      .refine(({ ca, key }) => (ca === '') === (key === ''), { message: 'ca and key go together', path: ['key'] })
+      .describe('Certificates by which containers show who they are'),
     postSetupHook: z
       .array(z.string())
       .default([])

@@ -9,7 +9,7 @@ const network = {
     { containerPort: 2222, hostPort: 61_002 },
   ],
 };
-const layers = { image: {}, instance: {}, definition: [], action: [], network, user: 'vcap' };
+const layers = { image: {}, instance: {}, definition: [], cell: {}, action: [], network, user: 'vcap' };
 
 it('the later layer wins, and none wins over the network', () => {
   const named = (value: string) => [
@@ -20,13 +20,14 @@ it('the later layer wins, and none wins over the network', () => {
     ...layers,
     image: { A: 'image', B: 'image', C: 'image', D: 'image' },
     instance: { B: 'instance', C: 'instance' },
+    cell: { C: 'cell' },
     definition: [...named('definition'), { name: 'C', value: 'definition' }],
     action: named('action'),
   });
   expect(environment).toMatchObject({
     A: 'action',
     B: 'instance',
-    C: 'definition',
+    C: 'cell',
     D: 'image',
     CF_INSTANCE_IP: '10.0.0.1',
   });

@@ -6,6 +6,8 @@ export interface EnvironmentLayers {
   /** INSTANCE_INDEX and the like. */
   instance: Readonly<Record<string, string>>;
   definition: readonly { name: string; value: string }[];
+  /** Of the cell, where its certificates are. */
+  cell: Readonly<Record<string, string>>;
   /** Of the run action. */
   action: readonly { name: string; value: string }[];
   network: ContainerNetwork;
@@ -30,9 +32,9 @@ export function processEnvironment(layers: EnvironmentLayers): Record<string, st
 
 /** What all processes of a container share, those of people included; known before the container is. */
 export function containerEnvironment(
-  layers: Pick<EnvironmentLayers, 'instance' | 'definition'>,
+  layers: Pick<EnvironmentLayers, 'instance' | 'definition' | 'cell'>,
 ): Record<string, string> {
-  return { ...layers.instance, ...fromList(layers.definition) };
+  return { ...layers.instance, ...fromList(layers.definition), ...layers.cell };
 }
 
 /** Variables that say where the container is reached. */

@@ -12,7 +12,7 @@ import { type ScratchCell, scratchCell } from '../garden/oci/scratch-cell.js';
 import { fakeImage, layerTar } from '../images/testing/fake-image.js';
 import { FakeRegistry } from '../images/testing/fake-registry.js';
 import { defaultExecutorConfig } from './config.js';
-import type { ContainerRecord } from './executor.js';
+import type { ContainerRecord, RunRequest } from './executor.js';
 import { ContainerExecutor } from './executor-impl.js';
 import { act, lineOf, runRequest } from './testing.js';
 
@@ -55,13 +55,13 @@ async function close(): Promise<void> {
   await garden.close();
 }
 
-async function run(guid: string, spec: Partial<ContainerSpec> = {}): Promise<void> {
+async function run(guid: string, spec: Partial<ContainerSpec> = {}, recipe: Partial<RunRequest> = {}): Promise<void> {
   const container = ContainerSpec.fromPartial({ rootFs, logGuid: guid, logSource: 'APP', ...spec } as never);
   executor.reserve({ guid, memoryMb: 64, diskMb: 64, rootFs: container.rootFs, tags: {} });
   const args = ['sh', '-c', 'echo $GREETING; busybox pwd'];
   const action = act('runAction', RunAction.fromPartial({ path: '/bin/busybox', args, user: 'root' }));
   const log = { logGuid: guid, processGuid: guid, taskGuid: '', index: 0 };
-  await executor.run(guid, runRequest({ action, container, log }));
+  await executor.run(guid, runRequest({ action, container, log, ...recipe }));
 }
 
 async function ends(guid: string): Promise<ContainerRecord['result']> {
@@ -102,11 +102,48 @@ it('an image is fetched with the credentials of the definition, and its owner is
   const refused = `failed to create container: image ${registry.host}/app:1: unauthorised: `;
   await run('wrong', { imageUsername: 'me', imagePassword: 'guess' });
   const result = await ends('wrong');
-  expect(result).toMatchObject({ failed: true, retryable: true });
+  expect(result).toMatchObject({ failed: true, retryable: false });
   expect(result?.failureReason).toBe(`${refused}user 'me' may not pull it, or the password is wrong`);
   expect((await lines('wrong')).join()).not.toContain('guess');
   await run('nobody');
   expect((await ends('nobody'))?.failureReason).toMatch(new RegExp(`^${refused}.*no credentials were given$`));
+});
+
+it("without a path the image's program runs, with the arguments of the action or else its own", async () => {
+  registry.intercept = () => false;
+  const busybox = { name: 'bin/busybox', mode: 0o755, content: await readFile('/usr/bin/busybox') };
+  const ExposedPorts = Object.fromEntries(Array.from({ length: 20 }, (_, index) => [`${9000 - index}/tcp`, {}]));
+  const config = { Env: ['PATH=/bin'], Entrypoint: ['busybox', 'echo', 'I say'], Cmd: ['hello'], ExposedPorts };
+  const image = registry.push('entry', '1', fakeImage([await layerTar([busybox])], { config }));
+  const entry = (args: string[]) => act('runAction', RunAction.fromPartial({ args }));
+  await run('own', { rootFs: image }, { action: entry([]) });
+  await run('args', { rootFs: image }, { action: entry(['bye', 'now']), imagePorts: true });
+  await run('none', {}, { action: entry([]) });
+  expect(await ends('own')).toMatchObject({ failed: false });
+  expect(await lines('own')).toContain('APP out I say hello');
+  expect(executor.get('own')?.network?.ports).toEqual([]);
+  await ends('args');
+  expect(await lines('args')).toContain('APP out I say bye now');
+  const mapped = executor.get('args')?.network?.ports.map(({ containerPort }) => containerPort);
+  expect(mapped).toEqual(Array.from({ length: 16 }, (_, index) => 8981 + index));
+  expect((await ends('none'))?.failureReason).toBe(
+    'the action names no program, and the root filesystem has no entry point',
+  );
+});
+
+it('what can not heal fails for good, with the reason of the registry; what may is left to be tried again', async () => {
+  registry.intercept = () => false;
+  await run('missing', { rootFs: rootFs.replace(':1', ':2') });
+  expect(await ends('missing')).toMatchObject({
+    retryable: false,
+    failureReason: `failed to create container: image ${registry.host}/app:2: the registry has no such image`,
+  });
+  registry.intercept = (_request, response) => {
+    response.writeHead(418).end();
+    return true;
+  };
+  await run('odd');
+  expect(await ends('odd')).toMatchObject({ retryable: true });
 });
 
 it('one that was told to stop while its image is fetched has been stopped', async () => {

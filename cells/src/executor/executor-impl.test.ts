@@ -66,6 +66,14 @@ it('ends a reservation that nobody came for', async () => {
   });
 });
 
+it('says to the owner of a container what its own owner knows', async () => {
+  cell = await TestCell.open();
+  await cell.run('c', { action: run('/sim/run') });
+  cell.executor.say('c', 'requesting replacement for');
+  cell.executor.say('nobody', 'requesting replacement for');
+  expect(await cell.lines()).toContain('CELL out Cell cell-1 requesting replacement for instance c');
+});
+
 it('stops with TERM and reports that it was told to', async () => {
   cell = await TestCell.open();
   await cell.run('c', { action: run('/sim/run') });

@@ -1,23 +1,27 @@
 import { mkdir } from 'node:fs/promises';
+import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import type { Readable } from 'node:stream';
-import type { ExecSpec, GardenContainer, GardenMetrics, InteractiveProcess } from '../garden/garden.js';
+import type { ExecSpec, GardenContainer, InteractiveProcess } from '../garden/garden.js';
 import { type CellContext, makeCellContext } from './containers/cell-context.js';
 import { schemeOf } from './containers/garden-spec.js';
 import { executorError, readTextFile } from './containers/inside.js';
 import { ManagedContainer } from './containers/managed-container.js';
 import { reap } from './containers/reaper.js';
 import { ResourceLedger } from './containers/resources.js';
+import type { ExecutorCounters } from './counters.js';
 import { networkEnvironment } from './environment.js';
 import {
   type ContainerEvent,
   type ContainerRecord,
+  type ContainerUsage,
   type Executor,
   ExecutorError,
   type ExecutorErrorKind,
   type ExecutorResources,
   type Reservation,
   type RunRequest,
+  type Said,
 } from './executor.js';
 import type { ContainerExecutorOptions } from './executor-options.js';
 import { Lifetime } from './lifetime.js';
@@ -38,6 +42,7 @@ export class ContainerExecutor implements Executor {
   readonly #cell: CellContext;
   #ledger = new ResourceLedger({ memoryMb: 0, diskMb: 0, containers: 0 });
   #rootFs = new Set<string>();
+  #coresPerShare = 0;
 
   constructor(private readonly options: ContainerExecutorOptions) {
     this.#lifetime = new Lifetime(options.clock);
@@ -57,10 +62,13 @@ export class ContainerExecutor implements Executor {
     const { garden } = this.options;
     const found = await this.#store.load();
     // What is laid out for containers may be secret.
-    await mkdir(this.#cell.filesDirectory, { recursive: true, mode: 0o700 });
+    for (const directory of [this.#cell.filesDirectory, this.#cell.credentialsDirectory])
+      await mkdir(directory, { recursive: true, mode: 0o700 });
     const inUse = new Set(found.flatMap(({ stored }) => stored.dependencies));
     await Promise.all([this.#cell.downloader.start(inUse), this.#cell.uploader.start(), this.#refreshRootFs()]);
     this.#ledger = new ResourceLedger(await this.#capacity());
+    const { cpuEntitlementPerShare: percent } = this.options.config;
+    this.#coresPerShare = percent > 0 ? percent / 100 : availableParallelism() / (await garden.capacity()).memoryMb;
     for (const { stored, journal } of found) {
       this.#ledger.adopt(stored.record.resources);
       this.#containers.set(stored.record.guid, new ManagedContainer(stored, journal, this.#cell));
@@ -85,7 +93,8 @@ export class ContainerExecutor implements Executor {
     if (!/^[A-Za-z0-9_-]{1,64}$/.test(guid) || this.#containers.has(guid)) {
       throw new ExecutorError('guid-not-available', `container guid ${JSON.stringify(guid)} is not available`);
     }
-    if (!this.#rootFs.has(rootFs) && !this.options.garden.imageSchemes.includes(schemeOf(rootFs)))
+    const known = rootFs.replace(/^preloaded\+layer:([^?]*).*$/s, 'preloaded:$1');
+    if (!this.#rootFs.has(known) && !this.options.garden.imageSchemes.includes(schemeOf(rootFs)))
       throw new ExecutorError('unknown-rootfs', `this cell has no root filesystem ${JSON.stringify(rootFs)}`);
     const resources = { memoryMb, diskMb, containers: 1 };
     if (!this.#ledger.reserve(resources))
@@ -127,6 +136,10 @@ export class ContainerExecutor implements Executor {
     await this.#container(guid).update(update);
   }
 
+  say(guid: string, what: Said): void {
+    this.#containers.get(guid)?.say(what);
+  }
+
   get(guid: string): ContainerRecord | undefined {
     return this.#containers.get(guid)?.record;
   }
@@ -165,8 +178,17 @@ export class ContainerExecutor implements Executor {
     return readTextFile(tar, { path, maxBytes });
   }
 
-  async metrics(guid: string): Promise<GardenMetrics> {
-    return this.#inGarden(guid, 'stream-failed', (container) => container.metrics());
+  async metrics(guid: string): Promise<ContainerUsage> {
+    const { logUsage } = this.#container(guid);
+    return this.#inGarden(guid, 'stream-failed', async (container) => {
+      const usage = await container.metrics();
+      const cpuEntitlementNs = container.spec.limits.cpuShares * this.#coresPerShare * usage.ageMs * 1_000_000;
+      return { ...usage, ...logUsage, cpuEntitlementNs };
+    });
+  }
+
+  counts(): Readonly<ExecutorCounters> {
+    return this.#cell.counters;
   }
 
   async close(): Promise<void> {

@@ -1,3 +1,4 @@
+import { createHash, createPrivateKey, X509Certificate } from 'node:crypto';
 import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -6,7 +7,9 @@ import { ContainerSpec } from '@rivera/gen/rivera/recipe/v1/container';
 import { LogFilter } from '@rivera/gen/rivera/rep/v1/container';
 import { systemClock } from '@rivera/kit/clock';
 import { silentLogger } from '@rivera/kit/log';
-import { afterAll, beforeAll, expect, it } from 'vitest';
+import { Authority } from '@rivera/kit/tls/authority';
+import { InstanceIssuer } from '@rivera/kit/tls/instance-issuer';
+import { afterAll, beforeAll, expect, it, vi } from 'vitest';
 import type { OciGarden } from '../garden/oci/oci-garden.js';
 import { type ScratchCell, scratchCell } from '../garden/oci/scratch-cell.js';
 import { defaultExecutorConfig } from './config.js';
@@ -20,10 +23,15 @@ let cell: ScratchCell;
 let directory: string;
 let garden: OciGarden;
 let executor: ContainerExecutor;
+let issuer: InstanceIssuer;
 
 beforeAll(async () => {
   cell = await scratchCell();
   directory = await mkdtemp(join(tmpdir(), 'executor-oci-'));
+  const platform = await Authority.open(join(directory, 'platform'));
+  await Authority.open(join(directory, 'instances'));
+  const authority = { ca: join(directory, 'instances/ca.crt'), key: join(directory, 'instances/ca.key') };
+  issuer = await InstanceIssuer.open({ ...authority, platformCaPem: platform.caPem });
   await open();
 }, 120_000);
 
@@ -44,6 +52,7 @@ async function open(): Promise<void> {
     dataDirectory: directory,
     clock: systemClock,
     logger: silentLogger,
+    issuer,
   });
   await executor.start();
 }
@@ -188,8 +197,40 @@ it('archives go in, files go out, and the environment is there', async () => {
   await server.close();
 }, 60_000);
 
+it('a layer on top of the root filesystem is there before anything runs, and is fetched once for many', async () => {
+  const server = await TestServer.open();
+  const body = await tgzOf({ name: 'bin/greet', content: '#!/bin/sh\necho layered\n', mode: 0o755 });
+  server.serve(() => ({ body, etag: '"1"' }));
+  const digest = createHash('sha256').update(body).digest('hex');
+  const layer = encodeURIComponent(`${server.url}/layer.tgz`);
+  const rootFs = `preloaded+layer:busybox?layer=${layer}&layer_path=/home/app&layer_digest=${digest}`;
+  for (const guid of ['layer-1', 'layer-2']) {
+    await run(
+      guid,
+      { setup: shell('/home/app/bin/greet'), action: shell('stat -c %u /home/app/bin/greet') },
+      {
+        rootFs,
+        legacyDownloadUser: 'vcap',
+      },
+    );
+    expect((await reaches(guid, 'completed')).result).toMatchObject({ failed: false });
+    await executor.delete(guid);
+  }
+  expect(server.seen.map(({ headers }) => headers['if-none-match'])).toEqual([undefined, '"1"']);
+  expect((await lines()).filter((line) => line === 'APP out layered')).toHaveLength(2);
+  expect(await lines()).toContain('APP out 1000');
+  const reserve = (name: string) => () =>
+    executor.reserve({ guid: 'x', memoryMb: 1, diskMb: 1, rootFs: `preloaded+layer:${name}?layer=x`, tags: {} });
+  expect(reserve('unknown')).toThrow('this cell has no root filesystem');
+  await server.close();
+}, 60_000);
+
 it('a monitor runs inside, and its failure is told', async () => {
-  const monitor = shell('test -f /tmp/up || { echo not up; exit 1; }');
+  const monitor = shell(
+    'test -f /tmp/up || { echo not up; exit 1; }; test $(ulimit -n) = 77 || { ulimit -n; exit 1; }',
+  );
+  const { value } = monitor.action as { value: RunAction };
+  value.resourceLimits = { nofile: 77 };
   await run('monitored', { action: shell('sleep 1; touch /tmp/up; sleep 100'), monitor, startTimeoutMs: 20_000 });
   await reaches('monitored', 'running');
   expect(await lines()).toContain('APP out not up');
@@ -202,4 +243,21 @@ it('who takes too much memory is told so', async () => {
     /^APP: Exited with status \d+ \(out of memory\)$/,
   );
   await executor.delete('hog');
+}, 60_000);
+
+it('a program of any user can show who it is, and nobody in the container can change that', async () => {
+  const script =
+    'cat $CF_INSTANCE_CERT $CF_INSTANCE_KEY > /tmp/pair; echo x 2>/dev/null > $CF_INSTANCE_KEY && echo written; sleep 100';
+  const action = act('runAction', RunAction.fromPartial({ path: '/bin/sh', args: ['-c', script], user: '2000:2000' }));
+  const checkDefinition = { checks: [], readinessChecks: [], logSource: '' };
+  await run('shown', { action, checkDefinition });
+  const { network } = await reaches('shown', 'running');
+  await vi.waitFor(async () => {
+    const text = await executor.readFile('shown', '/tmp/pair', 100_000);
+    const certificate = new X509Certificate(text);
+    expect(certificate.checkPrivateKey(createPrivateKey(text.slice(text.indexOf('-----BEGIN PRIVATE'))))).toBe(true);
+    expect(certificate.subjectAltName).toBe(`DNS:shown, IP Address:${network?.containerAddress}`);
+  }, 30_000);
+  expect(await lines()).not.toContain('APP out written');
+  await executor.delete('shown');
 }, 60_000);

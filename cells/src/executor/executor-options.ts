@@ -1,5 +1,6 @@
 import type { Clock } from '@rivera/kit/clock';
 import type { Logger } from '@rivera/kit/log';
+import type { InstanceIssuer } from '@rivera/kit/tls/instance-issuer';
 import type { Garden } from '../garden/garden.js';
 import type { ExecutorConfig } from './config.js';
 import type { Prober } from './health/prober.js';
@@ -22,4 +23,6 @@ export interface ContainerExecutorOptions {
   logs?: RetainingLogStore;
   /** Default: over the network. */
   prober?: Prober;
+  /** Signs containers' certificates. Default: they have none. */
+  issuer?: InstanceIssuer | undefined;
 }

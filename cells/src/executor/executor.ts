@@ -2,6 +2,7 @@ import type { Readable } from 'node:stream';
 import type { Action, CheckDefinition } from '@rivera/gen/rivera/recipe/v1/action';
 import type { ContainerSpec, Sidecar } from '@rivera/gen/rivera/recipe/v1/container';
 import type { ExecSpec, GardenMetrics, InteractiveProcess } from '../garden/garden.js';
+import type { ExecutorCounters } from './counters.js';
 import type { LogStore } from './logs/log-store.js';
 
 /**
@@ -32,6 +33,8 @@ export interface Executor {
   delete(guid: string): Promise<void>;
   /** Replaces what is given. */
   update(guid: string, update: { internalRoutes?: string[]; metricTags?: Record<string, string> }): Promise<void>;
+  /** Tells the owner of a container what is going on about it, as a line of the cell in its log. Unknown guids are fine. */
+  say?(guid: string, what: Said): void;
   get(guid: string): ContainerRecord | undefined;
   list(): ContainerRecord[];
   /** Every change of a record, in order, after it is durable. Returns how to unsubscribe. */
@@ -41,11 +44,26 @@ export interface Executor {
   streamOut(guid: string, path: string, user: string): Promise<Readable>;
   /** First `maxBytes` of a file as text; ExecutorError `file-too-large` beyond, `file-not-found` when there is none. */
   readFile(guid: string, path: string, maxBytes: number): Promise<string>;
-  metrics(guid: string): Promise<GardenMetrics>;
+  metrics(guid: string): Promise<ContainerUsage>;
   readonly logs: LogStore;
+  /** Where it counts. */
+  counts?(): Readonly<ExecutorCounters>;
   /** Lets go of everything without touching containers. */
   close(): Promise<void>;
 }
+
+/** What a container uses, and what it may use. */
+export interface ContainerUsage extends GardenMetrics {
+  /** CPU time that its share entitles it to since its creation (spec cell §28). */
+  cpuEntitlementNs: number;
+  /** Of its processes, since this executor was started; what its limit kept out is included. */
+  logBytes: number;
+  /** -1: none. */
+  logBytesPerSecondLimit: number;
+}
+
+/** What only the executor's owner knows of a container (spec cell §26). */
+export type Said = 'requesting replacement for' | 'reached evacuation timeout for';
 
 /** Quantities that are set aside. */
 export interface ExecutorResources {
@@ -76,6 +94,8 @@ export interface RunRequest {
   /** 0: unlimited. */
   startTimeoutMs: number;
   ports: number[];
+  /** Where `ports` is empty, map what the image exposes. */
+  imagePorts?: boolean;
   sidecars: Sidecar[];
   /** Variables of the instance (INSTANCE_INDEX …): above the image's, below the definition's. */
   instanceEnv: Record<string, string>;

@@ -6,6 +6,7 @@ import { ContainerSpec } from '@rivera/gen/rivera/recipe/v1/container';
 import { type LogEntry, LogFilter } from '@rivera/gen/rivera/rep/v1/container';
 import { ManualClock } from '@rivera/kit/clock';
 import { silentLogger } from '@rivera/kit/log';
+import type { InstanceIssuer } from '@rivera/kit/tls/instance-issuer';
 import { SimMachine } from '../garden/sim/machine.js';
 import { SimGarden } from '../garden/sim/sim-garden.js';
 import { defaultExecutorConfig, type ExecutorConfig } from './config.js';
@@ -24,6 +25,7 @@ export class TestCell {
   readonly events: ContainerEvent[] = [];
   store: RecordStore = new MemoryRecordStore();
   prober: Prober = { probe: async () => undefined };
+  issuer: InstanceIssuer | undefined;
   garden = new SimGarden(this.machine);
   executor!: ContainerExecutor;
 
@@ -56,6 +58,7 @@ export class TestCell {
       store: this.store,
       logs: this.logs,
       prober: this.prober,
+      issuer: this.issuer,
     });
     this.executor.subscribe((event) => this.events.push(event));
     await this.executor.start();

@@ -59,6 +59,8 @@ export interface GardenSpec {
   limits: GardenLimits;
   /** Container ports to be reached from outside; the host port is the garden's choice. */
   ports: number[];
+  /** Whether, where `ports` is empty, the TCP ports are mapped that the image exposes: the 16 lowest at most. */
+  imagePorts?: boolean;
   mounts: BindMount[];
   privileged: boolean;
 }
@@ -126,6 +128,9 @@ export interface ContainerInfo {
   imageUser?: string;
   /** Directory of processes that name none. */
   imageDir?: string;
+  /** What the image runs (ENTRYPOINT), and what that is given unless somebody says otherwise (CMD). */
+  imageEntrypoint?: string[];
+  imageCmd?: string[];
 }
 
 /** A process to be run. */
@@ -185,6 +190,8 @@ export interface ExecSpec {
   dir: string;
   user: string;
   terminal?: { term: string; columns: number; rows: number };
+  /** Open files; unset: as every process. */
+  nofile?: number;
 }
 
 /** A process for a person. */
@@ -230,12 +237,16 @@ export type GardenErrorKind =
 
 /** What a garden throws. */
 export class GardenError extends Error {
+  /** Another attempt would fail alike, here and on every other cell: an image that doesn't exist, a password that is wrong. */
+  readonly final: boolean;
+
   constructor(
     readonly kind: GardenErrorKind,
     message: string,
-    options?: ErrorOptions,
+    options: ErrorOptions & { final?: boolean } = {},
   ) {
     super(message, options);
     this.name = 'GardenError';
+    this.final = options.final ?? false;
   }
 }

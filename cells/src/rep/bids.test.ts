@@ -46,6 +46,8 @@ afterEach(async () => {
   await rm(dir, { recursive: true });
 });
 
+let broken: string | undefined;
+
 async function startBids(servers = [address]): Promise<Bids> {
   const presence = CellPresence.fromPartial({
     cellId: 'cell-1',
@@ -62,6 +64,7 @@ async function startBids(servers = [address]): Promise<Bids> {
     clock: systemClock,
     logger: silentLogger,
     random: () => 0,
+    broken: () => broken,
     newGuid: () => `${String(++guids).padStart(8, '0')}-0000-4000-8000-000000000000`,
   });
   bids.start();
@@ -140,6 +143,17 @@ describe('a bid', () => {
 });
 
 describe('work', () => {
+  it('is refused with the reason while the runtime is broken, and taken again afterwards', async () => {
+    await startBids();
+    broken = 'no more';
+    auctioneer.send([lrpWork('w1', 0), taskWork('w2', 'job')]);
+    const reason = "UNHEALTHY: the cell's runtime is broken: no more";
+    await eventually(() => expect(verdicts()).toEqual([`w1: ${reason}`, `w2: ${reason}`]));
+    broken = undefined;
+    auctioneer.send([lrpWork('w3', 0)]);
+    await eventually(() => expect(verdicts().at(-1)).toBe('w3'));
+  });
+
   it('is set aside under a guid of its own, told in a delta, then answered', async () => {
     await startBids();
     auctioneer.send([lrpWork('w1', 2), taskWork('w2', 'job')]);

@@ -28,6 +28,8 @@ export interface BidsOptions {
   logger: Logger;
   random: () => number;
   newGuid: () => string;
+  /** Why this cell can run nothing; undefined while it can. */
+  broken?: (() => string | undefined) | undefined;
   /** Default: over gRPC, as the identity. */
   open?: OpenStream<BidRequest, BidResponse>;
 }
@@ -57,11 +59,19 @@ export class Bids {
   readonly #bell = new Bell();
 
   constructor(options: BidsOptions) {
-    const { profile, executor, epochs, logger, newGuid } = options;
+    const { profile, executor, epochs, logger, newGuid, broken } = options;
     this.#options = options;
     this.#ledger = new BidLedger(profile, executor);
     const { cellId } = profile.presence;
-    this.#desk = new WorkDesk({ cellId, executor, epochs, logger, newGuid, evacuating: () => this.#evacuating });
+    this.#desk = new WorkDesk({
+      cellId,
+      executor,
+      epochs,
+      logger,
+      newGuid,
+      broken,
+      evacuating: () => this.#evacuating,
+    });
     this.#connection = new Connection({
       servers: options.servers,
       clock: options.clock,

@@ -2,8 +2,7 @@ import type { ContainerMetrics } from '@rivera/gen/rivera/rep/v1/container';
 import type { Clock } from '@rivera/kit/clock';
 import type { Logger } from '@rivera/kit/log';
 import pLimit from 'p-limit';
-import { type ContainerRecord, type Executor, ExecutorError } from '../executor/executor.js';
-import type { GardenMetrics } from '../garden/garden.js';
+import { type ContainerRecord, type ContainerUsage, type Executor, ExecutorError } from '../executor/executor.js';
 import { targetOf } from './work.js';
 
 /** Time between two looks (spec cell §28). */
@@ -13,6 +12,7 @@ export const METRICS_INTERVAL_MS = 15_000;
 const METRICS_POOL = 8;
 
 const MIB = 1024 * 1024;
+const NANOSECONDS = 1e9;
 
 /** Looks at what containers use every 15 s, so that asking costs nothing. */
 export class MetricsSampler {
@@ -21,7 +21,7 @@ export class MetricsSampler {
   readonly #log: Logger;
   readonly #closing = new AbortController();
   #latest = new Map<string, ContainerMetrics>();
-  #before = new Map<string, GardenMetrics>();
+  #before = new Map<string, Look>();
   #done: Promise<void> | undefined;
 
   constructor(options: { executor: Executor; clock: Clock; logger: Logger }) {
@@ -48,15 +48,17 @@ export class MetricsSampler {
   async look(): Promise<void> {
     const limit = pLimit(METRICS_POOL);
     const latest = new Map<string, ContainerMetrics>();
-    const before = new Map<string, GardenMetrics>();
+    const before = new Map<string, Look>();
     const existing = this.#executor.list().filter(({ state }) => state === 'created' || state === 'running');
     await Promise.all(
       existing.map((container) =>
         limit(async () => {
           try {
-            const now = await this.#executor.metrics(container.guid);
+            const usage = await this.#executor.metrics(container.guid);
+            const earlier = this.#before.get(container.guid);
+            const now = { usage, spike: spikeAfter(earlier?.spike, usage, this.#clock.now()) };
             before.set(container.guid, now);
-            latest.set(container.guid, toMetrics(container, now, this.#before.get(container.guid)));
+            latest.set(container.guid, toMetrics(container, now, earlier));
           } catch (error) {
             // Containers come and go; the next look finds out.
             if (!(error instanceof ExecutorError)) this.#log.debug({ guid: container.guid, err: error }, 'no metrics');
@@ -77,17 +79,41 @@ export class MetricsSampler {
   }
 }
 
+/** A time during which a container has used more CPU than its share entitles it to. */
+interface Spike {
+  start: Date;
+  /** Undefined while it lasts. */
+  end?: Date;
+}
+
+interface Look {
+  usage: ContainerUsage;
+  spike: Spike | undefined;
+}
+
+/** The spike that is told from now on: the one that lasts, the one that begins or ends now, else the last one (spec cell §28). */
+function spikeAfter(before: Spike | undefined, usage: ContainerUsage, nowMs: number): Spike | undefined {
+  const above = usage.cpuEntitlementNs > 0 && usage.cpuTimeNs > usage.cpuEntitlementNs;
+  const lasts = before !== undefined && before.end === undefined;
+  if (above) return lasts ? before : { start: new Date(nowMs) };
+  return lasts ? { ...before, end: new Date(nowMs) } : before;
+}
+
 function toMetrics(
   container: ContainerRecord,
-  now: GardenMetrics,
-  before: GardenMetrics | undefined,
+  { usage: now, spike }: Look,
+  earlier: Look | undefined,
 ): ContainerMetrics {
   const { guid, resources } = container;
-  const elapsedNs = before ? (now.ageMs - before.ageMs) * 1_000_000 : 0;
+  const before = earlier?.usage ?? now;
+  const elapsedMs = now.ageMs - before.ageMs;
+  /** Of what only grows, since the last look; 0 at the first one, and after a restart. */
+  const per = (grown: number, by: number) => (by > 0 ? Math.max(0, grown) / by : 0);
+  const cpuNs = now.cpuTimeNs - before.cpuTimeNs;
   return {
     containerGuid: guid,
     target: targetOf(container),
-    cpuUsageFraction: before && elapsedNs > 0 ? Math.max(0, now.cpuTimeNs - before.cpuTimeNs) / elapsedNs : 0,
+    cpuUsageFraction: per(cpuNs, elapsedMs * 1_000_000),
     memoryUsageBytes: now.memoryBytes,
     memoryQuotaBytes: resources.memoryMb * MIB,
     diskUsageBytes: now.diskBytes,
@@ -95,5 +121,13 @@ function toMetrics(
     pids: now.pids,
     rxBytes: now.rxBytes,
     txBytes: now.txBytes,
+    cpuTimeSeconds: now.cpuTimeNs / NANOSECONDS,
+    cpuEntitlementSeconds: now.cpuEntitlementNs / NANOSECONDS,
+    cpuEntitlementFraction: per(cpuNs, now.cpuEntitlementNs - before.cpuEntitlementNs),
+    ageSeconds: now.ageMs / 1000,
+    logBytesPerSecond: per(now.logBytes - before.logBytes, elapsedMs / 1000),
+    logBytesPerSecondLimit: now.logBytesPerSecondLimit,
+    spikeStart: spike?.start,
+    spikeEnd: spike?.end,
   };
 }

@@ -325,10 +325,25 @@ describe('what a cell says of itself', () => {
     let ageMs = 1_000;
     executor.metrics = async () => {
       ageMs += 1_000;
-      return { memoryBytes: 5, cpuTimeNs: (ageMs / 2) * 1e6, diskBytes: 6, pids: 2, rxBytes: 7, txBytes: 8, ageMs };
+      const garden = {
+        memoryBytes: 5,
+        cpuTimeNs: (ageMs / 2) * 1e6,
+        diskBytes: 6,
+        pids: 2,
+        rxBytes: 7,
+        txBytes: 8,
+        ageMs,
+      };
+      // Twice what it uses at first, half of it later.
+      const cpuEntitlementNs = ageMs <= 2000 ? ageMs * 1e6 : 2e9 * 1.1;
+      return { ...garden, cpuEntitlementNs, logBytes: ageMs * 3, logBytesPerSecondLimit: 1000 };
     };
-    await metrics.look();
-    await metrics.look();
+    const seen = async () => {
+      await metrics.look();
+      return (await unary(client, client.listContainerMetrics, { pageSize: 0, pageToken: '' })).metrics[0];
+    };
+    expect(await seen()).toMatchObject({ cpuUsageFraction: 0, logBytesPerSecond: 0, cpuTimeSeconds: 1 });
+    expect((await seen())?.spikeStart).toBeUndefined();
     const { metrics: rows } = await unary(client, client.listContainerMetrics, { pageSize: 0, pageToken: '' });
     expect(rows).toMatchObject([
       {
@@ -338,8 +353,18 @@ describe('what a cell says of itself', () => {
         memoryQuotaBytes: 64 * MIB,
         pids: 2,
         rxBytes: 7,
+        cpuTimeSeconds: 1.5,
+        ageSeconds: 3,
+        cpuEntitlementFraction: 2.5,
+        logBytesPerSecond: 3000,
+        logBytesPerSecondLimit: 1000,
       },
     ]);
+    await seen();
+    const spike = await seen();
+    expect(spike?.spikeStart).toBeInstanceOf(Date);
+    expect(spike?.spikeEnd).toBeUndefined();
+    expect((await seen())?.spikeStart).toEqual(spike?.spikeStart);
   });
 
   it('is its logs, as long as somebody reads', async () => {

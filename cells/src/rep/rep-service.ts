@@ -1,5 +1,5 @@
 import type { CellPresence } from '@rivera/gen/rivera/bbs/v1/cell';
-import { type Container, ContainerState } from '@rivera/gen/rivera/rep/v1/container';
+import { type Container, type ContainerMetrics, ContainerState } from '@rivera/gen/rivera/rep/v1/container';
 import type {
   ExecRequest,
   ExecResponse,
@@ -69,7 +69,8 @@ export function repService({ executor, presence, metrics, evacuating }: RepServi
 
     listContainers(request: ListContainersRequest): ListContainersResponse {
       const { entries, nextPageToken } = page(executor.list(), (container) => container.guid, request);
-      return { containers: entries.map(toContainer), nextPageToken };
+      const used = metrics.latest();
+      return { containers: entries.map((one) => toContainer(one, used.get(one.guid))), nextPageToken };
     },
 
     listContainerMetrics(request: ListContainerMetricsRequest): ListContainerMetricsResponse {
@@ -98,7 +99,7 @@ const STATES: Record<ExecutorState, ContainerState> = {
   completed: ContainerState.COMPLETED,
 };
 
-function toContainer(container: ContainerRecord): Container {
+function toContainer(container: ContainerRecord, metrics: ContainerMetrics | undefined): Container {
   return {
     containerGuid: container.guid,
     state: STATES[container.state],
@@ -107,5 +108,8 @@ function toContainer(container: ContainerRecord): Container {
     diskMb: container.resources.diskMb,
     allocatedAt: new Date(container.allocatedAtMs),
     address: container.network?.containerAddress ?? '',
+    routable: container.routable,
+    failureReason: container.result?.failureReason ?? '',
+    metrics,
   };
 }

@@ -50,6 +50,14 @@ describe('what runs in the container of an instance', () => {
     });
   });
 
+  it.each<[string, Action, number[], true | undefined]>([
+    ['its own program', run('/bin/server'), [], undefined],
+    ["the image's program and ports of its own", run(''), [8080], undefined],
+    ["the image's program and no ports", run(''), [], true],
+  ])('with %s', (_, action, ports, imagePorts) => {
+    expect(lrpRunRequest(lrp({ action, ports }), instance).imagePorts).toBe(imagePorts);
+  });
+
   it('carries recipe, ports, checks, start timeout and log identity over', () => {
     const request = lrpRunRequest(
       lrp({

@@ -12,6 +12,7 @@ import {
   MetricTagValue_DynamicValue,
 } from '@rivera/gen/rivera/recipe/v1/container';
 import type { RunRequest } from '../executor/executor.js';
+import { runActionsOf } from '../executor/steps/build.js';
 import type { LrpInstance, TaskExecution } from './work.js';
 
 /** A definition that can't be turned into a recipe. Its message is the failure reason that users read. */
@@ -42,6 +43,7 @@ export function lrpRunRequest(lrp: DesiredLrp, instance: LrpInstance): RunReques
       ? lrp.startTimeout.seconds * 1_000 + Math.floor(lrp.startTimeout.nanos / 1_000_000)
       : 0,
     ports: lrp.ports,
+    ...(lrp.ports.length === 0 && runsEntryPoint(lrp.action) && { imagePorts: true }),
     sidecars: lrp.sidecars,
     instanceEnv: {
       INSTANCE_GUID: instance.instanceGuid,
@@ -196,6 +198,11 @@ function requireContainer(container: ContainerSpec | undefined): ContainerSpec {
 function requireAction(action: Action | undefined): Action {
   if (action?.action === undefined) throw new DefinitionError('container cannot have empty action');
   return action;
+}
+
+/** Who leaves the program to the image leaves the ports to it as well. */
+function runsEntryPoint(action: Action | undefined): boolean {
+  return runActionsOf(action).some(({ path }) => path === '');
 }
 
 function optionalAction<Name extends string>(name: Name, action: Action | undefined): { [key in Name]?: Action } {

@@ -20,6 +20,8 @@ export interface WorkDeskOptions {
   /** A random UUID. */
   newGuid: () => string;
   evacuating: () => boolean;
+  /** Why this cell can run nothing; undefined while it can. */
+  broken?: (() => string | undefined) | undefined;
 }
 
 /** What was set aside, and for which assignment. */
@@ -51,7 +53,10 @@ export class WorkDesk {
     for (const item of inOrder(work.items)) {
       let answer = this.#answers.get(item.workId);
       if (answer === undefined) {
-        answer = evacuating() ? refusal(item, 'EVACUATING: the cell is being drained') : this.#reserve(item, taken);
+        const broken = this.#options.broken?.();
+        if (evacuating()) answer = refusal(item, 'EVACUATING: the cell is being drained');
+        else if (broken !== undefined) answer = refusal(item, `UNHEALTHY: the cell's runtime is broken: ${broken}`);
+        else answer = this.#reserve(item, taken);
         this.#remember(answer);
       }
       answers.set(item.workId, answer);

@@ -1,7 +1,9 @@
+import { AccessServiceService as access } from '@rivera/gen/rivera/access/v1/access_service';
 import { AuctionServiceService as auction, LedgerEntry } from '@rivera/gen/rivera/auction/v1/auction_service';
 import { CellState } from '@rivera/gen/rivera/bbs/v1/cell';
 import { CellServiceService as cells } from '@rivera/gen/rivera/bbs/v1/cell_service';
 import { DomainServiceService as domains } from '@rivera/gen/rivera/bbs/v1/domain_service';
+import { Container, ContainerState } from '@rivera/gen/rivera/rep/v1/container';
 import { statusOf } from '@rivera/sdk/testing/fake-server';
 import { describe, expect, it } from 'vitest';
 import { EXIT } from '../failures.js';
@@ -43,6 +45,44 @@ describe('rivera cells and domains', () => {
     expect(JSON.parse(first)).toMatchObject({ lrpInstances: 3, ledger: { available: { containers: 246 } } });
     const shown = (await rivera('cells', 'show', 'cell-1')).stdout;
     expect(shown).toMatch(/containers: +4\/250\nmemory: +96\/4096 MiB\ndisk: +256\/10240 MiB\n/);
+  });
+
+  it('show what a cell holds, as the cell itself says', async () => {
+    fake.server.unary(cells.getCell, () => ({ cell: cell('cell-1') }));
+    const MIB = 1024 * 1024;
+    const up = Container.fromPartial({
+      containerGuid: 'guid-0',
+      state: ContainerState.RUNNING,
+      target: { target: { $case: 'instance', value: { processGuid: 'web', index: 0 } } },
+      memoryMb: 64,
+      diskMb: 128,
+      allocatedAt: new Date(NOW - 90_000),
+      address: '10.0.0.2',
+      metrics: { cpuUsageFraction: 0.5, memoryUsageBytes: 20 * MIB, diskUsageBytes: MIB },
+    });
+    const fresh = Container.fromPartial({
+      containerGuid: 'job',
+      state: ContainerState.CREATED,
+      target: { target: { $case: 'taskGuid', value: 'nightly' } },
+      memoryMb: 64,
+      diskMb: 128,
+      allocatedAt: new Date(NOW),
+    });
+    const { calls } = fake.server.unary(access.listCellContainers, ({ pageToken }) =>
+      pageToken === '' ? { containers: [up], nextPageToken: 'n' } : { containers: [fresh], nextPageToken: '' },
+    );
+    const { stdout, stderr } = await rivera('cells', 'show', 'cell-1', '--containers');
+    expect(stderr).toBe('');
+    expect(stdout).toContain(
+      'guid-0      web/0          running, not ready   50 %   20/64 MiB   1/128 MiB   90s   10.0.0.2\n',
+    );
+    expect(stdout).toMatch(/job +task nightly +created +- +-\/64 MiB +-\/128 MiB +0s/);
+    expect(calls.map(({ cellId, pageToken }) => [cellId, pageToken])).toEqual([
+      ['cell-1', ''],
+      ['cell-1', 'n'],
+    ]);
+    const json = JSON.parse((await rivera('cells', 'show', 'cell-1', '--containers', '--json')).stdout);
+    expect(json.containers).toMatchObject([{ containerGuid: 'guid-0' }, { containerGuid: 'job' }]);
   });
 
   it('list and declare domains', async () => {

@@ -1,5 +1,6 @@
 import { LedgerEntry } from '@rivera/gen/rivera/auction/v1/auction_service';
 import { Cell, type CellCapacity } from '@rivera/gen/rivera/bbs/v1/cell';
+import { Container } from '@rivera/gen/rivera/rep/v1/container';
 import type { Command } from 'commander';
 import { examples, type Outcome, perform, withConnection } from '../command-line.js';
 import { isAnswer } from '../describe.js';
@@ -7,6 +8,7 @@ import type { Io } from '../io.js';
 import type { Session } from '../session.js';
 import { renderPairs, renderTable } from '../terminal/table.js';
 import { ageOf, formatTimestamp } from '../terminal/time.js';
+import { containerTable } from './cell-containers.js';
 import { addDeclareMissing } from './cell-declare-missing.js';
 import { addEvacuate } from './cell-evacuate.js';
 import { withSuggestion } from './names.js';
@@ -22,6 +24,7 @@ export function addCells(program: Command, io: Io, outcome: Outcome): void {
     cells,
     ['rivera cells', 'what there is and how full it is'],
     ['rivera cells show cell-1', 'everything about one'],
+    ['rivera cells show cell-1 --containers', 'and what runs on it, as the cell itself says'],
     ['rivera cells evacuate cell-1', 'empty it before work on the machine'],
   );
   perform<{ zone?: string }>(cells, io, outcome, async (session, _, { zone = '' }) => {
@@ -71,12 +74,21 @@ export function addCells(program: Command, io: Io, outcome: Outcome): void {
 }
 
 function addShow(cells: Command, io: Io, outcome: Outcome): void {
-  const command = withConnection(cells.command('show').argument('<id>', 'of the cell').description('show one cell'));
-  perform(command, io, outcome, async (session, [id = '']) => {
+  const command = withConnection(
+    cells.command('show').argument('<id>', 'of the cell').description('show one cell'),
+  ).option('--containers', 'ask the cell what containers it has, and what they use');
+  perform<{ containers?: boolean }>(command, io, outcome, async (session, [id = ''], options) => {
     const cell = await withSuggestion(session, 'cell', id, (client) => client.cells.get(id));
     const entry = (await readLedger(session)).get(id);
-    if (session.out.json) await session.out.line(toJson(cell, entry));
-    else await session.out.data(describeCell(cell, entry, io.now()));
+    const containers = options.containers ? await readContainers(session, id) : undefined;
+    const { out } = session;
+    if (out.json) {
+      const held = containers && { containers: containers.map((container) => Container.toJSON(container)) };
+      await out.line({ ...toJson(cell, entry), ...held });
+      return undefined;
+    }
+    await out.data(describeCell(cell, entry, io.now()));
+    if (containers) await out.data(`\n${containerTable(containers, io.now())}`);
     return undefined;
   });
 }
@@ -105,6 +117,14 @@ function describeCell(cell: Cell, entry: LedgerEntry | undefined, nowMs: number)
     ['optional tags', presence?.optionalPlacementTags.join(', ')],
     ['volume drivers', presence?.volumeDrivers.join(', ')],
   ]);
+}
+
+async function readContainers(session: Session, cellId: string): Promise<Container[]> {
+  const { signal } = session;
+  const client = await session.client();
+  const containers: Container[] = [];
+  for await (const container of client.cells.containers(cellId, { signal })) containers.push(container);
+  return containers;
 }
 
 /** The ledger is an extra: it is not worth a long wait. */

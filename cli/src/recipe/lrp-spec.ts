@@ -32,13 +32,15 @@ export function lrpFrom(
   const processGuid = name ?? base?.processGuid ?? '';
   if (processGuid === '') throw usageError('the LRP has no name', 'rivera lrp run NAME …, or processGuid in the spec.');
   const ports = [...(flags.port ?? base?.ports ?? [])];
+  const identity = { logGuid: processGuid, logSource: DEFAULTS.lrpSource };
+  const container = containerFrom(base?.container, flags, identity, env);
   const lrp = DesiredLrp.fromPartial({
     ...(base ?? {}),
     processGuid,
     domain: flags.domain ?? (base?.domain || DEFAULTS.domain),
     instances: flags.instances ?? (base !== undefined && saysInstances(file?.document) ? base.instances : 1),
-    container: containerFrom(base?.container, flags, { logGuid: processGuid, logSource: DEFAULTS.lrpSource }, env),
-    action: actionFrom(base?.action, command, flags),
+    container,
+    action: actionFrom(base?.action, command, flags, container.rootFs),
     ports,
     annotation: flags.annotation ?? base?.annotation ?? '',
     startTimeout:

@@ -57,6 +57,15 @@ describe('a task from flags', () => {
     for (const name of names) expect(name).toMatch(/^task-[a-z0-9]{8}$/);
   });
 
+  it('runs what an image runs, as its user, where nothing is said', () => {
+    const actionOf = (command: string[], user?: string) =>
+      taskRequest({ rootfs: 'docker:///tool', ...(user && { user }) }, command, undefined, {}).definition?.action
+        ?.action?.value;
+    expect(actionOf([])).toMatchObject({ path: '', args: [], user: '' });
+    expect(actionOf(['tool', '-v'])).toMatchObject({ path: 'tool', args: ['-v'], user: '' });
+    expect(actionOf([], 'web')).toMatchObject({ path: '', user: 'web' });
+  });
+
   it('needs something to run', () => {
     expect(refusal(() => taskRequest({}, [], undefined, {})).message).toBe('nothing to run');
   });

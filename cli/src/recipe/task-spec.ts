@@ -33,18 +33,15 @@ export function taskRequest(
 ): DesireTaskRequest {
   const { head, definition } = file === undefined ? { head: undefined, definition: undefined } : split(file);
   const taskGuid = flags.name ?? (head?.taskGuid || newGuid());
+  const identity = { logGuid: taskGuid, logSource: DEFAULTS.taskSource };
+  const container = containerFrom(definition?.container, flags, identity, env);
   return DesireTaskRequest.fromPartial({
     taskGuid,
     domain: flags.domain ?? (head?.domain || DEFAULTS.domain),
     definition: {
       ...(definition ?? {}),
-      container: containerFrom(
-        definition?.container,
-        flags,
-        { logGuid: taskGuid, logSource: DEFAULTS.taskSource },
-        env,
-      ),
-      action: actionFrom(definition?.action, command, flags),
+      container,
+      action: actionFrom(definition?.action, command, flags, container.rootFs),
       resultFile: flags.resultFile ?? definition?.resultFile ?? '',
       annotation: flags.annotation ?? definition?.annotation ?? '',
       completionCallbackUrl: flags.callback ?? definition?.completionCallbackUrl ?? '',

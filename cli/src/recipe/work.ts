@@ -49,17 +49,22 @@ export function containerFrom(
 }
 
 /**
- * The action that runs a command line; with no command, the spec file's.
+ * The action that runs a command line; with no command, the spec file's, and in an image of a registry what that runs.
  * A program without a slash is looked up in the container's PATH.
  */
-export function actionFrom(base: Action | undefined, command: readonly string[], flags: WorkFlags): Action {
+export function actionFrom(
+  base: Action | undefined,
+  command: readonly string[],
+  flags: WorkFlags,
+  rootFs: string,
+): Action {
   const [path, ...args] = command;
-  if (path === undefined) {
-    if (base === undefined)
-      throw usageError('nothing to run', 'Put the command behind --, or name a spec with --file.');
-    return base;
-  }
-  const run = RunAction.fromPartial({ path, args, user: flags.user ?? DEFAULTS.user, dir: flags.dir ?? '' });
+  const isImage = !rootFs.startsWith('preloaded');
+  if (path === undefined && base !== undefined) return base;
+  if (path === undefined && !isImage)
+    throw usageError('nothing to run', 'Put the command behind --, or name a spec with --file.');
+  const user = flags.user ?? (isImage ? '' : DEFAULTS.user);
+  const run = RunAction.fromPartial({ path: path ?? '', args, user, dir: flags.dir ?? '' });
   return Action.fromPartial({ action: { $case: 'runAction', value: run } });
 }
 

@@ -1,4 +1,4 @@
-import { writeFileSync } from 'node:fs';
+import { chmodSync, writeFileSync } from 'node:fs';
 import { join, relative } from 'node:path';
 import { Authority } from '@rivera/kit/tls/authority';
 import type { IdentityFiles } from '@rivera/kit/tls/identity';
@@ -17,6 +17,7 @@ const HOSTS = ['localhost', '127.0.0.1', '::1'];
 /** Makes what is missing or about to run out; keeps the rest. */
 export async function prepareIdentities(layout: Layout, cellIds: readonly string[]): Promise<Identities> {
   const authority = await Authority.open(layout.tls);
+  await prepareInstanceAuthority(layout);
   const cells = new Map<string, IdentityFiles>();
   for (const id of cellIds)
     cells.set(id, await authority.writeIdentity(layout.tls, { role: 'cell', name: id, hosts: HOSTS }));
@@ -25,6 +26,17 @@ export async function prepareIdentities(layout: Layout, cellIds: readonly string
     client: await authority.writeIdentity(layout.tls, { role: 'client', name: 'admin' }),
     cells,
   };
+}
+
+/**
+ * Containers get certificates of an authority of their own: with the platform's, a container could be a server. They may trust
+ * each other's, where a definition asks for the trusted certificates.
+ */
+async function prepareInstanceAuthority(layout: Layout): Promise<void> {
+  const { caPem } = await Authority.open(layout.instanceTls, { name: 'Rivera instance authority' });
+  // Any user of a container reads them.
+  chmodSync(layout.trusted, 0o755);
+  writeFileSync(join(layout.trusted, 'instances.crt'), caPem, { mode: 0o644 });
 }
 
 /**

@@ -6,6 +6,10 @@ export interface Layout {
   root: string;
   /** Certificate authority and identities. */
   tls: string;
+  /** Authority of containers' certificates. */
+  instanceTls: string;
+  /** Certificates that containers may trust. */
+  trusted: string;
   /** Of MariaDB. */
   database: string;
   /** Root filesystems, shared by all cells. */
@@ -27,6 +31,8 @@ export function layoutOf(dataDir: string): Layout {
   const layout: Layout = {
     root,
     tls: at('tls'),
+    instanceTls: at('instance-tls'),
+    trusted: at('trusted-certificates'),
     database: at('db'),
     rootFs: at('rootfs'),
     logs: at('log'),
@@ -35,7 +41,16 @@ export function layoutOf(dataDir: string): Layout {
     places: at('places.json'),
     cell: (id) => join(root, 'cells', id),
   };
-  for (const folder of [root, layout.tls, layout.rootFs, layout.logs, layout.run, layout.config]) {
+  for (const folder of [
+    root,
+    layout.tls,
+    layout.instanceTls,
+    layout.trusted,
+    layout.rootFs,
+    layout.logs,
+    layout.run,
+    layout.config,
+  ]) {
     mkdirSync(folder, { recursive: true, mode: 0o700 });
   }
   return layout;

@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { cellConfig } from '@rivera/cells/agent/config';
 import { loadConfig } from '@rivera/kit/config';
 import { loadIdentity } from '@rivera/kit/tls/identity';
+import { InstanceIssuer } from '@rivera/kit/tls/instance-issuer';
 import { serverConfig } from '@rivera/server/config';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { resolveConnection } from '../connection/context.js';
@@ -48,6 +49,11 @@ describe('what rivera up writes', () => {
       diskMb: 10_000,
       stopContainersOnExit: true,
     });
+    // The cell reads the authority, and would refuse the platform's own.
+    const { executor, tls } = first as NonNullable<typeof first>;
+    const platformCaPem = readFileSync(tls.ca, 'utf8');
+    const issuer = await InstanceIssuer.open({ ...executor.instanceIdentity, platformCaPem });
+    expect(readFileSync(join(executor.trustedCertificatesDir, 'instances.crt'), 'utf8')).toBe(issuer.caPem);
     expect(statSync(server).mode & 0o777).toBe(0o600);
   });
 

@@ -58,6 +58,10 @@ export function cellSettings(layout: Layout, facts: CellFacts): object {
     ...cellNetwork(slot, index, cells),
     ...(cells === 1 ? {} : { memoryMb: share(machine.memoryMb), diskMb: share(machine.diskMb) }),
     tls: tlsSettings(identity),
+    executor: {
+      instanceIdentity: { ca: join(layout.instanceTls, 'ca.crt'), key: join(layout.instanceTls, 'ca.key') },
+      trustedCertificatesDir: layout.trusted,
+    },
     // Ctrl-C leaves nothing running. A cell that is killed leaves its containers to the next one.
     stopContainersOnExit: true,
   };

@@ -11,7 +11,6 @@ import {
   KeyUsageFlags,
   KeyUsagesExtension,
   Name,
-  PemConverter,
   SubjectAlternativeNameExtension,
   SubjectKeyIdentifierExtension,
   X509Certificate,
@@ -19,14 +18,11 @@ import {
 } from '@peculiar/x509';
 import { CERTIFICATE_MODE, createFile, KEY_MODE, readIfThere, replaceFile } from './files.js';
 import { type IdentityFiles, peerOf, type Role } from './identity.js';
+import { BACKDATED_MS, exportKey, generateKeys, KEY_ALGORITHM, SIGNATURE } from './keys.js';
 
-const KEY_ALGORITHM = { name: 'ECDSA', namedCurve: 'P-256', hash: 'SHA-256' };
-const SIGNATURE = { name: 'ECDSA', hash: 'SHA-256' };
 const DAY_MS = 86_400_000;
 const AUTHORITY_VALIDITY_DAYS = 3650;
 const IDENTITY_VALIDITY_DAYS = 365;
-/** Clocks of machines differ; a certificate counts from a little before it was made. */
-const BACKDATED_MS = 5 * 60_000;
 
 export interface IssueOptions {
   readonly role: Role;
@@ -51,15 +47,15 @@ export class Authority {
   }
 
   /**
-   * Opens the authority in a folder, and makes one when there is none.
+   * Opens the authority in a folder, and makes one of this name when there is none.
    * The key file holds the certificate too, so that both come into being in one step.
    */
-  static async open(dir: string): Promise<Authority> {
+  static async open(dir: string, { name = 'Rivera certificate authority' } = {}): Promise<Authority> {
     await mkdir(dir, { recursive: true, mode: 0o700 });
     const keyFile = join(dir, 'ca.key');
     let stored = await readIfThere(keyFile);
     if (stored === undefined) {
-      await createFile(keyFile, await makeAuthority(), KEY_MODE);
+      await createFile(keyFile, await makeAuthority(name), KEY_MODE);
       stored = await readIfThere(keyFile);
     }
     const [keyPem, certificatePem] = partsOf(stored ?? '', keyFile);
@@ -144,11 +140,11 @@ export class Authority {
   }
 }
 
-async function makeAuthority(): Promise<string> {
+async function makeAuthority(name: string): Promise<string> {
   const keys = await generateKeys();
   const now = Date.now();
   const certificate = await X509CertificateGenerator.createSelfSigned({
-    name: new Name([{ CN: [{ utf8String: 'Rivera certificate authority' }] }]).toJSON(),
+    name: new Name([{ CN: [{ utf8String: name }] }]).toJSON(),
     notBefore: new Date(now - BACKDATED_MS),
     notAfter: new Date(now + AUTHORITY_VALIDITY_DAYS * DAY_MS),
     keys,
@@ -174,12 +170,4 @@ function partsOf(stored: string, file: string): [keyPem: string, certificatePem:
 function hostsExtension({ role, hosts = [] }: IssueOptions): SubjectAlternativeNameExtension {
   const names = [...new Set([`rivera-${role}`, ...hosts])].sort();
   return new SubjectAlternativeNameExtension(names.map((value) => ({ type: isIP(value) ? 'ip' : 'dns', value })));
-}
-
-async function generateKeys(): Promise<webcrypto.CryptoKeyPair> {
-  return await webcrypto.subtle.generateKey(KEY_ALGORITHM, true, ['sign', 'verify']);
-}
-
-async function exportKey(key: webcrypto.CryptoKey): Promise<string> {
-  return `${PemConverter.encode(await webcrypto.subtle.exportKey('pkcs8', key), 'PRIVATE KEY')}\n`;
 }

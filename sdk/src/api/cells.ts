@@ -1,3 +1,4 @@
+import { AccessServiceService as access, ListCellContainersRequest } from '@rivera/gen/rivera/access/v1/access_service';
 import type { Cell } from '@rivera/gen/rivera/bbs/v1/cell';
 import {
   DeclareCellMissingRequest,
@@ -6,6 +7,7 @@ import {
   ListCellsRequest,
   CellServiceService as methods,
 } from '@rivera/gen/rivera/bbs/v1/cell_service';
+import type { Container } from '@rivera/gen/rivera/rep/v1/container';
 import { NotFoundError } from '../errors.js';
 import type { CallOptions, Filter } from '../input.js';
 import { paged } from '../transport/pages.js';
@@ -26,6 +28,18 @@ export class Cells {
       const request = ListCellsRequest.fromPartial({ ...filter, pageToken });
       const page = await this.#transport.unary(methods.listCells, request, { safety: 'repeatable' }, options);
       return { items: page.cells, next: page.nextPageToken };
+    });
+  }
+
+  /**
+   * Containers of a cell as the cell itself knows them, in order of guid, with what they used at its last look.
+   * @throws NotFoundError; UnavailableError when the cell can't be asked.
+   */
+  containers(cellId: string, options?: CallOptions): AsyncIterable<Container> {
+    return paged(async (pageToken) => {
+      const request = ListCellContainersRequest.fromPartial({ cellId, pageToken });
+      const page = await this.#transport.unary(access.listCellContainers, request, { safety: 'repeatable' }, options);
+      return { items: page.containers, next: page.nextPageToken };
     });
   }
 

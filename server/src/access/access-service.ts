@@ -1,6 +1,8 @@
 import type {
   ExecRequest,
   ExecResponse,
+  ListCellContainersRequest,
+  ListCellContainersResponse,
   ReadFilesRequest,
   ReadFilesResponse,
   ReadLogsRequest,
@@ -9,7 +11,7 @@ import type {
   WriteFilesResponse,
 } from '@rivera/gen/rivera/access/v1/access_service';
 import { RiveraError } from '@rivera/kit/errors';
-import { serverStream } from '@rivera/kit/grpc/dial';
+import { serverStream, unary } from '@rivera/kit/grpc/dial';
 import type { CallContext } from '@rivera/kit/grpc/host';
 import type { CellClients } from './cell-clients.js';
 import { askingCell, readingCell } from './cell-errors.js';
@@ -49,6 +51,19 @@ export function accessService(directory: Directory, clients: CellClients, logs: 
       const { cellId, address } = location;
       const open = () => clients.get(cellId, address).readFiles({ target: location.target, path, user });
       for await (const { data } of readingCell(cellId, signal, () => serverStream(open, signal))) yield { data };
+    },
+
+    async listCellContainers(
+      { cellId, pageSize, pageToken }: ListCellContainersRequest,
+      { signal }: Call,
+    ): Promise<ListCellContainersResponse> {
+      const { address } = await directory.cell(cellId, signal);
+      const client = clients.get(cellId, address);
+      const page = askingCell(cellId, signal, () =>
+        unary(client, client.listContainers, { pageSize, pageToken }, { signal }),
+      );
+      const { containers, nextPageToken } = await page;
+      return { containers, nextPageToken };
     },
 
     async writeFiles(requests: AsyncIterable<WriteFilesRequest>, { signal }: Call): Promise<WriteFilesResponse> {

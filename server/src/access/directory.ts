@@ -62,6 +62,15 @@ export class Directory {
     return passingErrors(this.listPresent(signal));
   }
 
+  /** @throws CELL_UNREACHABLE, and what the BBS answers */
+  async cell(cellId: string, signal?: AbortSignal): Promise<CellAddress> {
+    const { presence } = await passingErrors(this.client.cells.get(cellId, { signal }));
+    if (presence === undefined || presence.repAddress === '') {
+      throw new RiveraError('CELL_UNREACHABLE', `cell "${cellId}" has no address`);
+    }
+    return { cellId, address: presence.repAddress };
+  }
+
   private async listPresent(signal: AbortSignal | undefined): Promise<CellAddress[]> {
     const cells: CellAddress[] = [];
     for await (const { presence, state } of this.client.cells.list({}, { signal })) {
@@ -72,10 +81,6 @@ export class Directory {
   }
 
   private async at(cellId: string, target: ContainerTarget, signal: AbortSignal | undefined): Promise<Location> {
-    const { presence } = await passingErrors(this.client.cells.get(cellId, { signal }));
-    if (presence === undefined || presence.repAddress === '') {
-      throw new RiveraError('CELL_UNREACHABLE', `cell "${cellId}" has no address`);
-    }
-    return { cellId, address: presence.repAddress, target };
+    return { ...(await this.cell(cellId, signal)), target };
   }
 }

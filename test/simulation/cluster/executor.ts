@@ -157,7 +157,18 @@ export class SimulatedExecutor implements Executor {
   streamOut: Executor['streamOut'] = async () => Readable.from([]);
 
   async metrics() {
-    return { memoryBytes: 0, cpuTimeNs: 0, diskBytes: 0, pids: 0, rxBytes: 0, txBytes: 0, ageMs: 0 };
+    return {
+      memoryBytes: 0,
+      cpuTimeNs: 0,
+      diskBytes: 0,
+      pids: 0,
+      rxBytes: 0,
+      txBytes: 0,
+      ageMs: 0,
+      cpuEntitlementNs: 0,
+      logBytes: 0,
+      logBytesPerSecondLimit: -1,
+    };
   }
 
   async close(): Promise<void> {

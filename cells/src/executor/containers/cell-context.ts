@@ -1,7 +1,9 @@
 import { join } from 'node:path';
 import type { Logger } from '@rivera/kit/log';
+import type { InstanceIssuer } from '@rivera/kit/tls/instance-issuer';
 import type { Garden } from '../../garden/garden.js';
 import type { ExecutorConfig } from '../config.js';
+import { type ExecutorCounters, newCounters } from '../counters.js';
 import { Downloader } from '../downloads/downloader.js';
 import { Uploader } from '../downloads/uploader.js';
 import type { ContainerEvent, ContainerRecord } from '../executor.js';
@@ -29,6 +31,11 @@ export interface CellContext {
   logs: RetainingLogStore;
   /** Where files of containers are laid out. */
   filesDirectory: string;
+  /** Where their certificates are kept. */
+  credentialsDirectory: string;
+  /** Undefined: containers have no certificates. */
+  issuer: InstanceIssuer | undefined;
+  counters: ExecutorCounters;
   logger: Logger;
   /** Tells subscribers. */
   emit(event: ContainerEvent): void;
@@ -78,5 +85,8 @@ export function makeCellContext(
     createSlots: new Slots(config.createWorkPoolSize),
     deleteSlots: new Slots(config.deleteWorkPoolSize),
     filesDirectory: join(dataDirectory, 'files'),
+    credentialsDirectory: join(dataDirectory, 'credentials'),
+    issuer: options.issuer,
+    counters: newCounters(),
   };
 }

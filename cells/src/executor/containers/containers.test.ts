@@ -69,6 +69,8 @@ it('resources: all or nothing, and never below zero', () => {
   expect(ledger.available.memoryMb).toBe(40);
 });
 
+const NOTHING = { mounts: [], variables: {} };
+
 it('limits, ports, properties and environment as the garden wants them', () => {
   const container = ContainerSpec.fromPartial({
     rootFs: 'preloaded:busybox',
@@ -85,7 +87,7 @@ it('limits, ports, properties and environment as the garden wants them', () => {
     ports: [8080, 8080, 9090],
     instanceEnv: { INSTANCE_INDEX: '1', INSTANCE_GUID: 'g' },
   });
-  expect(gardenSpec('c', request, [], defaultExecutorConfig())).toEqual({
+  expect(gardenSpec('c', request, NOTHING, defaultExecutorConfig())).toEqual({
     handle: 'c',
     rootFs: 'preloaded:busybox',
     env: { INSTANCE_INDEX: 'mine', INSTANCE_GUID: 'g' },
@@ -95,7 +97,7 @@ it('limits, ports, properties and environment as the garden wants them', () => {
     mounts: [],
     privileged: false,
   });
-  expect(gardenSpec('c', request, [], defaultExecutorConfig({ setCpuWeight: true })).limits.cpuShares).toBe(256);
+  expect(gardenSpec('c', request, NOTHING, defaultExecutorConfig({ setCpuWeight: true })).limits.cpuShares).toBe(256);
 });
 
 it('knows what it can not do', () => {
@@ -113,6 +115,7 @@ it('knows what it can not do', () => {
     "root filesystems of scheme 'docker' are not supported by this cell",
   );
   expect(asked({ rootFs: 'docker:///busybox' }, false, ['docker'])).toBeUndefined();
+  expect(asked({ rootFs: 'preloaded+layer:busybox?layer=x' })).toContain('needs a name, layer,');
   expect(asked({ privileged: true })).toContain('disabled');
   expect(asked({ privileged: true }, true)).toBeUndefined();
   expect(

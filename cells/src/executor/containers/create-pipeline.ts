@@ -1,10 +1,11 @@
 import { join } from 'node:path';
-import type { BindMount, GardenContainer } from '../../garden/garden.js';
+import { type BindMount, type GardenContainer, GardenError } from '../../garden/garden.js';
 import { redactUrls } from '../downloads/redact.js';
 import type { RunRequest } from '../executor.js';
 import type { ContainerLog } from '../logs/container-log.js';
 import type { ContainerJournal } from '../store/record-store.js';
 import type { CellContext } from './cell-context.js';
+import { type CellMounts, cellMounts, credentialFiles } from './cell-mounts.js';
 import { fetchDependencies, type HeldDependencies } from './dependencies.js';
 import { gardenSpec, unsupported } from './garden-spec.js';
 import { layOutMountedFiles, MountedFilesError } from './mounted-files.js';
@@ -12,6 +13,13 @@ import { layOutMountedFiles, MountedFilesError } from './mounted-files.js';
 /** A container that could not be made. Its text is the failure reason. */
 export class CreateError extends Error {
   override readonly name = 'CreateError';
+  /** It may be made at another time or on another cell (spec cell §18); false when it lies in the definition itself. */
+  readonly retryable: boolean;
+
+  constructor(message: string, { retryable = true, ...options }: ErrorOptions & { retryable?: boolean } = {}) {
+    super(message, options);
+    this.retryable = retryable;
+  }
 }
 
 /** A container that was told to stop while it was being made. */
@@ -47,7 +55,10 @@ export async function createContainer(
     dependencies = await dependenciesOf(create, cell);
     const files = await mountedFiles(create, cell);
     if (signal.aborted) throw new StoppedError();
-    const container = await makeContainer(create, [...dependencies.mounts, ...(files ? [files] : [])], cell);
+    const own = cellMounts(guid, request, cell);
+    await credentialsDirectory(create, cell);
+    const mounts = [...own.mounts, ...dependencies.mounts, ...(files ? [files] : [])];
+    const container = await makeContainer(create, { ...own, mounts }, cell);
     log.platform(`Cell ${cellId} successfully created container for instance ${guid}`);
     if (request.container.egressRules.length > 0) {
       log.platform(
@@ -65,8 +76,13 @@ export async function createContainer(
     log.platform(`Cell ${cellId} failed to create container for instance ${guid}: ${text}`, { stream: 'stderr' });
     throw error instanceof CreateError
       ? error
-      : new CreateError(`failed to create container: ${text}`, { cause: error });
+      : new CreateError(`failed to create container: ${text}`, { cause: error, retryable: !isFinal(error) });
   }
+}
+
+/** The reference tries everything again, on other cells; what can't heal only costs its owner time. */
+function isFinal(error: unknown): boolean {
+  return error instanceof GardenError && error.final;
 }
 
 async function dependenciesOf(
@@ -98,15 +114,27 @@ async function mountedFiles(
     return await lifetime.alive(lifetime.track(layOutMountedFiles(join(filesDirectory, guid), request)));
   } catch (error) {
     if (error instanceof MountedFilesError)
-      throw new CreateError(`failed to create volume mounted files: ${error.message}`, { cause: error });
+      throw new CreateError(`failed to create volume mounted files: ${error.message}`, {
+        cause: error,
+        retryable: false,
+      });
     logger.error({ err: error, guid }, 'volume-mounted files could not be written');
     throw new CreateError('failed to create volume mounted files', { cause: error });
   }
 }
 
+async function credentialsDirectory({ guid }: CreateRequest, cell: CellContext): Promise<void> {
+  try {
+    await cell.lifetime.alive(credentialFiles(guid, cell)?.prepare() ?? Promise.resolve());
+  } catch (cause) {
+    cell.logger.error({ err: cause, guid }, 'the directory of a certificate could not be made');
+    throw new CreateError('failed to create credentials directory', { cause });
+  }
+}
+
 async function makeContainer(
   { guid, request, log, signal }: CreateRequest,
-  mounts: BindMount[],
+  mounts: CellMounts,
   { garden, config, lifetime }: CellContext,
 ): Promise<GardenContainer> {
   const { imageUsername: username, imagePassword: password } = request.container;

@@ -1,7 +1,9 @@
-import type { BindMount, Garden, GardenSpec } from '../../garden/garden.js';
+import type { Garden, GardenSpec } from '../../garden/garden.js';
 import type { ExecutorConfig } from '../config.js';
 import { containerEnvironment } from '../environment.js';
 import type { RunRequest } from '../executor.js';
+import type { CellMounts } from './cell-mounts.js';
+import { LAYERED_SCHEME, layeredRootFs } from './layered-rootfs.js';
 
 const MIB = 1024 * 1024;
 
@@ -21,8 +23,13 @@ export function unsupported(
   { imageSchemes }: Pick<Garden, 'imageSchemes'>,
 ): string | undefined {
   const scheme = schemeOf(container.rootFs);
-  if (scheme !== 'preloaded' && !imageSchemes.includes(scheme)) {
+  if (scheme !== 'preloaded' && scheme !== LAYERED_SCHEME && !imageSchemes.includes(scheme)) {
     return `root filesystems of scheme '${scheme}' are not supported by this cell`;
+  }
+  try {
+    layeredRootFs(container);
+  } catch (error) {
+    return error instanceof Error ? error.message : String(error);
   }
   if (container.volumeMounts.length > 0) return 'volume mounts are not supported by this cell';
   if (container.imageLayers.length > 0) return 'image layers are not supported by this cell';
@@ -31,7 +38,12 @@ export function unsupported(
 }
 
 /** What the garden is to make of a definition (spec cell §32). */
-export function gardenSpec(guid: string, request: RunRequest, mounts: BindMount[], config: ExecutorConfig): GardenSpec {
+export function gardenSpec(
+  guid: string,
+  request: RunRequest,
+  { mounts, variables }: CellMounts,
+  config: ExecutorConfig,
+): GardenSpec {
   const { container, instanceEnv } = request;
   const networkProperties = Object.entries(container.network?.properties ?? {}).map(([key, value]) => [
     `network.${key}`,
@@ -39,8 +51,12 @@ export function gardenSpec(guid: string, request: RunRequest, mounts: BindMount[
   ]);
   return {
     handle: guid,
-    rootFs: container.rootFs,
-    env: containerEnvironment({ instance: instanceEnv, definition: container.environmentVariables }),
+    rootFs: layeredRootFs(container)?.base ?? container.rootFs,
+    env: containerEnvironment({
+      instance: instanceEnv,
+      definition: container.environmentVariables,
+      cell: variables,
+    }),
     properties: { ...Object.fromEntries(networkProperties), [OWNER_PROPERTY]: OWNER },
     limits: {
       memoryBytes: Math.max(0, container.memoryMb) * MIB,
@@ -51,6 +67,7 @@ export function gardenSpec(guid: string, request: RunRequest, mounts: BindMount[
         : Math.floor((config.containerMaxCpuShares * container.cpuWeight) / 100),
     },
     ports: [...new Set(request.ports)],
+    ...(request.imagePorts && { imagePorts: true }),
     mounts,
     privileged: container.privileged,
   };

@@ -1,7 +1,9 @@
 import { join } from 'node:path';
 import { failpoint } from '@rivera/kit/failpoint';
 import { type GardenContainer, GardenError } from '../../garden/garden.js';
-import { type ContainerRecord, ExecutorError, type RunRequest, type RunResult } from '../executor.js';
+import { count } from '../counters.js';
+import { CredentialFiles } from '../credentials/credential-files.js';
+import { type ContainerRecord, ExecutorError, type RunRequest, type RunResult, type Said } from '../executor.js';
 import { ContainerLog } from '../logs/container-log.js';
 import { JournalMemory } from '../steps/step-memory.js';
 import type { ContainerJournal, JournalEntry, StoredContainer } from '../store/record-store.js';
@@ -56,6 +58,11 @@ export class ManagedContainer {
 
   get record(): ContainerRecord {
     return this.#kept;
+  }
+
+  get logUsage(): { logBytes: number; logBytesPerSecondLimit: number } {
+    const logBytesPerSecondLimit = this.#request?.container.logRateLimit?.bytesPerSecond ?? -1;
+    return { logBytes: this.#log?.bytes ?? 0, logBytesPerSecondLimit };
   }
 
   /** It was told to go; its removal is under way or failed. */
@@ -144,6 +151,11 @@ export class ManagedContainer {
     await this.#keep([{ kind: 'record', record: next }], next);
   }
 
+  /** A line of the cell in its log. */
+  say(what: Said): void {
+    this.#log?.platform(`Cell ${this.cell.cellId} ${what} instance ${this.#record.guid}`);
+  }
+
   /** Ends a reservation that nobody came for. */
   expireBefore(timeMs: number): void {
     if (this.#record.state === 'reserved' && this.#record.allocatedAtMs <= timeMs) {
@@ -192,10 +204,16 @@ export class ManagedContainer {
   }
 
   async #makeAndRun(request: RunRequest) {
-    const { createSlots, lifetime } = this.cell;
+    const { createSlots, lifetime, counters } = this.cell;
     const { guid } = this.#record;
     const log = this.#log as ContainerLog;
     const signal = this.#stopController.signal;
+    const beganMs = performance.now();
+    let setting = true;
+    const setupEnded = (ok: boolean): void => {
+      if (setting) count(counters.setups, { ok, ms: performance.now() - beganMs });
+      setting = false;
+    };
     try {
       const create = { guid, request, log, journal: this.journal, signal };
       // Its own signal is checked inside; a container that waits for its turn has to end as stopped, not as failed.
@@ -206,10 +224,12 @@ export class ManagedContainer {
         }),
       );
       this.#releaseDependencies = made.dependencies.release;
-      return await this.#run(request, made.container);
+      return await this.#run(request, made.container, setupEnded);
     } catch (error) {
+      setupEnded(false);
       if (error instanceof StoppedError) return { failed: true, failureReason: 'stopped-before-running' };
-      if (error instanceof CreateError) return { failed: true, failureReason: error.message, retryable: true };
+      if (error instanceof CreateError)
+        return { failed: true, failureReason: error.message, retryable: error.retryable };
       throw error;
     }
   }
@@ -224,7 +244,7 @@ export class ManagedContainer {
     return { failed: true, failureReason, retryable: true };
   }
 
-  async #run(request: RunRequest, container: GardenContainer) {
+  async #run(request: RunRequest, container: GardenContainer, setupEnded: (ok: boolean) => void = () => {}) {
     const { hostAddress, containerAddress, ports } = container.info();
     if (this.#record.state === 'initializing')
       void this.#change({ to: 'created', network: { hostAddress, containerAddress, ports } });
@@ -233,12 +253,14 @@ export class ManagedContainer {
     await this.cell.lifetime.alive(this.#memory.set('began', true, { durable: false }));
     return runRecipe(
       {
+        guid: this.#record.guid,
         request,
         container,
         log: this.#log as ContainerLog,
         memory: this.#memory,
         signal: this.#stopController.signal,
         routable: this.#record.routable,
+        setupEnded,
         running: (hasReadiness) =>
           void this.#change({ to: 'running', routable: !hasReadiness || this.#passedReadiness }),
         routableChanged: (routable) => this.#routable(routable),
@@ -308,6 +330,9 @@ export class ManagedContainer {
     this.#releaseDependencies();
     this.#releaseLog();
     await lifetime.alive(lifetime.track(removeMountedFiles(join(this.cell.filesDirectory, this.#record.guid))));
+    await lifetime.alive(
+      lifetime.track(new CredentialFiles(join(this.cell.credentialsDirectory, this.#record.guid)).remove()),
+    );
     await lifetime.alive(this.journal.remove());
     this.cell.forget(this.#record);
     this.cell.emit({ kind: 'removed', container: this.#record });

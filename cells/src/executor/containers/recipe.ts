@@ -9,6 +9,7 @@ import { SerialStep } from '../steps/composite-steps.js';
 import { LongLivedStep } from '../steps/long-lived-step.js';
 import { RunStep } from '../steps/run-step.js';
 import type { Step, StepContext } from '../steps/step.js';
+import { layeredRootFs } from './layered-rootfs.js';
 
 const DEFAULT_HEALTH_SOURCE = 'HEALTH';
 
@@ -19,6 +20,8 @@ export interface RecipeContext extends StepContext {
   healthSlots: Slots;
   /** Runs in each container after its setup; empty: nothing. */
   postSetup: { command: readonly string[]; user: string };
+  /** The setup is over; at once when there is none. */
+  setupEnded(ok: boolean): void;
   /** How the container stands. */
   routable: boolean;
   routableChanged(routable: boolean): void;
@@ -42,7 +45,12 @@ export function buildRecipe(request: RunRequest, context: RecipeContext): { step
     context,
   );
   const steps: Step[] = [];
-  if (request.setup?.action) steps.push(buildStep(request.setup, place('setup'), context, run));
+  const layered = layeredRootFs(request.container);
+  // The first thing that happens in it; like every transfer it is not made a second time once it is done.
+  if (layered) steps.push(buildStep(layered.download, place('layer'), context, run));
+  if (request.setup?.action)
+    steps.push(told(buildStep(request.setup, place('setup'), context, run), context.setupEnded));
+  else context.setupEnded(true);
   const [path, ...args] = context.postSetup.command;
   if (path !== undefined) {
     const hook = {
@@ -60,6 +68,17 @@ export function buildRecipe(request: RunRequest, context: RecipeContext): { step
   }
   steps.push(longLived);
   return { step: steps.length === 1 ? longLived : new SerialStep(steps), hasReadiness: readiness !== undefined };
+}
+
+/** A step whose end is told. */
+function told(step: Step, ended: (ok: boolean) => void): Step {
+  return {
+    run: async (run) => {
+      const failure = await step.run(run);
+      ended(failure === undefined);
+      return failure;
+    },
+  };
 }
 
 /** A check definition, if there is one, speaks for itself, even when it is empty; else the monitor does (spec cell §23). */

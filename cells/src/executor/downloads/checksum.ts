@@ -2,7 +2,7 @@ import { createHash, type Hash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
 import { pipeline } from 'node:stream/promises';
 
-const DIGEST_HEX_LENGTH = { md5: 32, sha1: 40, sha256: 64 } as const;
+const DIGEST_HEX_LENGTH = { md5: 32, sha1: 40, sha256: 64, sha512: 128 } as const;
 
 export type ChecksumAlgorithm = keyof typeof DIGEST_HEX_LENGTH;
 
@@ -30,13 +30,16 @@ export class ChecksumError extends Error {
 export function parseChecksum(algorithm: string, value: string): Checksum | undefined {
   if (algorithm === '' && value === '') return undefined;
   const name = algorithm.toLowerCase();
-  if (name !== 'md5' && name !== 'sha1' && name !== 'sha256')
-    throw new ChecksumError('algorithm invalid', 'md5, sha1 or sha256', algorithm);
+  if (!isAlgorithm(name)) throw new ChecksumError('algorithm invalid', 'md5, sha1, sha256 or sha512', algorithm);
   const digest = value.toLowerCase();
   if (digest.length !== DIGEST_HEX_LENGTH[name] || !/^[0-9a-f]*$/.test(digest)) {
     throw new ChecksumError('checksum missing or invalid', `${DIGEST_HEX_LENGTH[name]} hex digits`, value);
   }
   return { algorithm: name, value: digest };
+}
+
+function isAlgorithm(name: string): name is ChecksumAlgorithm {
+  return Object.hasOwn(DIGEST_HEX_LENGTH, name);
 }
 
 /** The hash that `verifyDigest` wants to see. */

@@ -1,4 +1,4 @@
-import { createHash } from 'node:crypto';
+import { createHash, randomBytes } from 'node:crypto';
 import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -194,6 +194,9 @@ it('verifies checksums, also of cached copies, and does not try again when they 
   expect(await get({ checksumAlgorithm: 'SHA256', checksumValue: right })).toContain('one');
   expect(await get({ cacheKey: 'k', checksumAlgorithm: 'sha256', checksumValue: right })).toContain('fetched');
   expect(await get({ cacheKey: 'k', checksumAlgorithm: 'sha256', checksumValue: right })).toContain('cached');
+  // Image layers may name it.
+  const long = createHash('sha512').update(body).digest('hex');
+  expect(await get({ cacheKey: 'k', checksumAlgorithm: 'sha512', checksumValue: long })).toContain('cached');
   const [data] = (await readdir(join(directory, 'cache'))).filter((name) => name.endsWith('.data'));
   await writeFile(join(directory, 'cache', data ?? ''), Buffer.alloc(body.length));
   expect(await get({ cacheKey: 'k', checksumAlgorithm: 'sha256', checksumValue: right })).toContain('one (fetched)');
@@ -299,4 +302,33 @@ it('goes on for those who stay when one of those who share a download leaves', a
   finish();
   await expect(first).rejects.toThrow('gone');
   expect(await second).toBe('one (fetched)');
+});
+
+it.each<[string, string, string, (start: number) => number, (string | undefined)[]]>([
+  ['goes on where a connection broke', '"1"', '"1"', (start) => start, ['rest']],
+  ['begins anew where there is another version by then', '"1"', '"2"', (start) => start, ['rest']],
+  ['begins anew where the version is named by its meaning', 'W/"1"', 'W/"1"', (start) => start, [undefined]],
+  ['takes no part of another place', '"1"', '"1"', () => 1, ['rest', undefined]],
+])('%s', async (_, before, after, startOf, ranges) => {
+  const body = await tgzOf({ name: 'a', content: randomBytes(4000).toString('hex') });
+  const half = Math.floor(body.length / 2);
+  server.answer = ({ headers }, response) => {
+    const first = server.seen.length === 1;
+    response.setHeader('etag', first ? before : after);
+    if (first) {
+      // It falls silent half-way.
+      response.writeHead(200, { 'content-length': body.length });
+      response.write(body.subarray(0, half));
+    } else if (headers.range !== undefined && headers['if-range'] === after) {
+      const start = startOf(Number(/^bytes=(\d+)-$/.exec(headers.range)?.[1]));
+      response.writeHead(206, { 'content-range': `bytes ${start}-${body.length - 1}/${body.length}` });
+      response.end(body.subarray(start));
+    } else response.end(body);
+  };
+  const checksumValue = createHash('sha256').update(body).digest('hex');
+  expect(await get({ checksumAlgorithm: 'sha256', checksumValue })).toMatch(/^[0-9a-f]{8000} \(fetched\)$/);
+  const rest = `bytes=${half}-`;
+  expect(server.seen.slice(1).map(({ headers }) => headers.range)).toEqual(
+    ranges.map((range) => (range === 'rest' ? rest : undefined)),
+  );
 });

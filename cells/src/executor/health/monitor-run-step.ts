@@ -20,11 +20,21 @@ export class MonitorRunStep implements Step {
   async run({ signal, ready }: StepRun): Promise<StepResult> {
     if (signal.aborted) return CANCELLED;
     const { container, environment, lifetime } = this.context;
-    const { path, args, dir, user } = this.action;
+    const { path, args, dir, user, resourceLimits } = this.action;
+    const nofile = resourceLimits?.nofile;
     let process: InteractiveProcess;
     try {
       process = await lifetime.alive(
-        lifetime.track(container.exec({ path, args, env: environment(this.action), dir, user })),
+        lifetime.track(
+          container.exec({
+            path,
+            args,
+            env: environment(this.action),
+            dir,
+            user,
+            ...(nofile !== undefined && { nofile }),
+          }),
+        ),
       );
     } catch (error) {
       return failed(`Failed to invoke process: ${error instanceof Error ? error.message : String(error)}`);

@@ -25,6 +25,7 @@ export interface LogSink {
 export class ContainerLog {
   readonly #limiter: LogLimiter;
   #tags: Record<string, string>;
+  #bytes = 0;
 
   constructor(
     private readonly options: {
@@ -40,6 +41,11 @@ export class ContainerLog {
   ) {
     this.#limiter = new LogLimiter(options.limits);
     this.#tags = withIdentity(options.tags, options.identity);
+  }
+
+  /** That were to be logged, whether or not they passed. */
+  get bytes(): number {
+    return this.#bytes;
   }
 
   get defaultSource(): string {
@@ -75,6 +81,7 @@ export class ContainerLog {
 
   #splitter(source: string, stream: OutputStream): LineSplitter {
     return new LineSplitter((message, timeMs) => {
+      this.#bytes += message.length;
       const { pass, notice } = this.#limiter.admit(message.length, timeMs);
       if (pass) return this.#append(source, stream, message, timeMs);
       this.options.store.refused?.(notice !== undefined);

@@ -33,6 +33,7 @@ export class RunStep implements Step {
       exit: { code: 255, outOfMemory: false, lost: error instanceof Error ? error.message : String(error) },
       killed: false,
     }));
+    if (killed) this.context.counters.exitedOnTimeout++;
     if (!exit) return { kind: 'grace-exceeded', text: 'process did not exit' };
     const drained = new AbortController();
     await Promise.race([output, lifetime.pause(DRAIN_MS, drained.signal)]);
@@ -50,12 +51,13 @@ export class RunStep implements Step {
     if (signal.aborted) return CANCELLED;
     const nofile = this.action.resourceLimits?.nofile;
     try {
+      const { path, args } = this.#program();
       return await lifetime.alive(
         lifetime.track(
           container.run({
             id: this.id,
-            path: this.action.path,
-            args: this.action.args,
+            path,
+            args,
             env: environment(this.action),
             dir: this.action.dir,
             user: this.action.user,
@@ -72,6 +74,16 @@ export class RunStep implements Step {
       await lifetime.alive(memory.set(`not-started:${this.id}`, text));
       return failed(text);
     }
+  }
+
+  /** What the action names, else what the image runs. */
+  #program(): { path: string; args: string[] } {
+    const { path, args } = this.action;
+    if (path !== '') return { path, args };
+    const { imageEntrypoint = [], imageCmd = [] } = this.context.container.info();
+    const [program, ...rest] = [...imageEntrypoint, ...(args.length > 0 ? args : imageCmd)];
+    if (!program) throw new Error('the action names no program, and the root filesystem has no entry point');
+    return { path: program, args: rest };
   }
 
   async #follow(process: GardenProcess, sink: LogSink): Promise<void> {

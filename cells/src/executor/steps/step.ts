@@ -1,5 +1,6 @@
 import type { Clock } from '@rivera/kit/clock';
 import type { GardenContainer } from '../../garden/garden.js';
+import type { ExecutorCounters } from '../counters.js';
 import type { Downloader } from '../downloads/downloader.js';
 import type { Uploader } from '../downloads/uploader.js';
 import type { Lifetime } from '../lifetime.js';
@@ -48,6 +49,7 @@ export interface StepContext {
   downloader: Downloader;
   uploader: Uploader;
   gracefulShutdownMs: number;
+  counters: Pick<ExecutorCounters, 'exitedOnTimeout'>;
 }
 
 export const CANCELLED: StepFailure = { kind: 'cancelled', text: 'cancelled' };

@@ -13,6 +13,9 @@ import { type ContainerRecord, identifyInit, writeRecord } from './record.js';
 import type { RootLayers } from './root-layers.js';
 import { runtimeMessage } from './supervisor.js';
 
+/** Host ports are few, and an image may expose thousands. */
+const MAX_IMAGE_PORTS = 16;
+
 /**
  * Checks what can be checked before anything is fetched or made.
  * @throws GardenError `create-failed`, `unsupported`
@@ -47,7 +50,7 @@ export async function makeContainer(
   const { spec, places, root } = o;
   await mkdir(places.processes, { recursive: true, mode: 0o700 });
   const [ports, resolv] = await Promise.all([
-    cell.ports.take(spec.handle, spec.ports),
+    cell.ports.take(spec.handle, wantedPorts(spec, root)),
     resolverFile(),
     mkdir(places.execs),
   ]);
@@ -70,6 +73,8 @@ export async function makeContainer(
     imageEnv: root.defaults.env,
     imageUser: root.defaults.user,
     imageDir: root.defaults.dir,
+    imageEntrypoint: root.defaults.entrypoint,
+    imageCmd: root.defaults.cmd,
   };
   const record: ContainerRecord = {
     version: 1,
@@ -85,6 +90,11 @@ export async function makeContainer(
   await writeRecord(places, record);
   failpoint('cell.container-recorded');
   return record;
+}
+
+/** Those of the spec; where it leaves them to the image, what that exposes. */
+function wantedPorts({ ports, imagePorts }: GardenSpec, { defaults }: RootLayers): number[] {
+  return ports.length === 0 && imagePorts ? defaults.ports.slice(0, MAX_IMAGE_PORTS) : ports;
 }
 
 async function writeConfig(cell: Cell, o: { spec: GardenSpec; places: ContainerPlaces }): Promise<void> {

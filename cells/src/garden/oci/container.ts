@@ -120,7 +120,8 @@ export class OciContainer implements GardenContainer {
     const [path, leading] = spec.path === '' ? await this.shell(user) : [spec.path, []];
     const term: Record<string, string> = spec.terminal ? { TERM: spec.terminal.term } : {};
     const env = [this.record.info.imageEnv, this.spec.env, term, spec.env];
-    return this.startPerson({ path, args: [...leading, ...spec.args], user, cwd, env }, spec.terminal);
+    const nofile = spec.nofile || this.cell.settings.nofile;
+    return this.startPerson({ path, args: [...leading, ...spec.args], user, cwd, env, nofile }, spec.terminal);
   }
 
   async stop(graceMs: number): Promise<void> {
@@ -189,14 +190,14 @@ export class OciContainer implements GardenContainer {
     args: string[];
     user: ContainerUser;
     cwd: string;
-  }): Promise<InteractiveProcess> => this.startPerson({ ...o, env: [] });
+  }): Promise<InteractiveProcess> => this.startPerson({ ...o, env: [], nofile: this.cell.settings.nofile });
 
   private async startPerson(
-    request: Omit<ProcessRequest, 'privileged' | 'nofile' | 'terminal'>,
+    request: Omit<ProcessRequest, 'privileged' | 'terminal'>,
     terminal?: ExecSpec['terminal'],
   ): Promise<InteractiveProcess> {
     const { cell, places, cgroup } = this;
-    const spec = this.processSpec({ ...request, nofile: cell.settings.nofile, ...(terminal ? { terminal } : {}) });
+    const spec = this.processSpec({ ...request, ...(terminal ? { terminal } : {}) });
     const person = await startExec({ cell, places, cgroup, spec, ...(terminal ? { terminal } : {}) });
     this.persons.add(person);
     void person.exited.then(() => this.persons.delete(person));

@@ -126,6 +126,7 @@ it('one that can not be had leaves nothing but the reason', async () => {
   const rootFs = await push('known', [shell]);
   await expect(create(rootFs.replace(':1', ':2'))).rejects.toMatchObject({
     kind: 'image-failed',
+    final: true,
     message: `image ${registry.host}/known:2: the registry has no such image`,
   });
   await expect(create('docker://nothing')).rejects.toMatchObject({ kind: 'image-failed' });

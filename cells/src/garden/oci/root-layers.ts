@@ -1,6 +1,7 @@
 import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { ImageError } from '../../images/image-error.js';
+import type { ImageDefaults } from '../../images/registry/image-config.js';
 import { GardenError, type GardenSpec, type ImageFetching } from '../garden.js';
 import type { Cell } from './cell.js';
 
@@ -11,13 +12,13 @@ export interface RootLayers {
   /** Topmost first. */
   layers: string[];
   /** What processes get that say nothing of it. Empty: nothing. */
-  defaults: { env: Record<string, string>; user: string; dir: string };
+  defaults: ImageDefaults;
   /** They may go from now on, unless they are mounted. */
   release(): void;
 }
 
 const PRELOADED = 'preloaded:';
-const NO_DEFAULTS = { env: {}, user: '', dir: '' };
+const NO_DEFAULTS = { env: {}, user: '', dir: '', entrypoint: [], cmd: [], ports: [] };
 
 /**
  * Finds a root filesystem on this cell, or fetches it.
@@ -35,7 +36,8 @@ export async function rootLayers(
     const { root, ...image } = await cell.images.pull(rootFs, fetching);
     return { ...image, directory: root };
   } catch (error) {
-    if (error instanceof ImageError) throw new GardenError('image-failed', error.message, { cause: error });
+    if (error instanceof ImageError)
+      throw new GardenError('image-failed', error.message, { cause: error, final: error.final });
     throw error;
   }
 }

@@ -9,6 +9,11 @@ export interface ImageDefaults {
   /** As it is written: name or number, with or without a group. */
   user: string;
   dir: string;
+  /** What it runs, and what that is given unless somebody says otherwise. */
+  entrypoint: string[];
+  cmd: string[];
+  /** TCP ports that it says it listens on, ascending. */
+  ports: number[];
 }
 
 export interface ImageConfig {
@@ -27,6 +32,9 @@ const schema = z.object({
       Env: z.array(z.string()).nullish(),
       User: z.string().nullish(),
       WorkingDir: z.string().nullish(),
+      Entrypoint: z.array(z.string()).nullish(),
+      Cmd: z.array(z.string()).nullish(),
+      ExposedPorts: z.record(z.string(), z.unknown()).nullish(),
     })
     .nullish(),
   rootfs: z.object({ diff_ids: z.array(z.string().refine(isDigest, 'is no digest')) }),
@@ -44,8 +52,21 @@ export function parseImageConfig(content: Buffer, { name, layers }: { name: stri
     os,
     architecture,
     diffIds: rootfs.diff_ids,
-    defaults: { env: variables(config?.Env ?? []), user: config?.User ?? '', dir: config?.WorkingDir ?? '' },
+    defaults: {
+      env: variables(config?.Env ?? []),
+      user: config?.User ?? '',
+      dir: config?.WorkingDir ?? '',
+      entrypoint: config?.Entrypoint ?? [],
+      cmd: config?.Cmd ?? [],
+      ports: tcpPorts(Object.keys(config?.ExposedPorts ?? {})),
+    },
   };
+}
+
+/** Of `8080/tcp`, `8080` and `53/udp`, those of TCP. What is no port is left out: an image may say anything. */
+function tcpPorts(exposed: readonly string[]): number[] {
+  const ports = exposed.map((port) => Number(/^(\d{1,5})(?:\/tcp)?$/i.exec(port)?.[1] ?? 0));
+  return [...new Set(ports.filter((port) => port >= 1 && port <= 65_535))].sort((a, b) => a - b);
 }
 
 function variables(entries: readonly string[]): Record<string, string> {

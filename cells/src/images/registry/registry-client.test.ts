@@ -20,7 +20,14 @@ let folder: string;
 beforeEach(async () => {
   registry = await FakeRegistry.open();
   folder = await mkdtemp(join(tmpdir(), 'registry-client-'));
-  const config = { Env: ['A=1', 'B=x=y', 'bad'], User: 'vcap', WorkingDir: '/srv', Cmd: ['/bin/sh'] };
+  const config = {
+    Env: ['A=1', 'B=x=y', 'bad'],
+    User: 'vcap',
+    Entrypoint: ['/bin/app'],
+    Cmd: ['serve'],
+    ExposedPorts: { '8080/tcp': {}, '9090': {}, '53/udp': {}, '80/TCP': {}, '0/tcp': {}, nonsense: {} },
+    WorkingDir: '/srv',
+  };
   const tars = [await layerTar([{ name: 'a', content: 'a'.repeat(100_000) }]), await layerTar([{ name: 'b' }])];
   image = fakeImage(tars, { config, architecture: 'amd64' });
 });
@@ -59,7 +66,14 @@ describe('an image', () => {
     expect(resolved.layers.map(({ digest, compression }) => [digest, compression])).toEqual(
       image.layers.map(({ digest }) => [digest, 'gzip']),
     );
-    expect(resolved.defaults).toEqual({ env: { A: '1', B: 'x=y' }, user: 'vcap', dir: '/srv' });
+    expect(resolved.defaults).toEqual({
+      env: { A: '1', B: 'x=y' },
+      user: 'vcap',
+      dir: '/srv',
+      entrypoint: ['/bin/app'],
+      cmd: ['serve'],
+      ports: [80, 8080, 9090],
+    });
     expect(await resolve(`docker://${registry.host}/app@${image.manifest.digest}`)).toEqual(resolved);
   });
 

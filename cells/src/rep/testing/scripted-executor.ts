@@ -125,7 +125,8 @@ export class ScriptedExecutor implements Executor {
 
   async metrics(guid: string) {
     this.#require(guid);
-    return { memoryBytes: 0, cpuTimeNs: 0, diskBytes: 0, pids: 0, rxBytes: 0, txBytes: 0, ageMs: 0 };
+    const garden = { memoryBytes: 0, cpuTimeNs: 0, diskBytes: 0, pids: 0, rxBytes: 0, txBytes: 0, ageMs: 0 };
+    return { ...garden, cpuEntitlementNs: 0, logBytes: 0, logBytesPerSecondLimit: -1 };
   }
 
   async close(): Promise<void> {}

@@ -13,16 +13,18 @@ import {
   type ClientDuplexStream,
   type ClientOptions,
   type ClientReadableStream,
+  type ClientUnaryCall,
   type ClientWritableStream,
   type handleBidiStreamingCall,
   type handleClientStreamingCall,
   type handleServerStreamingCall,
+  type handleUnaryCall,
   makeGenericClientConstructor,
   type Metadata,
   type ServiceError,
   type UntypedServiceImplementation,
 } from "@grpc/grpc-js";
-import { ContainerTarget, ExecInput, ExecOutput, LogEntry, LogFilter } from "../../rep/v1/container.js";
+import { Container, ContainerTarget, ExecInput, ExecOutput, LogEntry, LogFilter } from "../../rep/v1/container.js";
 
 /** Part of an exec. */
 export interface ExecRequest {
@@ -111,6 +113,26 @@ export interface WriteFilesStart {
 
 /** They are there. */
 export interface WriteFilesResponse {
+  _unknownFields?: { [key: number]: Uint8Array[] } | undefined;
+}
+
+/** Asks for the containers of a cell. */
+export interface ListCellContainersRequest {
+  /** Required. */
+  cellId: string;
+  /** Most per page, 1..1,000; 0: 500. */
+  pageSize: number;
+  /** From the page before; empty: the first. */
+  pageToken: string;
+  _unknownFields?: { [key: number]: Uint8Array[] } | undefined;
+}
+
+/** A page of containers. */
+export interface ListCellContainersResponse {
+  /** In order of guid. */
+  containers: Container[];
+  /** For the next page; empty: this was the last. */
+  nextPageToken: string;
   _unknownFields?: { [key: number]: Uint8Array[] } | undefined;
 }
 
@@ -1140,6 +1162,242 @@ export const WriteFilesResponse: MessageFns<WriteFilesResponse> = {
   },
 };
 
+function createBaseListCellContainersRequest(): ListCellContainersRequest {
+  return { cellId: "", pageSize: 0, pageToken: "", _unknownFields: {} };
+}
+
+export const ListCellContainersRequest: MessageFns<ListCellContainersRequest> = {
+  encode(message: ListCellContainersRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.cellId !== "") {
+      writer.uint32(10).string(message.cellId);
+    }
+    if (message.pageSize !== 0) {
+      writer.uint32(16).int32(message.pageSize);
+    }
+    if (message.pageToken !== "") {
+      writer.uint32(26).string(message.pageToken);
+    }
+    if (message._unknownFields !== undefined) {
+      for (const [key, values] of globalThis.Object.entries(message._unknownFields)) {
+        const tag = parseInt(key, 10);
+        for (const value of values) {
+          writer.uint32(tag).raw(value);
+        }
+      }
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ListCellContainersRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseListCellContainersRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.cellId = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.pageSize = reader.int32();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.pageToken = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        const buf = reader.skip(tag & 7);
+
+        const list = message._unknownFields![tag];
+
+        if (list === undefined) {
+          message._unknownFields![tag] = [buf];
+        } else {
+          list.push(buf);
+        }
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): ListCellContainersRequest {
+    return {
+      cellId: isSet(object.cellId)
+        ? globalThis.String(object.cellId)
+        : isSet(object.cell_id)
+        ? globalThis.String(object.cell_id)
+        : "",
+      pageSize: isSet(object.pageSize)
+        ? globalThis.Number(object.pageSize)
+        : isSet(object.page_size)
+        ? globalThis.Number(object.page_size)
+        : 0,
+      pageToken: isSet(object.pageToken)
+        ? globalThis.String(object.pageToken)
+        : isSet(object.page_token)
+        ? globalThis.String(object.page_token)
+        : "",
+    };
+  },
+
+  toJSON(message: ListCellContainersRequest): unknown {
+    const obj: any = {};
+    if (message.cellId !== "") {
+      obj.cellId = message.cellId;
+    }
+    if (message.pageSize !== 0) {
+      obj.pageSize = Math.round(message.pageSize);
+    }
+    if (message.pageToken !== "") {
+      obj.pageToken = message.pageToken;
+    }
+    return obj;
+  },
+
+  create<I extends Exact<DeepPartial<ListCellContainersRequest>, I>>(base?: I): ListCellContainersRequest {
+    return ListCellContainersRequest.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<ListCellContainersRequest>, I>>(object: I): ListCellContainersRequest {
+    const message = createBaseListCellContainersRequest();
+    message.cellId = object.cellId ?? "";
+    message.pageSize = object.pageSize ?? 0;
+    message.pageToken = object.pageToken ?? "";
+    return message;
+  },
+};
+
+function createBaseListCellContainersResponse(): ListCellContainersResponse {
+  return { containers: [], nextPageToken: "", _unknownFields: {} };
+}
+
+export const ListCellContainersResponse: MessageFns<ListCellContainersResponse> = {
+  encode(message: ListCellContainersResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    for (const v of message.containers) {
+      Container.encode(v!, writer.uint32(10).fork()).join();
+    }
+    if (message.nextPageToken !== "") {
+      writer.uint32(18).string(message.nextPageToken);
+    }
+    if (message._unknownFields !== undefined) {
+      for (const [key, values] of globalThis.Object.entries(message._unknownFields)) {
+        const tag = parseInt(key, 10);
+        for (const value of values) {
+          writer.uint32(tag).raw(value);
+        }
+      }
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ListCellContainersResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseListCellContainersResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.containers.push(Container.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.nextPageToken = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        const buf = reader.skip(tag & 7);
+
+        const list = message._unknownFields![tag];
+
+        if (list === undefined) {
+          message._unknownFields![tag] = [buf];
+        } else {
+          list.push(buf);
+        }
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): ListCellContainersResponse {
+    return {
+      containers: globalThis.Array.isArray(object?.containers)
+        ? object.containers.map((e: any) => Container.fromJSON(e))
+        : [],
+      nextPageToken: isSet(object.nextPageToken)
+        ? globalThis.String(object.nextPageToken)
+        : isSet(object.next_page_token)
+        ? globalThis.String(object.next_page_token)
+        : "",
+    };
+  },
+
+  toJSON(message: ListCellContainersResponse): unknown {
+    const obj: any = {};
+    if (message.containers?.length) {
+      obj.containers = message.containers.map((e) => Container.toJSON(e));
+    }
+    if (message.nextPageToken !== "") {
+      obj.nextPageToken = message.nextPageToken;
+    }
+    return obj;
+  },
+
+  create<I extends Exact<DeepPartial<ListCellContainersResponse>, I>>(base?: I): ListCellContainersResponse {
+    return ListCellContainersResponse.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<ListCellContainersResponse>, I>>(object: I): ListCellContainersResponse {
+    const message = createBaseListCellContainersResponse();
+    message.containers = object.containers?.map((e) => Container.fromPartial(e)) || [];
+    message.nextPageToken = object.nextPageToken ?? "";
+    return message;
+  },
+};
+
 /** The way for people into running work: the server finds the cell and passes the streams through. */
 export type AccessServiceService = typeof AccessServiceService;
 export const AccessServiceService = {
@@ -1183,6 +1441,18 @@ export const AccessServiceService = {
     responseSerialize: (value: WriteFilesResponse): Buffer => Buffer.from(WriteFilesResponse.encode(value).finish()),
     responseDeserialize: (value: Buffer): WriteFilesResponse => WriteFilesResponse.decode(value),
   },
+  /** Containers of a cell as the cell itself knows them, in order of guid. CELL_UNREACHABLE when it can't be asked. */
+  listCellContainers: {
+    path: "/rivera.access.v1.AccessService/ListCellContainers" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: ListCellContainersRequest): Buffer =>
+      Buffer.from(ListCellContainersRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): ListCellContainersRequest => ListCellContainersRequest.decode(value),
+    responseSerialize: (value: ListCellContainersResponse): Buffer =>
+      Buffer.from(ListCellContainersResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): ListCellContainersResponse => ListCellContainersResponse.decode(value),
+  },
 } as const;
 
 export interface AccessServiceServer extends UntypedServiceImplementation {
@@ -1194,6 +1464,8 @@ export interface AccessServiceServer extends UntypedServiceImplementation {
   readFiles: handleServerStreamingCall<ReadFilesRequest, ReadFilesResponse>;
   /** Unpacks a tar stream. */
   writeFiles: handleClientStreamingCall<WriteFilesRequest, WriteFilesResponse>;
+  /** Containers of a cell as the cell itself knows them, in order of guid. CELL_UNREACHABLE when it can't be asked. */
+  listCellContainers: handleUnaryCall<ListCellContainersRequest, ListCellContainersResponse>;
 }
 
 export interface AccessServiceClient extends Client {
@@ -1232,6 +1504,22 @@ export interface AccessServiceClient extends Client {
     options: Partial<CallOptions>,
     callback: (error: ServiceError | null, response: WriteFilesResponse) => void,
   ): ClientWritableStream<WriteFilesRequest>;
+  /** Containers of a cell as the cell itself knows them, in order of guid. CELL_UNREACHABLE when it can't be asked. */
+  listCellContainers(
+    request: ListCellContainersRequest,
+    callback: (error: ServiceError | null, response: ListCellContainersResponse) => void,
+  ): ClientUnaryCall;
+  listCellContainers(
+    request: ListCellContainersRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: ListCellContainersResponse) => void,
+  ): ClientUnaryCall;
+  listCellContainers(
+    request: ListCellContainersRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: ListCellContainersResponse) => void,
+  ): ClientUnaryCall;
 }
 
 export const AccessServiceClient = makeGenericClientConstructor(

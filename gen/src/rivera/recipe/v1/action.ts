@@ -75,9 +75,13 @@ export interface ResourceLimits {
 
 /** Runs a process and waits for it. */
 export interface RunAction {
-  /** Program, absolute or looked up in PATH; required. */
+  /**
+   * Program, absolute or looked up in PATH. Required, except in the main action of work whose root filesystem is an image of a
+   * registry: empty there stands for what the image runs, its ENTRYPOINT. An LRP that runs it and names no ports gets
+   * those TCP ports mapped that the image exposes, the 16 lowest at most.
+   */
   path: string;
-  /** Arguments after the program's name. */
+  /** Arguments after the program's name. Without a path: after the image's ENTRYPOINT; none: the image's CMD. */
   args: string[];
   /** Working directory; made if missing. Empty: the user's home. */
   dir: string;
@@ -87,7 +91,7 @@ export interface RunAction {
   resourceLimits:
     | ResourceLimits
     | undefined;
-  /** User name or "uid:gid"; required. */
+  /** User name or "uid:gid". Required, except where the root filesystem is an image of a registry: empty is the image's USER, else root. */
   user: string;
   /** Source of its log lines; empty: the definition's. */
   logSource: string;

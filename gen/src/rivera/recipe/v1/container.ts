@@ -12,7 +12,10 @@ import { Action, EnvironmentVariable, File } from "./action.js";
 
 /** Everything about the container that Tasks and LRPs have in common. */
 export interface ContainerSpec {
-  /** Root filesystem URL with a scheme: "preloaded:NAME", "docker://HOST/PATH#TAG"; at most 1,024 characters. */
+  /**
+   * Root filesystem URL with a scheme, of at most 1,024 characters: "preloaded:NAME", "docker://HOST/PATH:TAG", or
+   * "preloaded+layer:NAME?layer=URL&layer_path=DIRECTORY&layer_digest=SHA256", which unpacks an archive into DIRECTORY first.
+   */
   rootFs: string;
   /** Variables of every process in the container. */
   environmentVariables: EnvironmentVariable[];

@@ -321,6 +321,12 @@ export interface Container {
     | undefined;
   /** Its address. */
   address: string;
+  /** Whether routers should send it traffic. */
+  routable: boolean;
+  /** Why it ended; empty: it has not, or cleanly. */
+  failureReason: string;
+  /** What it used at the last look; unset: nobody has looked yet. */
+  metrics: ContainerMetrics | undefined;
   _unknownFields?: { [key: number]: Uint8Array[] } | undefined;
 }
 
@@ -348,6 +354,24 @@ export interface ContainerMetrics {
   rxBytes: number;
   /** Sent, bytes. */
   txBytes: number;
+  /** CPU time used since its creation, seconds. */
+  cpuTimeSeconds: number;
+  /** CPU time that its share entitles it to since its creation, seconds. */
+  cpuEntitlementSeconds: number;
+  /** Share of that which it used since the last tick; 1: all of it. */
+  cpuEntitlementFraction: number;
+  /** Time since its creation, seconds. */
+  ageSeconds: number;
+  /** Bytes a second that it wrote to its log since the last tick, what was over its limit included. */
+  logBytesPerSecond: number;
+  /** Limit of that; -1: none. */
+  logBytesPerSecondLimit: number;
+  /** When it last began to have used more CPU time than it is entitled to. */
+  spikeStart:
+    | Date
+    | undefined;
+  /** When that was over; unset while it lasts. */
+  spikeEnd: Date | undefined;
   _unknownFields?: { [key: number]: Uint8Array[] } | undefined;
 }
 
@@ -2177,6 +2201,9 @@ function createBaseContainer(): Container {
     diskMb: 0,
     allocatedAt: undefined,
     address: "",
+    routable: false,
+    failureReason: "",
+    metrics: undefined,
     _unknownFields: {},
   };
 }
@@ -2203,6 +2230,15 @@ export const Container: MessageFns<Container> = {
     }
     if (message.address !== "") {
       writer.uint32(58).string(message.address);
+    }
+    if (message.routable !== false) {
+      writer.uint32(64).bool(message.routable);
+    }
+    if (message.failureReason !== "") {
+      writer.uint32(74).string(message.failureReason);
+    }
+    if (message.metrics !== undefined) {
+      ContainerMetrics.encode(message.metrics, writer.uint32(82).fork()).join();
     }
     if (message._unknownFields !== undefined) {
       for (const [key, values] of globalThis.Object.entries(message._unknownFields)) {
@@ -2284,6 +2320,30 @@ export const Container: MessageFns<Container> = {
             message.address = reader.string();
             continue;
           }
+          case 8: {
+            if (tag !== 64) {
+              break;
+            }
+
+            message.routable = reader.bool();
+            continue;
+          }
+          case 9: {
+            if (tag !== 74) {
+              break;
+            }
+
+            message.failureReason = reader.string();
+            continue;
+          }
+          case 10: {
+            if (tag !== 82) {
+              break;
+            }
+
+            message.metrics = ContainerMetrics.decode(reader, reader.uint32());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -2329,6 +2389,13 @@ export const Container: MessageFns<Container> = {
         ? fromJsonTimestamp(object.allocated_at)
         : undefined,
       address: isSet(object.address) ? globalThis.String(object.address) : "",
+      routable: isSet(object.routable) ? globalThis.Boolean(object.routable) : false,
+      failureReason: isSet(object.failureReason)
+        ? globalThis.String(object.failureReason)
+        : isSet(object.failure_reason)
+        ? globalThis.String(object.failure_reason)
+        : "",
+      metrics: isSet(object.metrics) ? ContainerMetrics.fromJSON(object.metrics) : undefined,
     };
   },
 
@@ -2355,6 +2422,15 @@ export const Container: MessageFns<Container> = {
     if (message.address !== "") {
       obj.address = message.address;
     }
+    if (message.routable !== false) {
+      obj.routable = message.routable;
+    }
+    if (message.failureReason !== "") {
+      obj.failureReason = message.failureReason;
+    }
+    if (message.metrics !== undefined) {
+      obj.metrics = ContainerMetrics.toJSON(message.metrics);
+    }
     return obj;
   },
 
@@ -2372,6 +2448,11 @@ export const Container: MessageFns<Container> = {
     message.diskMb = object.diskMb ?? 0;
     message.allocatedAt = object.allocatedAt ?? undefined;
     message.address = object.address ?? "";
+    message.routable = object.routable ?? false;
+    message.failureReason = object.failureReason ?? "";
+    message.metrics = (object.metrics !== undefined && object.metrics !== null)
+      ? ContainerMetrics.fromPartial(object.metrics)
+      : undefined;
     return message;
   },
 };
@@ -2388,6 +2469,14 @@ function createBaseContainerMetrics(): ContainerMetrics {
     pids: 0,
     rxBytes: 0,
     txBytes: 0,
+    cpuTimeSeconds: 0,
+    cpuEntitlementSeconds: 0,
+    cpuEntitlementFraction: 0,
+    ageSeconds: 0,
+    logBytesPerSecond: 0,
+    logBytesPerSecondLimit: 0,
+    spikeStart: undefined,
+    spikeEnd: undefined,
     _unknownFields: {},
   };
 }
@@ -2423,6 +2512,30 @@ export const ContainerMetrics: MessageFns<ContainerMetrics> = {
     }
     if (message.txBytes !== 0) {
       writer.uint32(80).uint64(message.txBytes);
+    }
+    if (message.cpuTimeSeconds !== 0) {
+      writer.uint32(89).double(message.cpuTimeSeconds);
+    }
+    if (message.cpuEntitlementSeconds !== 0) {
+      writer.uint32(97).double(message.cpuEntitlementSeconds);
+    }
+    if (message.cpuEntitlementFraction !== 0) {
+      writer.uint32(105).double(message.cpuEntitlementFraction);
+    }
+    if (message.ageSeconds !== 0) {
+      writer.uint32(113).double(message.ageSeconds);
+    }
+    if (message.logBytesPerSecond !== 0) {
+      writer.uint32(121).double(message.logBytesPerSecond);
+    }
+    if (message.logBytesPerSecondLimit !== 0) {
+      writer.uint32(128).int64(message.logBytesPerSecondLimit);
+    }
+    if (message.spikeStart !== undefined) {
+      Timestamp.encode(toTimestamp(message.spikeStart), writer.uint32(138).fork()).join();
+    }
+    if (message.spikeEnd !== undefined) {
+      Timestamp.encode(toTimestamp(message.spikeEnd), writer.uint32(146).fork()).join();
     }
     if (message._unknownFields !== undefined) {
       for (const [key, values] of globalThis.Object.entries(message._unknownFields)) {
@@ -2528,6 +2641,70 @@ export const ContainerMetrics: MessageFns<ContainerMetrics> = {
             message.txBytes = longToNumber(reader.uint64());
             continue;
           }
+          case 11: {
+            if (tag !== 89) {
+              break;
+            }
+
+            message.cpuTimeSeconds = reader.double();
+            continue;
+          }
+          case 12: {
+            if (tag !== 97) {
+              break;
+            }
+
+            message.cpuEntitlementSeconds = reader.double();
+            continue;
+          }
+          case 13: {
+            if (tag !== 105) {
+              break;
+            }
+
+            message.cpuEntitlementFraction = reader.double();
+            continue;
+          }
+          case 14: {
+            if (tag !== 113) {
+              break;
+            }
+
+            message.ageSeconds = reader.double();
+            continue;
+          }
+          case 15: {
+            if (tag !== 121) {
+              break;
+            }
+
+            message.logBytesPerSecond = reader.double();
+            continue;
+          }
+          case 16: {
+            if (tag !== 128) {
+              break;
+            }
+
+            message.logBytesPerSecondLimit = longToNumber(reader.int64());
+            continue;
+          }
+          case 17: {
+            if (tag !== 138) {
+              break;
+            }
+
+            message.spikeStart = fromTimestamp(Timestamp.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 18: {
+            if (tag !== 146) {
+              break;
+            }
+
+            message.spikeEnd = fromTimestamp(Timestamp.decode(reader, reader.uint32()));
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -2592,6 +2769,46 @@ export const ContainerMetrics: MessageFns<ContainerMetrics> = {
         : isSet(object.tx_bytes)
         ? globalThis.Number(object.tx_bytes)
         : 0,
+      cpuTimeSeconds: isSet(object.cpuTimeSeconds)
+        ? globalThis.Number(object.cpuTimeSeconds)
+        : isSet(object.cpu_time_seconds)
+        ? globalThis.Number(object.cpu_time_seconds)
+        : 0,
+      cpuEntitlementSeconds: isSet(object.cpuEntitlementSeconds)
+        ? globalThis.Number(object.cpuEntitlementSeconds)
+        : isSet(object.cpu_entitlement_seconds)
+        ? globalThis.Number(object.cpu_entitlement_seconds)
+        : 0,
+      cpuEntitlementFraction: isSet(object.cpuEntitlementFraction)
+        ? globalThis.Number(object.cpuEntitlementFraction)
+        : isSet(object.cpu_entitlement_fraction)
+        ? globalThis.Number(object.cpu_entitlement_fraction)
+        : 0,
+      ageSeconds: isSet(object.ageSeconds)
+        ? globalThis.Number(object.ageSeconds)
+        : isSet(object.age_seconds)
+        ? globalThis.Number(object.age_seconds)
+        : 0,
+      logBytesPerSecond: isSet(object.logBytesPerSecond)
+        ? globalThis.Number(object.logBytesPerSecond)
+        : isSet(object.log_bytes_per_second)
+        ? globalThis.Number(object.log_bytes_per_second)
+        : 0,
+      logBytesPerSecondLimit: isSet(object.logBytesPerSecondLimit)
+        ? globalThis.Number(object.logBytesPerSecondLimit)
+        : isSet(object.log_bytes_per_second_limit)
+        ? globalThis.Number(object.log_bytes_per_second_limit)
+        : 0,
+      spikeStart: isSet(object.spikeStart)
+        ? fromJsonTimestamp(object.spikeStart)
+        : isSet(object.spike_start)
+        ? fromJsonTimestamp(object.spike_start)
+        : undefined,
+      spikeEnd: isSet(object.spikeEnd)
+        ? fromJsonTimestamp(object.spikeEnd)
+        : isSet(object.spike_end)
+        ? fromJsonTimestamp(object.spike_end)
+        : undefined,
     };
   },
 
@@ -2627,6 +2844,30 @@ export const ContainerMetrics: MessageFns<ContainerMetrics> = {
     if (message.txBytes !== 0) {
       obj.txBytes = Math.round(message.txBytes);
     }
+    if (message.cpuTimeSeconds !== 0) {
+      obj.cpuTimeSeconds = floatToJson(message.cpuTimeSeconds);
+    }
+    if (message.cpuEntitlementSeconds !== 0) {
+      obj.cpuEntitlementSeconds = floatToJson(message.cpuEntitlementSeconds);
+    }
+    if (message.cpuEntitlementFraction !== 0) {
+      obj.cpuEntitlementFraction = floatToJson(message.cpuEntitlementFraction);
+    }
+    if (message.ageSeconds !== 0) {
+      obj.ageSeconds = floatToJson(message.ageSeconds);
+    }
+    if (message.logBytesPerSecond !== 0) {
+      obj.logBytesPerSecond = floatToJson(message.logBytesPerSecond);
+    }
+    if (message.logBytesPerSecondLimit !== 0) {
+      obj.logBytesPerSecondLimit = Math.round(message.logBytesPerSecondLimit);
+    }
+    if (message.spikeStart !== undefined) {
+      obj.spikeStart = message.spikeStart.toISOString();
+    }
+    if (message.spikeEnd !== undefined) {
+      obj.spikeEnd = message.spikeEnd.toISOString();
+    }
     return obj;
   },
 
@@ -2647,6 +2888,14 @@ export const ContainerMetrics: MessageFns<ContainerMetrics> = {
     message.pids = object.pids ?? 0;
     message.rxBytes = object.rxBytes ?? 0;
     message.txBytes = object.txBytes ?? 0;
+    message.cpuTimeSeconds = object.cpuTimeSeconds ?? 0;
+    message.cpuEntitlementSeconds = object.cpuEntitlementSeconds ?? 0;
+    message.cpuEntitlementFraction = object.cpuEntitlementFraction ?? 0;
+    message.ageSeconds = object.ageSeconds ?? 0;
+    message.logBytesPerSecond = object.logBytesPerSecond ?? 0;
+    message.logBytesPerSecondLimit = object.logBytesPerSecondLimit ?? 0;
+    message.spikeStart = object.spikeStart ?? undefined;
+    message.spikeEnd = object.spikeEnd ?? undefined;
     return message;
   },
 };

@@ -17,6 +17,36 @@ const attempt = (inner?: Action): Action => action({ $case: 'tryAction', value: 
 
 const fields = (value: Action | undefined): string[] => fieldsOf((violations) => checkAction(violations, 'a', value));
 
+describe('in an image of a registry', () => {
+  const broken = (value: Action, image: { path: boolean; user: boolean }) =>
+    fieldsOf((violations) => checkAction(violations, 'a', value, image));
+
+  it.each<[string, Action, { path: boolean; user: boolean }, string[]]>([
+    ['the program and user may be its own', run({ path: '', user: '' }), { path: true, user: true }, []],
+    ['also below', attempt(serial(run({ path: '', user: '' }))), { path: true, user: true }, []],
+    [
+      'beside the main action only the user',
+      run({ path: '', user: '' }),
+      { path: false, user: true },
+      ['a.run_action.path'],
+    ],
+    [
+      'files belong to somebody all the same',
+      download({ user: '' }),
+      { path: true, user: true },
+      ['a.download_action.user'],
+    ],
+    [
+      'text is text',
+      run({ path: '\0', user: '\0' }),
+      { path: true, user: true },
+      ['a.run_action.path', 'a.run_action.user'],
+    ],
+  ])('%s', (_, value, image, expected) => {
+    expect(broken(value, image)).toEqual(expected);
+  });
+});
+
 describe('an action', () => {
   it.each<[string, Action]>([
     ['runs', run({ resourceLimits: { nofile: 100 }, env: [{ name: 'A', value: '' }], args: ['', 'é'] })],

@@ -14,9 +14,24 @@ const MAX_CHECKS = 100;
 const MAX_ARGS = 10_000;
 const MAX_TIMEOUT_SECONDS = 10 * 365 * 86_400;
 
+/** What the image may say instead of a run action. */
+export interface ImageSays {
+  /** Its program: in the main action of work in an image of a registry. */
+  path: boolean;
+  /** Its user: in all actions of such work. */
+  user: boolean;
+}
+
+const NOTHING: ImageSays = { path: false, user: false };
+
 /** Checks an action and all below it. */
-export function checkAction(violations: Violations, field: string, action: Action | undefined): void {
-  visit(violations, field, action, 1, { count: 0 });
+export function checkAction(
+  violations: Violations,
+  field: string,
+  action: Action | undefined,
+  image: ImageSays = NOTHING,
+): void {
+  visit(violations, field, action, 1, { count: 0, image });
 }
 
 function visit(
@@ -24,7 +39,7 @@ function visit(
   field: string,
   action: Action | undefined,
   depth: number,
-  budget: { count: number },
+  budget: { count: number; readonly image: ImageSays },
 ): void {
   const member = action?.action;
   if (member === undefined) return violations.add(field, 'must have exactly one action set');
@@ -37,8 +52,8 @@ function visit(
   switch (member.$case) {
     case 'runAction': {
       const { path, user, dir, args, env, resourceLimits } = member.value;
-      checkRequired(violations, `${below}.path`, path);
-      checkRequired(violations, `${below}.user`, user);
+      checkUnlessOfImage(violations, `${below}.path`, path, budget.image.path);
+      checkUnlessOfImage(violations, `${below}.user`, user, budget.image.user);
       checkText(violations, `${below}.dir`, dir);
       violations.check(args.length <= MAX_ARGS, `${below}.args`, `must have at most ${MAX_ARGS} entries`);
       for (const [i, arg] of args.entries()) checkText(violations, `${below}.args[${i}]`, arg);
@@ -135,6 +150,11 @@ export function checkPositiveDuration(violations: Violations, field: string, dur
   if (!violations.check(positive, field, 'must be more than 0')) return;
   const inRange = seconds <= MAX_TIMEOUT_SECONDS && nanos >= 0 && nanos < 1e9;
   violations.check(inRange, field, 'must be at most ten years, with nanos of 0..999,999,999');
+}
+
+function checkUnlessOfImage(violations: Violations, field: string, text: string, ofImage: boolean): void {
+  if (ofImage) checkText(violations, field, text);
+  else checkRequired(violations, field, text);
 }
 
 function checkRequired(violations: Violations, field: string, text: string): void {

@@ -61,6 +61,16 @@ describe('a container (spec bbs §2.2, §8)', () => {
   it.each<[string, object, string[]]>([
     ['no root filesystem', { rootFs: '' }, ['c.root_fs']],
     ['a root filesystem without a scheme', { rootFs: 'busybox' }, ['c.root_fs']],
+    ['a layer on top of nothing but its name', { rootFs: 'preloaded+layer:busybox' }, ['c.root_fs']],
+    ...[
+      `layer=file:///x&layer_path=/app&layer_digest=${'a'.repeat(64)}`,
+      `layer=https://x/y&layer_path=app&layer_digest=${'a'.repeat(64)}`,
+      'layer=https://x/y&layer_path=/app&layer_digest=abc',
+    ].map((query): [string, object, string[]] => [
+      `a layer with ${query}`,
+      { rootFs: `preloaded+layer:busybox?${query}` },
+      ['c.root_fs'],
+    ]),
     ['a root filesystem with spaces', { rootFs: 'preloaded:a b' }, ['c.root_fs']],
     ['an endless root filesystem', { rootFs: `preloaded:${'x'.repeat(1_015)}` }, ['c.root_fs']],
     ['negative limits', { memoryMb: -1, diskMb: -1, maxPids: -1 }, ['c.memory_mb', 'c.disk_mb', 'c.max_pids']],

@@ -8,7 +8,7 @@ import {
   MetricTagValue_DynamicValue,
   type Sidecar,
 } from '@rivera/gen/rivera/recipe/v1/container';
-import { checkAction, checkDownload, checkEnvironment } from './action.js';
+import { checkAction, checkDownload, checkEnvironment, type ImageSays } from './action.js';
 import { checkEgressRule } from './egress.js';
 import { checkText, type Violations } from './violations.js';
 
@@ -50,6 +50,25 @@ export function checkRootFs(violations: Violations, field: string, rootFs: strin
   const valid = /^[a-zA-Z][a-zA-Z0-9+.-]*:\S+$/.test(rootFs) && rootFs.length <= 1_024;
   violations.check(valid, field, 'must be a URL with a scheme, such as preloaded:NAME, of at most 1,024 characters');
   checkText(violations, field, rootFs);
+  if (rootFs.startsWith('preloaded+layer:')) checkLayered(violations, field, rootFs);
+}
+
+/** "preloaded+layer:NAME?layer=URL&layer_path=DIRECTORY&layer_digest=SHA256". */
+function checkLayered(violations: Violations, field: string, rootFs: string): void {
+  const parameters = new URLSearchParams(rootFs.split(/\?(.*)/s)[1] ?? '');
+  const is = (name: string, pattern: RegExp) => pattern.test(parameters.get(name) ?? '');
+  const complete = is('layer', /^https?:\/\/./) && is('layer_path', /^\//) && is('layer_digest', /^[0-9a-f]{64}$/);
+  violations.check(
+    complete,
+    field,
+    'needs layer (an http or https URL), an absolute layer_path and layer_digest (SHA-256)',
+  );
+}
+
+/** Whether a root filesystem is an image, which has a program and a user of its own; one that lies on the cells has none. */
+export function isImage(rootFs: string): boolean {
+  const scheme = rootFs.slice(0, Math.max(0, rootFs.indexOf(':')));
+  return scheme !== 'preloaded' && scheme !== 'preloaded+layer';
 }
 
 export function checkMetricTags(
@@ -67,10 +86,15 @@ export function checkMetricTags(
 }
 
 /** Helper processes. */
-export function checkSidecars(violations: Violations, field: string, sidecars: readonly Sidecar[]): void {
+export function checkSidecars(
+  violations: Violations,
+  field: string,
+  sidecars: readonly Sidecar[],
+  image?: ImageSays,
+): void {
   violations.check(sidecars.length <= MAX_SIDECARS, field, `must have at most ${MAX_SIDECARS} entries`);
   for (const [i, sidecar] of sidecars.slice(0, MAX_SIDECARS).entries()) {
-    checkAction(violations, `${field}[${i}].action`, sidecar.action);
+    checkAction(violations, `${field}[${i}].action`, sidecar.action, image);
     violations.check(sidecar.diskMb >= 0, `${field}[${i}].disk_mb`, 'must be at least 0');
     violations.check(sidecar.memoryMb >= 0, `${field}[${i}].memory_mb`, 'must be at least 0');
   }

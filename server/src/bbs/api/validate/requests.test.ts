@@ -69,6 +69,29 @@ describe('a Task', () => {
   });
 });
 
+describe('what an image says itself', () => {
+  const entry = { action: { $case: 'runAction', value: { path: '', user: '' } } };
+  const image = { rootFs: 'docker:///busybox' };
+
+  it('is for images alone, and its program for the main action alone', () => {
+    expect(task({}, { container: image, action: entry })).toEqual([]);
+    expect(lrp({ container: image, action: entry })).toEqual([]);
+    const [path, user] = ['run_action.path', 'run_action.user'];
+    expect(task({}, { action: entry })).toEqual([`definition.action.${path}`, `definition.action.${user}`]);
+    expect(
+      lrp({
+        container: { rootFs: `preloaded+layer:x?layer=https://x/y&layer_path=/&layer_digest=${'a'.repeat(64)}` },
+        action: entry,
+      }),
+    ).toHaveLength(2);
+    expect(lrp({ container: image, action, setup: entry, monitor: entry, sidecars: [{ action: entry }] })).toEqual([
+      `desired_lrp.setup.${path}`,
+      `desired_lrp.monitor.${path}`,
+      `desired_lrp.sidecars[0].action.${path}`,
+    ]);
+  });
+});
+
 describe('an LRP', () => {
   const routes = (bytes: number) => ({ r: JSON.stringify('x'.repeat(bytes - 2)) });
 

@@ -4,7 +4,7 @@ import type { UpsertDomainRequest } from '@rivera/gen/rivera/bbs/v1/domain_servi
 import type { DesireTaskRequest } from '@rivera/gen/rivera/bbs/v1/task_service';
 import { RiveraError } from '@rivera/kit/errors';
 import { checkAction, checkDefinition, checkHttpUrl } from './action.js';
-import { checkContainer, checkMetricTags, checkSidecars } from './container.js';
+import { checkContainer, checkMetricTags, checkSidecars, isImage } from './container.js';
 import { checkAnnotation, checkDomain, checkGuid, Violations } from './violations.js';
 
 const MAX_INSTANCES = 10_000;
@@ -24,7 +24,8 @@ export function validateTask(request: DesireTaskRequest): void {
     violations.add('definition', 'is required');
   } else {
     checkContainer(violations, 'definition.container', definition.container);
-    checkAction(violations, 'definition.action', definition.action);
+    const ofImage = isImage(definition.container?.rootFs ?? '');
+    checkAction(violations, 'definition.action', definition.action, { path: ofImage, user: ofImage });
     checkAnnotation(violations, 'definition.annotation', definition.annotation);
     if (definition.completionCallbackUrl !== '') {
       checkHttpUrl(violations, 'definition.completion_callback_url', definition.completionCallbackUrl);
@@ -43,11 +44,13 @@ export function validateDesiredLrp(lrp: DesiredLrp | undefined): asserts lrp is 
     checkDomain(violations, 'desired_lrp.domain', lrp.domain);
     checkInstances(violations, 'desired_lrp.instances', lrp.instances);
     checkContainer(violations, 'desired_lrp.container', lrp.container);
-    if (lrp.setup) checkAction(violations, 'desired_lrp.setup', lrp.setup);
-    checkAction(violations, 'desired_lrp.action', lrp.action);
-    if (lrp.monitor) checkAction(violations, 'desired_lrp.monitor', lrp.monitor);
+    const ofImage = isImage(lrp.container?.rootFs ?? '');
+    const user = { path: false, user: ofImage };
+    if (lrp.setup) checkAction(violations, 'desired_lrp.setup', lrp.setup, user);
+    checkAction(violations, 'desired_lrp.action', lrp.action, { path: ofImage, user: ofImage });
+    if (lrp.monitor) checkAction(violations, 'desired_lrp.monitor', lrp.monitor, user);
     checkDefinition(violations, 'desired_lrp.check_definition', lrp.checkDefinition);
-    checkSidecars(violations, 'desired_lrp.sidecars', lrp.sidecars);
+    checkSidecars(violations, 'desired_lrp.sidecars', lrp.sidecars, user);
     checkRoutes(violations, 'desired_lrp.routes', lrp.routes);
     checkAnnotation(violations, 'desired_lrp.annotation', lrp.annotation);
     for (const [i, port] of lrp.ports.entries()) {
