@@ -25,6 +25,12 @@ export const executorConfig = z
       .boolean()
       .default(false)
       .describe("Use a container's memory in MiB as its CPU shares, whatever its weight"),
+    cpuQuotaPerShare: z
+      .number()
+      .min(0)
+      .max(1000)
+      .default(0)
+      .describe('Thousandths of a core that each CPU share of a container allows at most; 0: no limit'),
     healthyMonitoringInterval: duration({ min: 1 })
       .default(30_000)
       .describe('Time between checks of a healthy container, unless its definition says so'),

@@ -37,6 +37,10 @@ export function gardenSpec(guid: string, request: RunRequest, mounts: BindMount[
     `network.${key}`,
     value,
   ]);
+  const cpuShares = config.setCpuWeight
+    ? Math.max(0, container.memoryMb)
+    : Math.floor((config.containerMaxCpuShares * container.cpuWeight) / 100);
+  const cpuMillicores = Math.ceil(cpuShares * config.cpuQuotaPerShare);
   return {
     handle: guid,
     rootFs: container.rootFs,
@@ -46,9 +50,8 @@ export function gardenSpec(guid: string, request: RunRequest, mounts: BindMount[
       memoryBytes: Math.max(0, container.memoryMb) * MIB,
       diskBytes: Math.max(0, container.diskMb) * MIB,
       pids: Math.max(0, container.maxPids),
-      cpuShares: config.setCpuWeight
-        ? Math.max(0, container.memoryMb)
-        : Math.floor((config.containerMaxCpuShares * container.cpuWeight) / 100),
+      cpuShares,
+      ...(cpuMillicores > 0 && { cpuMillicores }),
     },
     ports: [...new Set(request.ports)],
     mounts,
