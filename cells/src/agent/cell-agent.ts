@@ -128,7 +128,8 @@ export class CellAgent {
         `the certificate is for ${identity.role} "${identity.name}", but this is cell "${config.cellId}"; issue one of role cell with this name`,
       );
     }
-    if (config.backend === 'oci') await assertMachineReady({ dataDir: config.dataDir });
+    if (config.backend === 'oci')
+      await assertMachineReady({ dataDir: config.dataDir, userNamespaces: config.userNamespaces.enabled });
     const epochs = await EpochFile.open(join(config.dataDir, 'auction-epoch'));
     const admin = new CellAdmin(config, logger);
     this.#undo.push(() => admin.close());

@@ -2,6 +2,8 @@ import { adminConfig, auditConfig } from '@rivera/kit/admin/config';
 import { duration, size } from '@rivera/kit/config';
 import { z } from 'zod';
 import { executorConfig } from '../executor/config.js';
+import { IDS_PER_CONTAINER } from '../garden/oci/id-ranges.js';
+import { DEFAULT_USER_NAMESPACES } from '../garden/oci/options.js';
 
 /** What follows from keys of the cell is not said a second time. */
 const {
@@ -11,6 +13,9 @@ const {
   allowPrivileged: _privileged,
   ...executorShape
 } = executorConfig.shape;
+
+/** The largest user id of Linux. */
+const MAX_HOST_ID = 4_294_967_294;
 
 /** Coerced, as an environment variable is text and this key may hold text as well. */
 const amount = z.union([z.literal('auto'), z.coerce.number<number | string>().int().positive()]);
@@ -63,6 +68,39 @@ export const cellConfig = z.object({
   placementTags: z.array(z.string()).default([]).describe('Isolation tags that work must ask for'),
   optionalPlacementTags: z.array(z.string()).default([]).describe('Isolation tags that work may ask for'),
   allowPrivileged: z.boolean().default(false).describe('Whether containers may ask for more capabilities'),
+  userNamespaces: z
+    .object({
+      enabled: z
+        .boolean()
+        .default(DEFAULT_USER_NAMESPACES.enabled)
+        .describe('Whether root of a container is a host id without rights; privileged containers never have one'),
+      firstId: z
+        .number()
+        .int()
+        .min(65_536)
+        .max(MAX_HOST_ID)
+        .default(DEFAULT_USER_NAMESPACES.firstId)
+        .describe('First host id that containers may have; nothing else on the machine may use what follows'),
+      ranges: z
+        .number()
+        .int()
+        .min(1)
+        .max(65_535)
+        .default(DEFAULT_USER_NAMESPACES.ranges)
+        .describe('How many ranges of 65,536 ids there are, one for each container; cells of a machine share them'),
+    })
+    .prefault({})
+    .refine(({ firstId, ranges }) => firstId + ranges * IDS_PER_CONTAINER - 1 <= MAX_HOST_ID, {
+      message: `firstId with ranges times ${IDS_PER_CONTAINER} ids goes beyond ${MAX_HOST_ID}`,
+      path: ['ranges'],
+    })
+    .describe("Containers' own user ids"),
+  maxPids: z
+    .number()
+    .int()
+    .min(0)
+    .default(16_384)
+    .describe('Processes and threads of a container that asks for no limit of its own; 0: no limit'),
   tls: z
     .object({
       ca: z.string().min(1).describe('Certificate authority, PEM file'),

@@ -96,7 +96,7 @@ export function rootFsDirOf({ rootFsDir, dataDir }: CellConfig): string {
 
 function makeOciGarden(config: CellConfig, { logger, clock }: { logger: Logger; clock: Clock }): Garden {
   const { cellId, dataDir, subnet, bridge, hostAddress, portRange, containers, allowPrivileged } = config;
-  const { imageCache, insecureRegistries } = config;
+  const { imageCache, insecureRegistries, userNamespaces, maxPids } = config;
   return new OciGarden({
     cellId,
     dataDir,
@@ -106,6 +106,8 @@ function makeOciGarden(config: CellConfig, { logger, clock }: { logger: Logger; 
     hostAddress,
     portRange,
     allowPrivileged,
+    userNamespaces,
+    maxPids,
     imageCacheBytes: imageCache,
     insecureRegistries,
     ...(containers === 'auto' ? {} : { capacity: { containers } }),

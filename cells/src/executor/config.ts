@@ -30,6 +30,12 @@ export const executorConfig = z
       .min(0)
       .default(0)
       .describe('CPU in percent of a core that one share entitles to, for metrics; 0: 100 × cores ÷ memory in MiB'),
+    cpuQuotaPerShare: z
+      .number()
+      .min(0)
+      .max(1000)
+      .default(0)
+      .describe('Thousandths of a core that each CPU share of a container allows at most; 0: no limit'),
     healthyMonitoringInterval: duration({ min: 1 })
       .default(30_000)
       .describe('Time between checks of a healthy container, unless its definition says so'),

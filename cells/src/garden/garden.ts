@@ -78,9 +78,13 @@ export interface GardenLimits {
   memoryBytes: number;
   /** What may be written on top of the root filesystem. */
   diskBytes: number;
+  /** Files and directories that may be made, where there is `diskBytes`; absent or 0: by its size, at most 200,000. */
+  inodes?: number;
   pids: number;
   /** Relative share of CPU, as cgroup v1 `cpu.shares` (1024 is one full share). */
   cpuShares: number;
+  /** Most CPU time in thousandths of one core, also when others idle. Absent or 0: no limit. */
+  cpuMillicores?: number;
 }
 
 /** A directory of the host in the container. */

@@ -1,8 +1,10 @@
 import { constants, existsSync, readdirSync } from 'node:fs';
-import { access, mkdir, mkdtemp, readFile, rm, rmdir, statfs, truncate, writeFile } from 'node:fs/promises';
+import { access, mkdir, mkdtemp, readFile, rm, rmdir, stat, statfs, truncate, writeFile } from 'node:fs/promises';
 import { totalmem } from 'node:os';
 import { dirname, join } from 'node:path';
 import { run, runToEnd } from '../garden/oci/command.js';
+import { PERL } from '../garden/oci/kernel-script.js';
+import { doKernelSteps } from '../garden/oci/kernel-steps.js';
 import { pluginPath } from '../garden/oci/network.js';
 import type { Check, Finding } from './probe.js';
 import { tryRuntime } from './runtime-self-test.js';
@@ -16,7 +18,7 @@ const good = (found: string): Finding => ({ ok: true, found });
 const bad = (found: string): Finding => ({ ok: false, found });
 
 /** Everything that a cell with real containers needs of its machine. */
-export function allChecks(o: { dataDir: string }): Check[] {
+export function allChecks(o: { dataDir: string; userNamespaces: boolean }): Check[] {
   return [
     {
       name: 'root',
@@ -75,6 +77,21 @@ export function allChecks(o: { dataDir: string }): Check[] {
       needed: 'overlay filesystems',
       remedy: 'modprobe overlay',
       look: () => inScratch(o.dataDir, tryOverlay),
+    },
+    fixed({
+      name: 'perl',
+      path: PERL,
+      needed: 'perl, to make the system calls that mount root filesystems',
+      packages: ['perl-base'],
+    }),
+    {
+      name: 'user namespaces',
+      needed: "user namespaces and id-mapped mounts, so that a container's root has no rights on this machine",
+      remedy:
+        'use Linux 5.19 or later, a data folder on ext4, xfs or btrfs, and sysctl user.max_user_namespaces above 0; or accept that ' +
+        "root of a container is root of this machine, with fewer rights, by userNamespaces.enabled = false in the cell's configuration",
+      look: () => inScratch(o.dataDir, tryUserNamespaces),
+      optional: !o.userNamespaces,
     },
     {
       name: 'disk quota',
@@ -197,6 +214,27 @@ async function tryOverlay(dir: string): Promise<Finding> {
     mnt,
   ]);
   return code === 0 ? good('works') : bad(stderr.trim());
+}
+
+async function tryUserNamespaces(dir: string): Promise<Finding> {
+  const at = (name: string) => join(dir, name);
+  const ids = { hostId: 1_000_000, size: 65_536 };
+  await Promise.all(['lower', 'upper', 'work', 'mnt'].map((name) => mkdir(at(name))));
+  await writeFile(at('lower/file'), '');
+  try {
+    await doKernelSteps([
+      { do: 'namespaces', ids, netFile: at('net') },
+      { do: 'adopt', netFile: at('net'), userFile: at('user') },
+      { do: 'idmapped', from: at('lower'), to: at('mapped'), deep: false },
+      { do: 'overlay', lower: [at('mapped')], upper: at('upper'), work: at('work'), to: at('mnt'), devices: false },
+    ]);
+    const { uid } = await stat(at('mnt/file'));
+    return uid === ids.hostId ? good('works, with id-mapped layers') : bad(`a mapped file belongs to ${uid}`);
+  } catch (error) {
+    return bad(error instanceof Error ? error.message : String(error));
+  } finally {
+    await runToEnd('umount', [at('mnt'), at('mapped'), at('net'), at('user')]);
+  }
 }
 
 async function tryLoop(dir: string): Promise<Finding> {

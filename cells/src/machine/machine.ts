@@ -4,6 +4,13 @@ import { explainMissing, type Probe, probe } from './probe.js';
 /** Where a cell keeps its data when nobody says otherwise; only the free space there matters here. */
 const DEFAULT_DATA_DIR = '/var/lib/rivera';
 
+/** What a cell is going to do with a machine. */
+export interface MachineUse {
+  dataDir?: string;
+  /** Whether containers get ids of their own, as is the default; without, the machine needn't be able to. */
+  userNamespaces?: boolean;
+}
+
 /** The machine lacks something; the message says all of it, and how to get it. */
 export class MachineNotReadyError extends Error {
   constructor(
@@ -16,12 +23,13 @@ export class MachineNotReadyError extends Error {
 }
 
 /** Looks at everything that real containers need. Takes about a second and leaves nothing behind. */
-export async function probeMachine(o: { dataDir?: string } = {}): Promise<Probe[]> {
-  return Promise.all(allChecks({ dataDir: o.dataDir ?? DEFAULT_DATA_DIR }).map(probe));
+export async function probeMachine(o: MachineUse = {}): Promise<Probe[]> {
+  const { dataDir = DEFAULT_DATA_DIR, userNamespaces = true } = o;
+  return Promise.all(allChecks({ dataDir, userNamespaces }).map(probe));
 }
 
 /** @throws MachineNotReadyError that lists everything that is missing, with the one line that installs it */
-export async function assertMachineReady(o: { dataDir?: string } = {}): Promise<void> {
+export async function assertMachineReady(o: MachineUse = {}): Promise<void> {
   const probes = await probeMachine(o);
   const message = explainMissing(probes);
   if (message) throw new MachineNotReadyError(message, probes);

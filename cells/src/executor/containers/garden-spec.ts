@@ -49,6 +49,10 @@ export function gardenSpec(
     `network.${key}`,
     value,
   ]);
+  const cpuShares = config.setCpuWeight
+    ? Math.max(0, container.memoryMb)
+    : Math.floor((config.containerMaxCpuShares * container.cpuWeight) / 100);
+  const cpuMillicores = Math.ceil(cpuShares * config.cpuQuotaPerShare);
   return {
     handle: guid,
     rootFs: layeredRootFs(container)?.base ?? container.rootFs,
@@ -62,9 +66,8 @@ export function gardenSpec(
       memoryBytes: Math.max(0, container.memoryMb) * MIB,
       diskBytes: Math.max(0, container.diskMb) * MIB,
       pids: Math.max(0, container.maxPids),
-      cpuShares: config.setCpuWeight
-        ? Math.max(0, container.memoryMb)
-        : Math.floor((config.containerMaxCpuShares * container.cpuWeight) / 100),
+      cpuShares,
+      ...(cpuMillicores > 0 && { cpuMillicores }),
     },
     ports: [...new Set(request.ports)],
     ...(request.imagePorts && { imagePorts: true }),

@@ -1,10 +1,11 @@
-import { mkdir, readFile, stat, writeFile } from 'node:fs/promises';
+import { chown, mkdir, readFile, stat, writeFile } from 'node:fs/promises';
 import { failpoint } from '@rivera/kit/failpoint';
 import { GardenError, type GardenSpec } from '../garden.js';
 import { runtimeConfig } from './bundle.js';
 import type { Cell } from './cell.js';
 import { runToEnd } from './command.js';
-import { mountRootFs } from './disk.js';
+import { mountAll } from './disk.js';
+import type { IdMapping } from './kernel-steps.js';
 import { hostsFile, resolverFile } from './network.js';
 import { isHandle } from './options.js';
 import type { ContainerPlaces } from './places.js';
@@ -54,15 +55,21 @@ export async function makeContainer(
     resolverFile(),
     mkdir(places.execs),
   ]);
+  const ids = spec.privileged ? undefined : await cell.ids?.take(places.dir);
+  const owner = ids?.hostId ?? 0;
+  const networked = cell.network.makeNamespace(places, ids);
   await all([
-    mountRootFs({ places, root, diskBytes: spec.limits.diskBytes }).then(() =>
-      Promise.all([
-        writeFile(places.hosts, hostsFile({ hostname: spec.handle })),
-        writeFile(places.resolvConf, resolv),
-      ]),
-    ),
-    cell.network.makeNamespace(places),
-    writeConfig(cell, o),
+    networked,
+    // With ids of its own, its files belong to the user namespace that came with the network's.
+    (ids ? networked : Promise.resolve())
+      .then(() => mountAll({ places, root, spec, ids }))
+      .then(() =>
+        Promise.all([
+          writeOwned(places.hosts, hostsFile({ hostname: spec.handle }), owner),
+          writeOwned(places.resolvConf, resolv, owner),
+        ]),
+      ),
+    writeConfig(cell, { ...o, ids }),
   ]);
   failpoint('cell.container-half-made');
   const [init, address] = await all([startInit(cell, places), joinNetwork(cell, places, ports)]);
@@ -83,6 +90,7 @@ export async function makeContainer(
     createdAtMs: cell.settings.clock.now(),
     bootId: bootId(),
     init,
+    ...(ids && { ids }),
   };
   // In place: the file is mounted in the container already.
   await writeFile(places.hosts, hostsFile({ hostname: spec.handle, address }));
@@ -97,8 +105,25 @@ function wantedPorts({ ports, imagePorts }: GardenSpec, { defaults }: RootLayers
   return ports.length === 0 && imagePorts ? defaults.ports.slice(0, MAX_IMAGE_PORTS) : ports;
 }
 
-async function writeConfig(cell: Cell, o: { spec: GardenSpec; places: ContainerPlaces }): Promise<void> {
-  const config = runtimeConfig({ spec: o.spec, places: o.places, tools: cell.tools, kernel: cell.kernel });
+/** A file that root of the container may change. */
+async function writeOwned(path: string, content: string, owner: number): Promise<void> {
+  await writeFile(path, content);
+  await chown(path, owner, owner);
+}
+
+async function writeConfig(
+  cell: Cell,
+  o: { spec: GardenSpec; places: ContainerPlaces; ids: IdMapping | undefined },
+): Promise<void> {
+  const { spec, places, ids } = o;
+  const config = runtimeConfig({
+    spec,
+    places,
+    tools: cell.tools,
+    kernel: cell.kernel,
+    maxPids: cell.settings.maxPids,
+    ids,
+  });
   await writeFile(o.places.configFile, JSON.stringify(config), { mode: 0o600 });
 }
 

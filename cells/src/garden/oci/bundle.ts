@@ -1,4 +1,5 @@
 import type { GardenSpec } from '../garden.js';
+import type { IdMapping } from './kernel-steps.js';
 import type { ContainerPlaces } from './places.js';
 import { capabilities, MASKED_PATHS, READONLY_PATHS, SECCOMP } from './security.js';
 
@@ -9,6 +10,12 @@ export const INIT = `${TOOLS_DIR}/init`;
 /** Static tar and shell. */
 export const BUSYBOX = `${TOOLS_DIR}/busybox`;
 
+/** What the kernel takes at least. */
+const MIN_CPU_SHARES = 2;
+const MIN_CPU_QUOTA_US = 1000;
+/** In every such span of time a container gets its quota of CPU time. */
+const CPU_PERIOD_US = 100_000;
+
 /** Programs of the host that containers use; both are static. */
 export interface HostTools {
   init: string;
@@ -17,7 +24,7 @@ export interface HostTools {
 
 /** What the kernel of this machine can limit. */
 export interface KernelFeatures {
-  /** Whether memory and swap can be limited together. */
+  /** Whether memory and swap can be limited together; if not, containers with a limit are kept from swapping instead. */
   swapLimit: boolean;
 }
 
@@ -27,8 +34,12 @@ export function runtimeConfig(o: {
   places: ContainerPlaces;
   tools: HostTools;
   kernel: KernelFeatures;
+  /** Processes and threads of a container that asks for no limit of its own. */
+  maxPids: number;
+  /** Ids of its own; without, it shares the host's user namespace. */
+  ids?: IdMapping | undefined;
 }): object {
-  const { spec, places, tools } = o;
+  const { spec, places, tools, ids } = o;
   return {
     ociVersion: '1.0.2',
     process: {
@@ -43,7 +54,11 @@ export function runtimeConfig(o: {
     },
     root: { path: places.rootFs, readonly: false },
     hostname: spec.handle,
-    mounts: [...kernelMounts(spec.privileged), ...ownMounts(places, tools), ...spec.mounts.map(userMount)],
+    mounts: [
+      ...kernelMounts(spec.privileged),
+      ...ownMounts(places, tools),
+      ...spec.mounts.map((mount, index) => userMount(mount, ids ? places.staged(index) : mount.source)),
+    ],
     linux: {
       cgroupsPath: places.cgroup,
       namespaces: [
@@ -53,8 +68,11 @@ export function runtimeConfig(o: {
         { type: 'uts' },
         { type: 'cgroup' },
         { type: 'network', path: places.netns },
+        // Made before, as the network namespace has to belong to it and the files of layers are mapped into it.
+        ...(ids ? [{ type: 'user', path: places.userNamespace }] : []),
       ],
-      resources: resources(spec, o.kernel),
+      ...(ids ? { uidMappings: mappings(ids), gidMappings: mappings(ids) } : {}),
+      resources: resources(o),
       maskedPaths: spec.privileged ? [] : MASKED_PATHS,
       readonlyPaths: spec.privileged ? [] : READONLY_PATHS,
       ...(spec.privileged ? {} : { seccomp: SECCOMP }),
@@ -62,14 +80,23 @@ export function runtimeConfig(o: {
   };
 }
 
-function resources(spec: GardenSpec, kernel: KernelFeatures): object {
+function resources({ spec, kernel, maxPids }: { spec: GardenSpec; kernel: KernelFeatures; maxPids: number }): object {
   const { limits } = spec;
-  const memory = { limit: limits.memoryBytes, ...(kernel.swapLimit ? { swap: limits.memoryBytes } : {}) };
+  const { memoryBytes, cpuShares, cpuMillicores = 0 } = limits;
+  const pids = limits.pids > 0 ? limits.pids : maxPids;
+  // The limit of swap is one of memory and swap together, so this leaves none to swap.
+  const memory = { limit: memoryBytes, ...(kernel.swapLimit ? { swap: memoryBytes } : { swappiness: 0 }) };
+  const cpu = {
+    ...(cpuShares > 0 ? { shares: Math.max(MIN_CPU_SHARES, cpuShares) } : {}),
+    ...(cpuMillicores > 0
+      ? { period: CPU_PERIOD_US, quota: Math.max(MIN_CPU_QUOTA_US, (cpuMillicores * CPU_PERIOD_US) / 1000) }
+      : {}),
+  };
   return {
     devices: spec.privileged ? [{ allow: true, access: 'rwm' }] : [{ allow: false, access: 'rwm' }],
-    ...(limits.memoryBytes > 0 ? { memory } : {}),
-    ...(limits.pids > 0 ? { pids: { limit: limits.pids } } : {}),
-    ...(limits.cpuShares > 0 ? { cpu: { shares: Math.max(2, limits.cpuShares) } } : {}),
+    ...(memoryBytes > 0 ? { memory } : {}),
+    ...(pids > 0 ? { pids: { limit: pids } } : {}),
+    ...(Object.keys(cpu).length > 0 ? { cpu } : {}),
   };
 }
 
@@ -81,7 +108,7 @@ function kernelMounts(privileged: boolean): object[] {
       destination: '/dev',
       type: 'tmpfs',
       source: 'tmpfs',
-      options: ['nosuid', 'strictatime', 'mode=755', 'size=65536k'],
+      options: ['nosuid', 'strictatime', 'mode=755', 'size=65536k', 'nr_inodes=4096'],
     },
     {
       destination: '/dev/pts',
@@ -89,7 +116,12 @@ function kernelMounts(privileged: boolean): object[] {
       source: 'devpts',
       options: ['nosuid', 'noexec', 'newinstance', 'ptmxmode=0666', 'mode=0620', 'gid=5'],
     },
-    { destination: '/dev/shm', type: 'tmpfs', source: 'shm', options: [...hidden, 'mode=1777', 'size=65536k'] },
+    {
+      destination: '/dev/shm',
+      type: 'tmpfs',
+      source: 'shm',
+      options: [...hidden, 'mode=1777', 'size=65536k', 'nr_inodes=65536'],
+    },
     { destination: '/dev/mqueue', type: 'mqueue', source: 'mqueue', options: hidden },
     { destination: '/sys', type: 'sysfs', source: 'sysfs', options: privileged ? hidden : [...hidden, 'ro'] },
   ];
@@ -111,7 +143,11 @@ function ownMounts(places: ContainerPlaces, tools: HostTools): object[] {
   ];
 }
 
-function userMount(mount: GardenSpec['mounts'][number]): object {
+function mappings({ hostId, size }: IdMapping): object[] {
+  return [{ containerID: 0, hostID: hostId, size }];
+}
+
+function userMount(mount: GardenSpec['mounts'][number], source: string): object {
   const options = ['rbind', mount.readOnly ? 'ro' : 'rw', 'nosuid', 'nodev'];
-  return { destination: mount.destination, type: 'bind', source: mount.source, options };
+  return { destination: mount.destination, type: 'bind', source, options };
 }

@@ -2,6 +2,7 @@ import { existsSync } from 'node:fs';
 import { ImageStore } from '../../images/image-store.js';
 import type { HostTools, KernelFeatures } from './bundle.js';
 import { hasSwapLimit } from './cgroup.js';
+import { IdRanges } from './id-ranges.js';
 import { lowerDirectoriesBelow } from './mounts.js';
 import { CellNetwork } from './network.js';
 import type { OciSettings } from './options.js';
@@ -18,6 +19,8 @@ export interface Cell {
   places: CellPlaces;
   network: CellNetwork;
   ports: PortPool;
+  /** Undefined when containers share the host's user namespace. */
+  ids: IdRanges | undefined;
   images: ImageStore;
   tools: HostTools;
   kernel: KernelFeatures;
@@ -33,6 +36,7 @@ export function assembleCell(settings: OciSettings): Cell {
     places,
     network: new CellNetwork(places, settings),
     ports: new PortPool({ cellId: settings.cellId, dataDir: settings.dataDir }, settings.portRange),
+    ids: settings.userNamespaces.enabled ? new IdRanges(settings.userNamespaces) : undefined,
     images: new ImageStore({
       directory: places.images,
       maxBytes: settings.imageCacheBytes,
@@ -40,7 +44,7 @@ export function assembleCell(settings: OciSettings): Cell {
       clock: settings.clock,
       log: settings.log,
       env: { ...process.env, ...agentMark },
-      mounted: () => lowerDirectoriesBelow(places.containers),
+      mounted: () => lowerDirectoriesBelow(places.containers, places.stages),
     }),
     tools: HOST_TOOLS,
     kernel: { swapLimit: hasSwapLimit() },

@@ -26,7 +26,7 @@ import { OciProcess } from './process.js';
 import { type ProcessRequest, processSpec } from './process-spec.js';
 import { type ContainerRecord, isInitAlive } from './record.js';
 import { send, signalProcess } from './signals.js';
-import { streamIn, streamOut } from './streams.js';
+import { makeInside, streamIn, streamOut } from './streams.js';
 import {
   launch,
   type ProcessRecord,
@@ -35,7 +35,7 @@ import {
   recordedProcesses,
   recordLaunch,
 } from './supervisor.js';
-import { type ContainerUser, findUser } from './users.js';
+import { assertMapped, type ContainerUser, findUser, ROOT } from './users.js';
 
 const PROCESS_ID = /^[A-Za-z0-9._-]{1,128}$/;
 /** Bytes of the user database that are looked at. */
@@ -65,7 +65,10 @@ export class OciContainer implements GardenContainer {
     this.handle = record.spec.handle;
     this.spec = record.spec;
     this.cgroup = new ContainerCgroup(places.cgroup);
-    this.files = new ContainerFiles(`/proc/${record.init.pid}/root`);
+    this.files = new ContainerFiles(`/proc/${record.init.pid}/root`, {
+      firstId: record.ids?.hostId ?? 0,
+      makeInside: (path, owner) => makeInside({ start: this.starter, path, owner, as: ROOT }),
+    });
   }
 
   /** Takes up the processes of an earlier life, and ends those that belonged to its people. */
@@ -219,6 +222,7 @@ export class OciContainer implements GardenContainer {
         uuid: record.uuid,
         handle: this.handle,
         runtime: { path: this.cell.runtime, root: this.cell.places.runtimeRoot },
+        owner: this.record.ids?.hostId,
         outputLimitBytes: this.cell.settings.outputLimitBytes,
       });
     } catch (cause) {
@@ -239,7 +243,9 @@ export class OciContainer implements GardenContainer {
     const [passwd, group] = await Promise.all(
       ['/etc/passwd', '/etc/group'].map((path) => this.files.readText(path, DATABASE_LIMIT)),
     );
-    return findUser({ user, passwd, group });
+    const found = findUser({ user, passwd, group });
+    if (this.record.ids) assertMapped(found, this.record.ids.size);
+    return found;
   }
 
   private async workingDirectory(dir: string, user: ContainerUser): Promise<string> {

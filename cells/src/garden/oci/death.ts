@@ -2,7 +2,7 @@ import { readFile, rm } from 'node:fs/promises';
 import { failpoint } from '@rivera/kit/failpoint';
 import type { Cell } from './cell.js';
 import { ContainerCgroup } from './cgroup.js';
-import { unmountBelow } from './mounts.js';
+import { removeStage, unmountBelow } from './mounts.js';
 import type { ContainerPlaces } from './places.js';
 import { isAlive } from './proc.js';
 import type { ContainerRecord } from './record.js';
@@ -35,7 +35,8 @@ export async function dismantle(
   failpoint('cell.container-killed');
   const results = await Promise.allSettled([
     cell.network.remove(places, { hadPorts: record === undefined || record.info.ports.length > 0 }),
-    unmountBelow(places.dir),
+    // The overlay before what it is written into.
+    unmountBelow(places.stage).then(() => unmountBelow(places.dir)),
     cgroup.remove(),
     rm(places.runtimeState, { recursive: true, force: true }),
   ]);
@@ -48,7 +49,11 @@ export async function dismantle(
   }
   failpoint('cell.container-half-destroyed');
   // Ports only now, as the rules that lead to them are gone; the files last, as they say what there is to be done.
-  await cell.ports.release(places.handle, record?.info.ports);
+  await Promise.all([
+    cell.ports.release(places.handle, record?.info.ports),
+    cell.ids?.release(places.dir, record?.ids),
+    removeStage(places.stage),
+  ]);
   // A supervisor may still be writing its last file.
   await rm(places.dir, { recursive: true, force: true, maxRetries: 5, retryDelay: 20 });
 }

@@ -1,16 +1,20 @@
 import { mkdir, truncate, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { run } from './command.js';
+import type { GardenLimits, GardenSpec } from '../garden.js';
+import { doKernelSteps, type IdMapping, type KernelStep } from './kernel-steps.js';
 import type { ContainerPlaces } from './places.js';
 import type { RootLayers } from './root-layers.js';
 
-/** Most files that a container with a disk limit can make (spec cell §35). */
+/** Most files that a container with a disk limit can make, unless its limits say so (spec cell §35). */
 const MAX_INODES = 200_000;
 const INODE_BYTES = 256;
 
 /** How a filesystem image is cut so that about `diskBytes` can be written into it. */
-export function imageGeometry(diskBytes: number): { imageBytes: number; inodes: number } {
-  const inodes = Math.min(MAX_INODES, Math.max(1024, Math.ceil(diskBytes / 8192)));
+export function imageGeometry({ diskBytes, inodes: wanted = 0 }: Pick<GardenLimits, 'diskBytes' | 'inodes'>): {
+  imageBytes: number;
+  inodes: number;
+} {
+  const inodes = wanted > 0 ? wanted : Math.min(MAX_INODES, Math.max(1024, Math.ceil(diskBytes / 8192)));
   // Inode tables, bitmaps and group descriptors come on top; the rest rounds up for small images.
   const overhead = inodes * INODE_BYTES + Math.ceil(diskBytes / 256) + 1024 * 1024;
   const imageBytes = Math.ceil((diskBytes + overhead) / 4096) * 4096;
@@ -18,28 +22,88 @@ export function imageGeometry(diskBytes: number): { imageBytes: number; inodes: 
 }
 
 /**
- * Mounts a container's root filesystem: an overlay over the layers it is made of. With a limit, what is written lies in a sparse
- * ext4 image of its own, as project quotas are not to be had on every host. One shell does all steps to save process starts.
+ * Makes everything of a container that is mounted: its root filesystem, an overlay over the layers it is made of, and what of the
+ * host it is to see. With ids of its own, its network namespace has to be there: that holds the user namespace. With a limit, what is written lies in a sparse
+ * ext4 image of its own, as project quotas are not to be had on every host. One process does all steps to save process starts.
  */
-export async function mountRootFs(o: { places: ContainerPlaces; root: RootLayers; diskBytes: number }): Promise<void> {
-  const { places, root } = o;
-  // Named from where they are: the kernel takes a page of options, which full paths of many layers would not fit into.
-  const cwd = root.directory;
-  await Promise.all([mkdir(places.disk), mkdir(places.rootFs)]);
-  const upper = join(places.disk, 'upper');
-  const work = join(places.disk, 'work');
-  const overlay = `lowerdir=${root.layers.join(':')},upperdir=${upper},workdir=${work}`;
-  const mountOverlay = 'mkdir -p "$2" "$3" && mount -t overlay -o "$4" rivera "$5"';
-  if (o.diskBytes === 0) {
-    await run('sh', ['-ec', mountOverlay, 'mount', '', upper, work, overlay, places.rootFs], { cwd });
-    return;
-  }
-  const { imageBytes, inodes } = imageGeometry(o.diskBytes);
+export async function mountAll(o: {
+  places: ContainerPlaces;
+  root: RootLayers;
+  spec: GardenSpec;
+  ids: IdMapping | undefined;
+}): Promise<void> {
+  const { places, spec } = o;
+  await Promise.all([mkdir(places.disk), mkdir(places.stage, { recursive: true, mode: 0o711 })]);
+  const steps = [...namespaceSteps(o), ...(await diskSteps(places, spec.limits)), ...overlaySteps(o), ...mountSteps(o)];
+  await doKernelSteps(steps);
+}
+
+function namespaceSteps({ places, ids }: { places: ContainerPlaces; ids: IdMapping | undefined }): KernelStep[] {
+  // The runtime reaches the root filesystem as root of the container, and nobody else of the machine is to.
+  const own: KernelStep = { do: 'directory', path: places.stage, mode: 0o700, owner: ids?.hostId ?? 0 };
+  if (!ids) return [own];
+  return [own, { do: 'adopt', netFile: places.netns, userFile: places.userNamespace }];
+}
+
+async function diskSteps(places: ContainerPlaces, limits: GardenLimits): Promise<KernelStep[]> {
+  if (limits.diskBytes === 0) return [];
+  const { imageBytes, inodes } = imageGeometry(limits);
   await writeFile(places.image, '', { mode: 0o600 });
   await truncate(places.image, imageBytes);
   // No journal: after a crash of the host the container is gone anyway. No reserved blocks: they would be root's alone.
-  const format = `mkfs.ext4 -q -F -m 0 -b 4096 -I ${INODE_BYTES} -N "$7" -O ^has_journal,^resize_inode -E lazy_itable_init=1,nodiscard "$1"`;
-  const script = `${format} && mount -o loop,noatime,nodev "$1" "$6" && ${mountOverlay}`;
-  const args = [places.image, upper, work, overlay, places.rootFs, places.disk, String(inodes)];
-  await run('sh', ['-ec', script, 'mount', ...args], { cwd });
+  const format = [
+    ['mkfs.ext4', '-q', '-F', '-m', '0', '-b', '4096', '-I', String(INODE_BYTES), '-N', String(inodes)],
+    ['-O', '^has_journal,^resize_inode', '-E', 'lazy_itable_init=1,nodiscard', places.image],
+  ].flat();
+  return [
+    { do: 'command', argv: format },
+    { do: 'command', argv: ['mount', '-o', 'loop,noatime,nodev', places.image, places.disk] },
+  ];
+}
+
+function overlaySteps(o: {
+  places: ContainerPlaces;
+  root: RootLayers;
+  spec: GardenSpec;
+  ids: IdMapping | undefined;
+}): KernelStep[] {
+  const { places, root, ids } = o;
+  const owner = ids?.hostId ?? 0;
+  const upper = join(places.disk, 'upper');
+  const work = join(places.disk, 'work');
+  const layers = ids
+    ? root.layers.map((layer) => ({ from: join(root.directory, layer), to: join(places.layers, layer) }))
+    : [];
+  return [
+    { do: 'directory', path: upper, mode: 0o755, owner },
+    { do: 'directory', path: work, mode: 0o700, owner: 0 },
+    { do: 'directory', path: places.rootFs, mode: 0o700, owner },
+    // Their owners are the container's ids and not the host's, without a byte being copied.
+    ...layers.map((layer): KernelStep => ({ do: 'idmapped', ...layer, deep: false })),
+    // Named from where they are: the kernel takes a page of options, which full paths of many layers would not fit into. And
+    // named the same in either case: the names say which layers are in use.
+    { do: 'enter', path: ids ? places.layers : root.directory },
+    { do: 'overlay', lower: root.layers, upper, work, to: places.rootFs, devices: o.spec.privileged },
+    // The overlay holds what it is made of.
+    ...(ids ? [{ do: 'detach', paths: layers.map((layer) => layer.to) } as const] : []),
+  ];
+}
+
+/** What of the host is shown keeps its owners: id n of the container is id n in the files. */
+function mountSteps({
+  places,
+  spec,
+  ids,
+}: {
+  places: ContainerPlaces;
+  spec: GardenSpec;
+  ids: IdMapping | undefined;
+}): KernelStep[] {
+  if (!ids) return [];
+  return spec.mounts.map(({ source }, index) => ({
+    do: 'idmapped',
+    from: source,
+    to: places.staged(index),
+    deep: true,
+  }));
 }

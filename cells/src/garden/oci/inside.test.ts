@@ -14,7 +14,7 @@ beforeEach(async () => {
   await mkdir(join(root, 'etc'), { recursive: true });
   await writeFile(join(base, 'secret'), 'the host');
   await writeFile(join(root, 'etc/passwd'), 'the container');
-  files = new ContainerFiles(root);
+  files = new ContainerFiles(root, { firstId: 0, makeInside: () => Promise.reject(new Error('not here')) });
 });
 
 afterEach(() => rm(base, { recursive: true, force: true }));

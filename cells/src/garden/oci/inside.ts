@@ -1,9 +1,15 @@
 import { constants } from 'node:fs';
-import { chown, type FileHandle, lstat, mkdir, open, readlink } from 'node:fs/promises';
+import { type FileHandle, lchown, lstat, mkdir, open, readlink } from 'node:fs/promises';
 import { hasCode } from './durable.js';
 
 /** Links followed before a path counts as a loop, as in the kernel. */
 const MAX_LINKS = 40;
+
+/** A user by the container's own ids. */
+interface Owner {
+  uid: number;
+  gid: number;
+}
 
 /**
  * Walks a path of a container from the host. Every step opens one name relative to an open directory and never through a
@@ -11,7 +17,15 @@ const MAX_LINKS = 40;
  */
 export class ContainerFiles {
   /** @param root the container's root, e.g. `/proc/PID/root`: that shows its mounts too */
-  constructor(private readonly root: string) {}
+  constructor(
+    private readonly root: string,
+    private readonly o: {
+      /** Host id of the container's root. */
+      firstId: number;
+      /** Makes a directory from inside the container. */
+      makeInside(path: string, owner: Owner): Promise<void>;
+    },
+  ) {}
 
   /** First `maxBytes` of a file, undefined when there is none. */
   async readText(path: string, maxBytes: number): Promise<string | undefined> {
@@ -38,8 +52,13 @@ export class ContainerFiles {
   }
 
   /** Makes a directory and those above it, owned by a user, where missing. */
-  async ensureDirectory(path: string, owner: { uid: number; gid: number }): Promise<void> {
-    const found = await this.walk(path, { flags: O_PATH, make: owner });
+  async ensureDirectory(path: string, owner: Owner): Promise<void> {
+    const found = await this.walk(path, { flags: O_PATH, make: owner }).catch(async (error: unknown) => {
+      // The host's root is nobody in a filesystem that knows the container's ids alone, and can't own anything there.
+      if (!hasCode(error, 'EOVERFLOW')) throw error;
+      await this.o.makeInside(path, owner);
+      return this.walk(path, { flags: O_PATH });
+    });
     if (!found) throw new Error(`${path} can't be made`);
     try {
       if (!(await found.stat()).isDirectory()) throw new Error(`${path} is not a directory`);
@@ -48,10 +67,7 @@ export class ContainerFiles {
     }
   }
 
-  private async walk(
-    path: string,
-    o: { flags: number; make?: { uid: number; gid: number } },
-  ): Promise<FileHandle | undefined> {
+  private async walk(path: string, o: { flags: number; make?: Owner }): Promise<FileHandle | undefined> {
     const stack = [await open(this.root, constants.O_RDONLY | constants.O_DIRECTORY)];
     try {
       const names = path.split('/').filter((name) => name !== '' && name !== '.');
@@ -75,7 +91,8 @@ export class ContainerFiles {
         if (!stat) {
           if (!o.make) return undefined;
           await mkdir(step, 0o755);
-          await chown(step, o.make.uid, o.make.gid);
+          // Not through a link: somebody inside may have put one in its place by now.
+          await lchown(step, this.o.firstId + o.make.uid, this.o.firstId + o.make.gid);
         }
         const flags = names.length > 0 ? O_PATH | constants.O_DIRECTORY : o.flags;
         const next = await open(step, flags | constants.O_NOFOLLOW).catch(absent);

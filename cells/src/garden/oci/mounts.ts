@@ -1,5 +1,7 @@
-import { readFile } from 'node:fs/promises';
+import { lstat, readdir, readFile, rmdir, unlink } from 'node:fs/promises';
+import { join } from 'node:path';
 import { runToEnd } from './command.js';
+import { isMissing } from './durable.js';
 
 /** Mount points at or below a directory, innermost last mounted first, as they have to be taken away. */
 export async function mountsBelow(dir: string): Promise<string[]> {
@@ -14,12 +16,13 @@ export async function mountsBelow(dir: string): Promise<string[]> {
   return points.reverse();
 }
 
-/** The layers of all overlays below a directory, as they were named when these were mounted. */
-export async function lowerDirectoriesBelow(dir: string): Promise<Set<string>> {
+/** The layers of all overlays below some directories, as they were named when these were mounted. */
+export async function lowerDirectoriesBelow(...dirs: string[]): Promise<Set<string>> {
   const found = new Set<string>();
   for (const line of (await readFile('/proc/self/mountinfo', 'utf8')).split('\n')) {
     const [place = '', filesystem = ''] = line.split(' - ');
-    if (!filesystem.startsWith('overlay ') || !place.split(' ')[4]?.startsWith(`${dir}/`)) continue;
+    const point = place.split(' ')[4];
+    if (!filesystem.startsWith('overlay ') || !dirs.some((dir) => point?.startsWith(`${dir}/`))) continue;
     const lower = /(?:^|[ ,])lowerdir=([^ ,]*)/.exec(filesystem)?.[1] ?? '';
     for (const path of lower.split(':')) if (path !== '') found.add(path);
   }
@@ -34,4 +37,27 @@ export async function unmountBelow(dir: string): Promise<void> {
   await runToEnd('sh', ['-c', script, 'unmount', ...points]);
   const left = await mountsBelow(dir);
   if (left.length > 0) throw new Error(`still mounted: ${left.join(', ')}`);
+}
+
+/**
+ * Removes the mount points of a container, all of them empty now. What still had something in it would be somebody's files, and
+ * fails.
+ */
+export async function removeStage(dir: string): Promise<void> {
+  const entries = await readdir(dir, { withFileTypes: true }).catch((error: unknown) => {
+    if (isMissing(error)) return undefined;
+    throw error;
+  });
+  if (!entries) return;
+  for (const entry of entries) {
+    const path = join(dir, entry.name);
+    if (entry.isDirectory()) await removeStage(path);
+    else await removeEmptyFile(path);
+  }
+  await rmdir(dir);
+}
+
+async function removeEmptyFile(path: string): Promise<void> {
+  if ((await lstat(path)).size > 0) throw new Error(`${path} is not empty`);
+  await unlink(path);
 }

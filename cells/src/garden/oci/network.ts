@@ -3,6 +3,8 @@ import { readdir, readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type CommandOptions, run, runToEnd } from './command.js';
 import { readIfPresent } from './durable.js';
+import { doKernelSteps, type IdMapping } from './kernel-steps.js';
+import { mountsBelow } from './mounts.js';
 import type { OciSettings } from './options.js';
 import { type CellPlaces, type ContainerPlaces, NETNS_DIR } from './places.js';
 import type { PortMapping } from './ports.js';
@@ -35,8 +37,9 @@ export class CellNetwork {
     if (present.code !== 0) await run('iptables', ['-w', '-t', 'nat', '-A', ...rule]);
   }
 
-  /** Makes a container's namespace, with nothing but loopback. */
-  async makeNamespace(places: ContainerPlaces): Promise<void> {
+  /** Makes a container's namespace, with nothing but loopback; with ids of its own in a user namespace, which it then holds. */
+  async makeNamespace(places: ContainerPlaces, ids: IdMapping | undefined): Promise<void> {
+    if (ids) return doKernelSteps([{ do: 'namespaces', ids, netFile: places.netns }]);
     await run('sh', ['-ec', 'ip netns add "$1" && ip -n "$1" link set lo up', 'netns', places.networkId]);
   }
 
@@ -167,6 +170,17 @@ export class CellNetwork {
 export function pluginPath(type: string): string {
   const candidates = CNI_DIRS.map((dir) => join(dir, type));
   return candidates.find((path) => existsSync(path)) ?? join('/usr/lib/cni', type);
+}
+
+/**
+ * Has `ip` make the folder of named namespaces what it wants it to be, a mount that is shared. It does so when it makes its first,
+ * over all that was mounted there without it, which could not be taken away any more.
+ */
+export async function prepareNamespaceFolder(): Promise<void> {
+  if ((await mountsBelow(NETNS_DIR)).includes(NETNS_DIR)) return;
+  const name = `rivera-first-${process.pid}`;
+  await run('ip', ['netns', 'add', name]);
+  await run('ip', ['netns', 'del', name]);
 }
 
 /** Network namespaces of the machine, by name. */

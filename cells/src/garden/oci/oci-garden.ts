@@ -16,6 +16,8 @@ import { ContainerCgroup } from './cgroup.js';
 import { OciContainer } from './container.js';
 import { dismantle } from './death.js';
 import { isMissing, renameDurably } from './durable.js';
+import { removeStage } from './mounts.js';
+import { prepareNamespaceFolder } from './network.js';
 import { CONCURRENT_CHANGES, type OciGardenOptions, settle } from './options.js';
 import { endOrphans } from './orphans.js';
 import { readRecord } from './record.js';
@@ -45,7 +47,10 @@ export class OciGarden implements Garden {
     await Promise.all(
       [places.containers, places.runtimeRoot, places.ipam].map((dir) => mkdir(dir, { recursive: true, mode: 0o700 })),
     );
+    // Everybody may pass, nobody may look: the ids of containers have to get to their root filesystems.
+    await mkdir(places.stages, { recursive: true, mode: 0o711 });
     await endOrphans(settings.clock);
+    await prepareNamespaceFolder();
     await network.prepare();
     for (const handle of await readdir(places.containers)) {
       const own = places.container(handle);
@@ -145,6 +150,7 @@ export class OciGarden implements Garden {
   async dissolve(): Promise<void> {
     await this.cell.network.dissolve();
     await new ContainerCgroup(this.cell.places.cgroup).remove();
+    await removeStage(this.cell.places.stages);
   }
 
   /** Beside the changes: a slow registry must not keep others from being made or destroyed. */

@@ -24,8 +24,16 @@ export interface OciGardenOptions {
   runtime?: string;
   /** Whether specs may ask for `privileged`. Default no. */
   allowPrivileged?: boolean;
+  /**
+   * User namespaces: root of a container that isn't privileged is a host id without rights. Each container gets a range of
+   * 65,536 host ids of its own, of the `ranges` many from `firstId` on. Default: on, from 1879048192, which is above what users
+   * (subuid) and systemd get.
+   */
+  userNamespaces?: { enabled: boolean; firstId: number; ranges: number };
   /** Newest output that is kept of each process, in bytes. Default 64 MiB; up to twice that is used on disk. */
   outputLimitBytes?: number;
+  /** Processes and threads of a container that asks for no limit. Default 16384; 0 means none. */
+  maxPids?: number;
   /** Open files of a process that asks for nothing else. Default 16384; never above the agent's own hard limit. */
   nofile?: number;
   /** Bytes of unpacked image layers that are kept; more only while containers use them. Default 10 GB. */
@@ -41,6 +49,9 @@ export type OciSettings = Required<OciGardenOptions>;
 
 /** At most this many containers are made or destroyed at the same time; more only wait for the same locks and cores. */
 export const CONCURRENT_CHANGES = 8;
+
+/** Host ids that neither Debian's subuid nor systemd's containers and dynamic users are given. */
+export const DEFAULT_USER_NAMESPACES = { enabled: true, firstId: 1_879_048_192, ranges: 4094 };
 
 const NAME = /^[A-Za-z0-9_-]{1,64}$/;
 
@@ -69,8 +80,10 @@ export function settle(options: OciGardenOptions): OciSettings {
     portRange: { first: 61_001, last: 65_534 },
     runtime: 'runc',
     allowPrivileged: false,
+    userNamespaces: DEFAULT_USER_NAMESPACES,
     outputLimitBytes: 64 * 1024 * 1024,
     nofile: 16_384,
+    maxPids: 16_384,
     imageCacheBytes: 10_000_000_000,
     insecureRegistries: [],
     capacity: {},

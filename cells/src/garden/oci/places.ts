@@ -19,8 +19,16 @@ export interface ContainerPlaces {
   image: string;
   /** Where the image is mounted, or a plain directory. Holds `upper` and `work`. */
   disk: string;
+  /** What the runtime gets to see: it works as root of the container, who may not look into the data folder. */
+  stage: string;
   /** The overlay. */
   rootFs: string;
+  /** The user namespace, until the container is whole and holds it itself. */
+  userNamespace: string;
+  /** Layers with the owners that the container knows, while the overlay is being mounted. */
+  layers: string;
+  /** A mount of the container with the owners that it knows. */
+  staged(index: number): string;
   processes: string;
   /** Process specifications and pid files of people's processes. */
   execs: string;
@@ -38,6 +46,8 @@ export interface CellPlaces {
   cellId: string;
   dataDir: string;
   containers: string;
+  /** The stages of all containers. */
+  stages: string;
   /** Layers of images that containers share. */
   images: string;
   runtimeRoot: string;
@@ -49,6 +59,8 @@ export interface CellPlaces {
   container(handle: string): ContainerPlaces;
 }
 
+/** Stages of the containers of all cells: a place that every user may pass through, as the ids of containers have to. */
+const STAGES_DIR = '/run/rivera/stages';
 /** Network namespaces made by `ip netns`. */
 export const NETNS_DIR = '/run/netns';
 
@@ -63,10 +75,12 @@ export function cellPlaces(dataDir: string, cellId: string): CellPlaces {
   const runtimeRoot = join(dataDir, 'runtime');
   const networkPrefix = `rivera.${scope}.`;
   const cgroup = `/rivera/${scope}`;
+  const stages = join(STAGES_DIR, scope);
   return {
     cellId,
     dataDir,
     containers,
+    stages,
     images: join(dataDir, 'images'),
     runtimeRoot,
     ipam: join(dataDir, 'ipam'),
@@ -74,6 +88,7 @@ export function cellPlaces(dataDir: string, cellId: string): CellPlaces {
     cgroup,
     container(handle) {
       const dir = join(containers, handle);
+      const stage = join(stages, handle);
       const networkId = networkPrefix + handle;
       return {
         handle,
@@ -88,7 +103,11 @@ export function cellPlaces(dataDir: string, cellId: string): CellPlaces {
         resolvConf: join(dir, 'disk', 'resolv.conf'),
         image: join(dir, 'disk.img'),
         disk: join(dir, 'disk'),
-        rootFs: join(dir, 'rootfs'),
+        stage,
+        rootFs: join(stage, 'rootfs'),
+        userNamespace: join(stage, 'user'),
+        layers: join(stage, 'layers'),
+        staged: (index) => join(stage, 'mounts', String(index)),
         processes: join(dir, 'processes'),
         execs: join(dir, 'execs'),
         networkId,

@@ -1,5 +1,6 @@
 import type { ContainerInfo, GardenSpec } from '../garden.js';
 import { readIfPresent, writeDurably } from './durable.js';
+import type { IdMapping } from './kernel-steps.js';
 import type { ContainerPlaces } from './places.js';
 import { bootId, isAlive, processFacts } from './proc.js';
 import type { ProcessIdentity } from './signals.js';
@@ -13,6 +14,8 @@ export interface ContainerRecord {
   /** Run of the machine in which it was made; in another one nothing of it runs. */
   bootId: string;
   init: ProcessIdentity;
+  /** Its own ids; absent with the host's user namespace, which privileged containers have and those of earlier agents. */
+  ids?: IdMapping;
 }
 
 /** Makes a container whole. */

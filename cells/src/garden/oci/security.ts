@@ -62,6 +62,8 @@ export const READONLY_PATHS = ['/proc/bus', '/proc/fs', '/proc/irq', '/proc/sys'
 
 /** System calls that no application needs and that have opened kernels before. */
 const DENIED_CALLS = [
+  // What of these isn't there yet on some machine is passed over by the runtime.
+  ['fanotify_init', 'kcmp', 'listmount', 'open_tree_attr', 'pidfd_getfd', 'statmount'],
   [
     'acct',
     'add_key',
@@ -113,6 +115,12 @@ const DENIED_CALLS = [
   ],
 ].flat();
 
+/**
+ * Families of sockets that no network namespace holds back: AF_ALG opens the kernel's cryptography, AF_VSOCK leads to the
+ * hypervisor and its other guests.
+ */
+const DENIED_FAMILIES = [38, 40];
+
 const EPERM = 1;
 const ENOSYS = 38;
 /** CLONE_NEW{NS,CGROUP,UTS,IPC,USER,PID,NET}: clone may make processes and threads, not namespaces. */
@@ -127,6 +135,12 @@ export const SECCOMP = {
       : ['SCMP_ARCH_X86_64', 'SCMP_ARCH_X86', 'SCMP_ARCH_X32'],
   syscalls: [
     { names: DENIED_CALLS, action: 'SCMP_ACT_ERRNO', errnoRet: EPERM },
+    ...DENIED_FAMILIES.map((family) => ({
+      names: ['socket'],
+      action: 'SCMP_ACT_ERRNO',
+      errnoRet: EPERM,
+      args: [{ index: 0, value: family, op: 'SCMP_CMP_EQ' }],
+    })),
     // Its flags are behind a pointer that a filter can't follow; C libraries fall back to clone on ENOSYS.
     { names: ['clone3'], action: 'SCMP_ACT_ERRNO', errnoRet: ENOSYS },
     ...NAMESPACE_FLAGS.map((flag) => ({

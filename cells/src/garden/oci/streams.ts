@@ -59,6 +59,23 @@ export async function streamIn(o: {
     throw new GardenError('stream-failed', `stream-in: ${message() || 'tar failed'}`);
 }
 
+/** Makes a directory and those above it, where missing, from inside the container, where links can lead nowhere else. */
+export async function makeInside(o: {
+  start: Starter;
+  path: string;
+  owner: { uid: number; gid: number };
+  as: ContainerUser;
+}): Promise<void> {
+  const script =
+    'p=$1; while [ ! -e "$p" ]; do top=$p; p=$("$0" dirname "$p"); done; "$0" mkdir -p "$1" && "$0" chown -hR "$2" "$top"';
+  const args = ['sh', '-c', script, BUSYBOX, o.path, `${o.owner.uid}:${o.owner.gid}`];
+  const child = await o.start({ path: BUSYBOX, args, user: o.as, cwd: '/' });
+  child.stdin.end();
+  child.stdout.resume();
+  const message = collectError(child.stderr);
+  if ((await child.wait()).code !== 0) throw new Error(message() || `${o.path} can't be made`);
+}
+
 /** A tar stream of a file, of a directory with its name, or, with a slash at the end, of what is in a directory. */
 export async function streamOut(o: {
   start: Starter;

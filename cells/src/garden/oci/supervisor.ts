@@ -6,6 +6,7 @@ import { failpoint } from '@rivera/kit/failpoint';
 import { syncDirectory } from '../../sync-directory.js';
 import { GardenError } from '../garden.js';
 import { hasCode, readIfPresent, writeDurably } from './durable.js';
+import { OWN_OUTPUT_SCRIPT, PERL } from './kernel-script.js';
 import type { ContainerPlaces } from './places.js';
 import { commandLine } from './proc.js';
 
@@ -80,6 +81,8 @@ export async function launch(o: {
   uuid: string;
   handle: string;
   runtime: { path: string; root: string };
+  /** Host id of the container's root, who is to own its output; undefined when that is the host's root. */
+  owner: number | undefined;
   outputLimitBytes: number;
 }): Promise<void> {
   const { places } = o;
@@ -97,7 +100,12 @@ export async function launch(o: {
       '-u',
       o.uuid,
     ];
-    args.push('-r', o.runtime.path, '--runtime-arg', '--root', '--runtime-arg', o.runtime.root, '-b', places.dir);
+    const { path, root } = o.runtime;
+    const [program = path, ...words] = [
+      ...(o.owner === undefined ? [] : [PERL, '-e', OWN_OUTPUT_SCRIPT, String(o.owner)]),
+      ...[path, '--root', root],
+    ];
+    args.push('-r', program, ...words.flatMap((word) => ['--runtime-arg', word]), '-b', places.dir);
     args.push('--exec-process-spec', places.spec, '-p', places.pidFile, '--conmon-pidfile', places.supervisorPid);
     args.push(
       '-l',

@@ -2,6 +2,7 @@ import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { cgroupDirectories } from './cgroup.js';
 import { runToEnd } from './command.js';
+import { IdRanges } from './id-ranges.js';
 import { mountsBelow } from './mounts.js';
 import { namespaces } from './network.js';
 import type { CellPlaces } from './places.js';
@@ -22,6 +23,7 @@ export interface Trace {
 export async function tracesOf(places: CellPlaces): Promise<Trace[]> {
   const found = await Promise.all([
     listed(places.containers, 'files in'),
+    listed(places.stages, 'mount points in'),
     listed(places.runtimeRoot, 'runtime state in'),
     mounts(places),
     loopDevices(places),
@@ -29,6 +31,7 @@ export async function tracesOf(places: CellPlaces): Promise<Trace[]> {
     leases(places),
     cgroups(places),
     portClaims(places),
+    idClaims(places),
     firewallRules(places),
     programs(places),
   ]);
@@ -41,10 +44,8 @@ async function listed(dir: string, what: string): Promise<Trace[]> {
 }
 
 async function mounts(places: CellPlaces): Promise<Trace[]> {
-  return (await mountsBelow(places.containers)).map((point) => ({
-    handle: handleOfPath(places, point),
-    what: `mount ${point}`,
-  }));
+  const points = await Promise.all([places.containers, places.stages].map(mountsBelow));
+  return points.flat().map((point) => ({ handle: handleOfPath(places, point), what: `mount ${point}` }));
 }
 
 async function loopDevices(places: CellPlaces): Promise<Trace[]> {
@@ -87,6 +88,11 @@ async function portClaims(places: CellPlaces): Promise<Trace[]> {
   return (await pool.claims()).map((claim) => ({ handle: claim.handle, what: `host port ${claim.port}` }));
 }
 
+async function idClaims(places: CellPlaces): Promise<Trace[]> {
+  const claims = await new IdRanges({ firstId: 0, ranges: 1 }).claims(places.containers);
+  return claims.map(({ hostId, folder }) => ({ handle: handleOfPath(places, folder), what: `ids from ${hostId}` }));
+}
+
 async function firewallRules(places: CellPlaces): Promise<Trace[]> {
   const { stdout } = await runToEnd('iptables-save', ['-t', 'nat']);
   const traces: Trace[] = [];
@@ -111,5 +117,6 @@ async function programs(places: CellPlaces): Promise<Trace[]> {
 }
 
 function handleOfPath(places: CellPlaces, path: string): string {
-  return path.slice(places.containers.length + 1).split('/')[0] ?? '';
+  const above = path.startsWith(`${places.stages}/`) ? places.stages : places.containers;
+  return path.slice(above.length + 1).split('/')[0] ?? '';
 }

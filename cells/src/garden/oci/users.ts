@@ -11,7 +11,8 @@ export interface ContainerUser {
   shell: string;
 }
 
-const ROOT: ContainerUser = { name: 'root', uid: 0, gid: 0, additionalGids: [], home: '/root', shell: '' };
+/** Needs no user database. */
+export const ROOT: ContainerUser = { name: 'root', uid: 0, gid: 0, additionalGids: [], home: '/root', shell: '' };
 const MAX_ID = 4_294_967_294;
 
 /**
@@ -41,6 +42,19 @@ export function findUser(o: { user: string; passwd: string | undefined; group: s
   if (!known)
     throw new GardenError('process-failed', `unable to find user ${wanted}: no matching entries in passwd file`);
   return withGroups(known, o.group);
+}
+
+/**
+ * A user whose ids all exist in a container that has the ids from 0 to `size` - 1.
+ * @throws GardenError `process-failed` naming the id that doesn't
+ */
+export function assertMapped(user: ContainerUser, size: number): void {
+  const outside = [user.uid, user.gid, ...user.additionalGids].find((id) => id >= size);
+  if (outside === undefined) return;
+  throw new GardenError(
+    'process-failed',
+    `user '${user.name}' has the id ${outside}: ids of a container with a user namespace end at ${size - 1}`,
+  );
 }
 
 function findGroup(wanted: string, group: string | undefined): number {

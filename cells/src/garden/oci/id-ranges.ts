@@ -1,0 +1,84 @@
+import { mkdir, readdir, readlink, rm, stat, symlink } from 'node:fs/promises';
+import { join } from 'node:path';
+import { GardenError } from '../garden.js';
+import { hasCode, isMissing } from './durable.js';
+import type { IdMapping } from './kernel-steps.js';
+
+/** Ids that a container has: 0 to 65535, as many as everybody's user databases use. */
+export const IDS_PER_CONTAINER = 65_536;
+
+/** Claims of all gardens of this machine, one link each; emptied by a reboot, as are the containers. */
+const CLAIMS_DIR = '/run/rivera/ids';
+
+/**
+ * Ranges of host ids, one for each container, so that not even two containers have an id in common. A range belongs to whoever
+ * made its link first; the link leads to the container's folder, and one that leads nowhere belongs to nobody.
+ */
+export class IdRanges {
+  private next: number;
+
+  constructor(
+    private readonly pool: { firstId: number; ranges: number },
+    private readonly dir = CLAIMS_DIR,
+  ) {
+    this.next = Math.floor(Math.random() * pool.ranges);
+  }
+
+  /**
+   * Takes a range for the container whose folder this is, which has to exist.
+   * @throws GardenError `create-failed` when all ranges of the machine are used up
+   */
+  async take(folder: string): Promise<IdMapping> {
+    await mkdir(this.dir, { recursive: true });
+    const { ranges } = this.pool;
+    for (let tried = 0; tried < ranges; tried++) {
+      const hostId = this.pool.firstId + this.next * IDS_PER_CONTAINER;
+      this.next = (this.next + 1) % ranges;
+      if (await this.claim(String(hostId), folder)) return { hostId, size: IDS_PER_CONTAINER };
+    }
+    throw new GardenError('create-failed', `all ${ranges} ranges of user ids of this machine are in use`);
+  }
+
+  /** Frees what a container has; one that is known needn't be searched for. */
+  async release(folder: string, known?: IdMapping): Promise<void> {
+    const names = known ? [String(known.hostId)] : await this.names();
+    for (const name of names) if ((await this.owner(name)) === folder) await rm(join(this.dir, name), { force: true });
+  }
+
+  /** Who has what among the folders below a directory. */
+  async claims(below: string): Promise<{ hostId: string; folder: string }[]> {
+    const found = [];
+    for (const hostId of await this.names()) {
+      const folder = await this.owner(hostId);
+      if (folder?.startsWith(`${below}/`)) found.push({ hostId, folder });
+    }
+    return found;
+  }
+
+  private async claim(name: string, folder: string): Promise<boolean> {
+    try {
+      await symlink(folder, join(this.dir, name));
+      return true;
+    } catch (error) {
+      if (!hasCode(error, 'EEXIST')) throw error;
+      // A cell whose data folder was thrown away frees its ranges by that; they can be taken the next time round.
+      const lost = await stat(join(this.dir, name)).then(() => false, isMissing);
+      if (lost) await rm(join(this.dir, name), { force: true });
+      return false;
+    }
+  }
+
+  private async owner(name: string): Promise<string | undefined> {
+    return readlink(join(this.dir, name)).catch((error: unknown) => {
+      if (isMissing(error)) return undefined;
+      throw error;
+    });
+  }
+
+  private async names(): Promise<string[]> {
+    return readdir(this.dir).catch((error: unknown) => {
+      if (isMissing(error)) return [];
+      throw error;
+    });
+  }
+}
