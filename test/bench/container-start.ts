@@ -42,6 +42,7 @@ export async function containerStart(report: Report, { containers }: { container
         properties: {},
         limits: { memoryBytes: 64 << 20, diskBytes: 64 << 20, pids: 64, cpuShares: 128 },
         ports: [8080],
+        egress: [],
         mounts: [],
         privileged: false,
       });

@@ -49,12 +49,6 @@ export async function createContainer(
     if (signal.aborted) throw new StoppedError();
     const container = await makeContainer(create, [...dependencies.mounts, ...(files ? [files] : [])], cell);
     log.platform(`Cell ${cellId} successfully created container for instance ${guid}`);
-    if (request.container.egressRules.length > 0) {
-      log.platform(
-        `Cell ${cellId} does not enforce egress rules: outgoing traffic of instance ${guid} is not restricted`,
-        { stream: 'stderr' },
-      );
-    }
     return { container, dependencies };
   } catch (error) {
     dependencies?.release();

@@ -2,6 +2,7 @@ import type { BindMount, Garden, GardenSpec } from '../../garden/garden.js';
 import type { ExecutorConfig } from '../config.js';
 import { containerEnvironment } from '../environment.js';
 import type { RunRequest } from '../executor.js';
+import { egressOf } from './egress.js';
 
 const MIB = 1024 * 1024;
 
@@ -30,7 +31,7 @@ export function unsupported(
   return undefined;
 }
 
-/** What the garden is to make of a definition (spec cell §32). */
+/** What the garden is to make of a definition (spec cell §32). @throws EgressError */
 export function gardenSpec(guid: string, request: RunRequest, mounts: BindMount[], config: ExecutorConfig): GardenSpec {
   const { container, instanceEnv } = request;
   const networkProperties = Object.entries(container.network?.properties ?? {}).map(([key, value]) => [
@@ -51,6 +52,7 @@ export function gardenSpec(guid: string, request: RunRequest, mounts: BindMount[
         : Math.floor((config.containerMaxCpuShares * container.cpuWeight) / 100),
     },
     ports: [...new Set(request.ports)],
+    egress: egressOf(container.egressRules),
     mounts,
     privileged: container.privileged,
   };

@@ -1,5 +1,6 @@
 import { mkdir, readFile, stat, writeFile } from 'node:fs/promises';
 import { failpoint } from '@rivera/kit/failpoint';
+import { assertEgressRules } from '../egress-rule.js';
 import { GardenError, type GardenSpec } from '../garden.js';
 import { runtimeConfig } from './bundle.js';
 import type { Cell } from './cell.js';
@@ -27,6 +28,7 @@ export async function checkSpec(cell: Cell, spec: GardenSpec): Promise<void> {
     if (!Number.isInteger(port) || port < 1 || port > 65_535)
       throw new GardenError('create-failed', `port ${port} is not 1..65535`);
   }
+  assertEgressRules(spec.egress);
   for (const mount of spec.mounts) {
     if (!mount.destination.startsWith('/'))
       throw new GardenError('create-failed', `mount destination '${mount.destination}' is not absolute`);
@@ -37,7 +39,7 @@ export async function checkSpec(cell: Cell, spec: GardenSpec): Promise<void> {
 }
 
 /**
- * Makes a container: ports; then disk and namespace at once; then the runtime and the network at once. The record at the end
+ * Makes a container: ports; then disk and network at once; then the runtime and the firewall at once. The record at the end
  * makes it whole. Whoever calls takes down what is there when this throws.
  */
 export async function makeContainer(
@@ -51,21 +53,25 @@ export async function makeContainer(
     resolverFile(),
     mkdir(places.execs),
   ]);
-  await all([
-    mountRootFs({ places, root, diskBytes: spec.limits.diskBytes }).then(() =>
-      Promise.all([
-        writeFile(places.hosts, hostsFile({ hostname: spec.handle })),
+  const attaching = cell.network.attach(places);
+  const [{ address, address6 }] = await all([
+    attaching,
+    mountRootFs({ places, root, diskBytes: spec.limits.diskBytes }).then(async () => {
+      const { address, address6 } = await attaching;
+      const addresses = address6 ? [address, address6] : [address];
+      await Promise.all([
+        writeFile(places.hosts, hostsFile({ hostname: spec.handle, addresses })),
         writeFile(places.resolvConf, resolv),
-      ]),
-    ),
-    cell.network.makeNamespace(places),
+      ]);
+    }),
     writeConfig(cell, o),
   ]);
   failpoint('cell.container-half-made');
-  const [init, address] = await all([startInit(cell, places), joinNetwork(cell, places, ports)]);
+  const [init] = await all([startInit(cell, places), cell.network.open(spec.handle, { egress: spec.egress, ports })]);
   const info = {
     hostAddress: cell.settings.hostAddress,
     containerAddress: address,
+    ...(address6 ? { containerAddress6: address6 } : {}),
     ports,
     imageEnv: root.defaults.env,
     imageUser: root.defaults.user,
@@ -79,8 +85,6 @@ export async function makeContainer(
     bootId: bootId(),
     init,
   };
-  // In place: the file is mounted in the container already.
-  await writeFile(places.hosts, hostsFile({ hostname: spec.handle, address }));
   failpoint('cell.container-made');
   await writeRecord(places, record);
   failpoint('cell.container-recorded');
@@ -111,16 +115,6 @@ async function startInit(cell: Cell, places: ContainerPlaces): Promise<Container
   throw new Error(
     `the runtime failed: ${runtimeMessage(await readFile(places.runtimeLog, 'utf8').catch(() => `exit code ${code}`))}`,
   );
-}
-
-async function joinNetwork(
-  cell: Cell,
-  places: ContainerPlaces,
-  ports: ContainerRecord['info']['ports'],
-): Promise<string> {
-  const { address, result } = await cell.network.connect(places);
-  await cell.network.mapPorts(places, { result, ports });
-  return address;
 }
 
 /** Like `Promise.all`, but failing only after all have ended: what still runs would make things while others take them down. */

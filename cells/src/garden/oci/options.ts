@@ -12,8 +12,16 @@ export interface OciGardenOptions {
   rootFsDir: string;
   /** Network of this cell's containers, e.g. `10.213.7.0/24`. No two gardens of a machine may share one. */
   subnet: string;
-  /** Name of the bridge, at most 15 characters. */
+  /** Name of the bridge that holds the gateway's address, at most 15 characters. */
   bridge: string;
+  /** IPv6 network of the containers, `none`, or `auto`: one of the cell's own (RFC 4193) where the host has IPv6. Default `auto`. */
+  subnet6?: string;
+  /** Networks that containers reach only by an egress rule: addresses, networks or ranges FIRST-LAST. Default none. */
+  denyNetworks?: readonly string[];
+  /** What all containers may reach of the host: `tcp/PORT`, `udp/FIRST-LAST`, `all`. Default nothing. */
+  hostServices?: readonly string[];
+  /** Network namespaces that are made before anybody needs them. Default 8. */
+  spareNetworks?: number;
   log: Logger;
   clock: Clock;
   /** Address that mapped ports are told with. Default 127.0.0.1; mapped ports answer on every address of the host. */
@@ -74,6 +82,10 @@ export function settle(options: OciGardenOptions): OciSettings {
     imageCacheBytes: 10_000_000_000,
     insecureRegistries: [],
     capacity: {},
+    subnet6: 'auto',
+    denyNetworks: [],
+    hostServices: [],
+    spareNetworks: CONCURRENT_CHANGES,
     ...options,
   };
 }

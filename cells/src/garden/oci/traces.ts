@@ -3,7 +3,9 @@ import { join } from 'node:path';
 import { cgroupDirectories } from './cgroup.js';
 import { runToEnd } from './command.js';
 import { mountsBelow } from './mounts.js';
-import { namespaces } from './network.js';
+import { namespaces } from './network/namespaces.js';
+import { handleOfChain } from './network/ruleset.js';
+import { readSlots } from './network/slots.js';
 import type { CellPlaces } from './places.js';
 import { PortPool } from './ports.js';
 import { commandLine } from './proc.js';
@@ -26,7 +28,6 @@ export async function tracesOf(places: CellPlaces): Promise<Trace[]> {
     mounts(places),
     loopDevices(places),
     networks(places),
-    leases(places),
     cgroups(places),
     portClaims(places),
     firewallRules(places),
@@ -57,19 +58,19 @@ async function loopDevices(places: CellPlaces): Promise<Trace[]> {
   return traces;
 }
 
+/** Those of spares aren't a container's. */
 async function networks(places: CellPlaces): Promise<Trace[]> {
-  const own = (await namespaces()).filter((name) => name.startsWith(places.networkPrefix));
-  return own.map((name) => ({ handle: name.slice(places.networkPrefix.length), what: `network namespace ${name}` }));
-}
-
-async function leases(places: CellPlaces): Promise<Trace[]> {
-  const traces: Trace[] = [];
-  const dir = join(places.ipam, `rivera.${places.cellId}`);
-  for (const name of (await readdir(dir).catch(() => [])).filter((entry) => /^\d+\./.test(entry))) {
-    const id = (await readFile(join(dir, name), 'utf8').catch(() => '')).split(/\s/)[0] ?? '';
-    traces.push({ handle: id.slice(places.networkPrefix.length), what: `address ${name}` });
-  }
-  return traces;
+  const slots = await readSlots(places.network);
+  const handles = new Map(slots.map(({ slot, handle }) => [String(slot), handle]));
+  const named = (names: string[], prefix: string, what: string): Trace[] =>
+    names
+      .filter((name) => name.startsWith(prefix) && handles.get(name.slice(prefix.length)) !== '')
+      .map((name) => ({ handle: handles.get(name.slice(prefix.length)) ?? '', what: `${what} ${name}` }));
+  return [
+    ...slots.filter(({ handle }) => handle !== '').map(({ slot, handle }) => ({ handle, what: `slot ${slot}` })),
+    ...named(await namespaces(), places.networkPrefix, 'network namespace'),
+    ...named(await readdir('/sys/class/net'), places.interfacePrefix, 'interface'),
+  ];
 }
 
 async function cgroups(places: CellPlaces): Promise<Trace[]> {
@@ -88,14 +89,11 @@ async function portClaims(places: CellPlaces): Promise<Trace[]> {
 }
 
 async function firewallRules(places: CellPlaces): Promise<Trace[]> {
-  const { stdout } = await runToEnd('iptables-save', ['-t', 'nat']);
-  const traces: Trace[] = [];
-  for (const line of stdout.split('\n')) {
-    const id = /id: \\?"([^"\\]+)\\?"/.exec(line)?.[1];
-    if (id?.startsWith(places.networkPrefix))
-      traces.push({ handle: id.slice(places.networkPrefix.length), what: `firewall rule ${line}` });
-  }
-  return traces;
+  const { stdout } = await runToEnd('nft', ['list', 'table', 'inet', places.firewallTable]);
+  return stdout.split('\n').flatMap((line) => {
+    const handle = handleOfChain(line);
+    return handle === undefined ? [] : [{ handle, what: `firewall chain of ${handle}` }];
+  });
 }
 
 /** Supervisors, and runtimes that serve people: both name a container's files. */
