@@ -7,7 +7,7 @@ import type { Cell } from './cell.js';
 import { runToEnd } from './command.js';
 import { mountRootFs } from './disk.js';
 import { hostsFile, resolverFile } from './network.js';
-import { isHandle } from './options.js';
+import { type BirthPhase, isHandle } from './options.js';
 import type { ContainerPlaces } from './places.js';
 import { bootId } from './proc.js';
 import { type ContainerRecord, identifyInit, writeRecord } from './record.js';
@@ -48,15 +48,16 @@ export async function makeContainer(
 ): Promise<ContainerRecord> {
   const { spec, places, root } = o;
   await mkdir(places.processes, { recursive: true, mode: 0o700 });
+  const phase = phases(cell);
   const [ports, resolv] = await Promise.all([
-    cell.ports.take(spec.handle, spec.ports),
+    phase('ports', cell.ports.take(spec.handle, spec.ports)),
     resolverFile(),
     mkdir(places.execs),
   ]);
-  const attaching = cell.network.attach(places);
+  const attaching = phase('network', cell.network.attach(places));
   const [{ address, address6 }] = await all([
     attaching,
-    mountRootFs({ places, root, diskBytes: spec.limits.diskBytes }).then(async () => {
+    phase('disk', mountRootFs({ places, root, diskBytes: spec.limits.diskBytes })).then(async () => {
       const { address, address6 } = await attaching;
       const addresses = address6 ? [address, address6] : [address];
       await Promise.all([
@@ -67,7 +68,10 @@ export async function makeContainer(
     writeConfig(cell, o),
   ]);
   failpoint('cell.container-half-made');
-  const [init] = await all([startInit(cell, places), cell.network.open(spec.handle, { egress: spec.egress, ports })]);
+  const [init] = await all([
+    phase('runtime', startInit(cell, places)),
+    phase('firewall', cell.network.open(spec.handle, { egress: spec.egress, ports })),
+  ]);
   const info = {
     hostAddress: cell.settings.hostAddress,
     containerAddress: address,
@@ -86,9 +90,19 @@ export async function makeContainer(
     init,
   };
   failpoint('cell.container-made');
-  await writeRecord(places, record);
+  await phase('record', writeRecord(places, record));
   failpoint('cell.container-recorded');
   return record;
+}
+
+/** Takes the time of parts that went well. */
+function phases({ settings }: Cell): <T>(name: BirthPhase, work: Promise<T>) => Promise<T> {
+  return async (name, work) => {
+    const from = performance.now();
+    const result = await work;
+    settings.phaseEnded(name, performance.now() - from);
+    return result;
+  };
 }
 
 async function writeConfig(cell: Cell, o: { spec: GardenSpec; places: ContainerPlaces }): Promise<void> {

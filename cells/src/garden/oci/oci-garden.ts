@@ -16,6 +16,7 @@ import { ContainerCgroup } from './cgroup.js';
 import { OciContainer } from './container.js';
 import { dismantle } from './death.js';
 import { isMissing, renameDurably } from './durable.js';
+import { restLauncher } from './launcher.js';
 import { CONCURRENT_CHANGES, type OciGardenOptions, settle } from './options.js';
 import { endOrphans } from './orphans.js';
 import { readRecord } from './record.js';
@@ -142,6 +143,7 @@ export class OciGarden implements Garden {
     await Promise.allSettled(this.changes);
     await Promise.all([...this.containers.values()].map((container) => container.close()));
     await this.cell.network.close();
+    await restLauncher();
   }
 
   /** Takes away what the cell has beyond its containers, once there are none: bridge, firewall rules, empty control groups. */

@@ -40,9 +40,15 @@ export interface OciGardenOptions {
   imageCacheBytes?: number;
   /** `HOST` or `HOST:PORT` of registries without TLS, besides this machine's own. */
   insecureRegistries?: readonly string[];
+  /** Told how long each part of a container's birth took; parts overlap. */
+  phaseEnded?: (phase: BirthPhase, ms: number) => void;
   /** What this cell offers; default: the machine's memory and the disk under `dataDir`. */
   capacity?: { memoryMb?: number; diskMb?: number; containers?: number };
 }
+
+/** Parts of a container's birth. `disk` is the quota and the root filesystem in it. */
+export const BIRTH_PHASES = ['ports', 'network', 'disk', 'firewall', 'runtime', 'record'] as const;
+export type BirthPhase = (typeof BIRTH_PHASES)[number];
 
 /** Options with every choice made. */
 export type OciSettings = Required<OciGardenOptions>;
@@ -82,6 +88,7 @@ export function settle(options: OciGardenOptions): OciSettings {
     imageCacheBytes: 10_000_000_000,
     insecureRegistries: [],
     capacity: {},
+    phaseEnded: () => undefined,
     subnet6: 'auto',
     denyNetworks: [],
     hostServices: [],

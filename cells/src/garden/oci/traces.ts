@@ -1,3 +1,4 @@
+import { existsSync } from 'node:fs';
 import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { cgroupDirectories } from './cgroup.js';
@@ -34,6 +35,26 @@ export async function tracesOf(places: CellPlaces): Promise<Trace[]> {
     programs(places),
   ]);
   return found.flat();
+}
+
+/** What of a cell is on this machine that was dissolved: its containers', and what all of these shared. */
+export async function cellTraces(places: CellPlaces, o: { bridge: string }): Promise<string[]> {
+  const [containers, named, devices, tables, groups] = await Promise.all([
+    tracesOf(places),
+    namespaces(),
+    readdir('/sys/class/net'),
+    runToEnd('nft', ['list', 'tables']),
+    cgroupDirectories(places.cgroup).filter((directory) => existsSync(directory)),
+  ]);
+  const own = (names: string[], prefix: string) => names.filter((name) => name.startsWith(prefix));
+  return [
+    ...containers.map(({ what }) => what),
+    ...own(named, places.networkPrefix).map((name) => `network namespace ${name}`),
+    ...own(devices, places.interfacePrefix).map((name) => `interface ${name}`),
+    ...devices.filter((name) => name === o.bridge).map((name) => `bridge ${name}`),
+    ...tables.stdout.split('\n').filter((line) => line.endsWith(` ${places.firewallTable}`)),
+    ...groups.map((directory) => `control group ${directory}`),
+  ];
 }
 
 async function listed(dir: string, what: string): Promise<Trace[]> {

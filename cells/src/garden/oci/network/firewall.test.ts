@@ -71,7 +71,7 @@ it('says at once when this machine has no nft', async () => {
     await expect(other.install([])).rejects.toMatchObject({
       kind: 'unsupported',
       message: expect.stringMatching(
-        /the firewall can't be set up; needed are the program nft \(package nftables\).*ENOENT/,
+        /the firewall can't be set up; needed are the program nft \(package nftables\).*nft: No such file/,
       ),
     });
   } finally {
