@@ -1,5 +1,6 @@
 import { auction } from './auction.js';
 import { burst } from './burst.js';
+import { containerLeaks } from './container-leaks.js';
 import { containerStart } from './container-start.js';
 import { convergence } from './convergence.js';
 import { desire } from './desire.js';
@@ -63,8 +64,12 @@ export const BENCHMARKS: Readonly<Record<string, Benchmark>> = {
     run: (report, { count = 60 }) => taskLatency(report, { tasks: count }),
   },
   'container-start': {
-    purpose: 'from asking for a container to its first process, by phase (--count 40)',
-    run: (report, { count = 40 }) => containerStart(report, { containers: count }),
+    purpose: 'from asking for a container to its first process, by phase; 200 idle ones (--count 40 --lrps 200)',
+    run: (report, { count = 40, lrps = 200 }) => containerStart(report, { samples: count, idle: lrps }),
+  },
+  'container-leaks': {
+    purpose: 'containers made and destroyed over and over, and what they leave (--count 10 rounds --lrps 200)',
+    run: (report, { count = 10, lrps = 200 }) => containerLeaks(report, { rounds: count, containers: lrps }),
   },
   auction: {
     purpose: 'placements a second and the spread over cells, up to 10,000 cells x 1,000,000 LRPs, in one process',

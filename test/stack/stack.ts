@@ -108,6 +108,8 @@ export class Stack {
       rootFsDir: join(this.folder, 'rootfs'),
       subnet: `10.241.${network}.0/24`,
       bridge: `rvt${process.pid % 100_000}x${number}`.slice(0, 15),
+      // Tests have processes in containers tell them things.
+      hostServices: ['tcp/1024-65535'],
       portRange: { first, last: first + 199 },
       memoryMb: 4_096,
       diskMb: 16_384,

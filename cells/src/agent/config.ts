@@ -2,7 +2,9 @@ import { adminConfig, auditConfig } from '@rivera/kit/admin/config';
 import { duration, size } from '@rivera/kit/config';
 import { z } from 'zod';
 import { executorConfig } from '../executor/config.js';
+import { parseRange } from '../garden/addresses.js';
 import { IDS_PER_CONTAINER } from '../garden/oci/id-ranges.js';
+import { parseHostService } from '../garden/oci/network/host-service.js';
 import { DEFAULT_USER_NAMESPACES } from '../garden/oci/options.js';
 
 /** What follows from keys of the cell is not said a second time. */
@@ -45,7 +47,27 @@ export const cellConfig = z.object({
     .default('')
     .describe('Folder whose folders are the root filesystems on offer, as "preloaded:NAME"; empty: rootfs in dataDir'),
   subnet: z.string().default('10.213.0.0/24').describe('Network of the containers; unique per cell on one machine'),
-  bridge: z.string().min(1).max(15).default('rivera0').describe('Name of the bridge; unique per cell on one machine'),
+  bridge: z
+    .string()
+    .min(1)
+    .max(15)
+    .default('rivera0')
+    .describe("Name of the bridge that holds the gateway's address; unique per cell on one machine"),
+  subnet6: z
+    .string()
+    .refine((text) => text === 'auto' || text === 'none' || (text.includes(':') && parseRange(text)), {
+      message: 'must be auto, none or an IPv6 network such as fd00:1:2:3::/64',
+    })
+    .default('auto')
+    .describe('IPv6 network of the containers; auto: one of the cell’s own where the host has IPv6; none: no IPv6'),
+  denyNetworks: z
+    .array(z.string().refine((text) => parseRange(text), 'must be an address, a CIDR block or a range FIRST-LAST'))
+    .default([])
+    .describe('Networks that containers reach only by an egress rule, e.g. 0.0.0.0/0 and ::/0'),
+  hostServices: z
+    .array(z.string().refine(parseHostService, 'must be tcp/PORT, udp/FIRST-LAST or all'))
+    .default([])
+    .describe('What containers may reach of this machine itself: tcp/PORT, udp/FIRST-LAST or all'),
   hostAddress: z.string().default('127.0.0.1').describe("Address that instances' host ports are reached at"),
   portRange: z
     .object({

@@ -96,13 +96,16 @@ export function rootFsDirOf({ rootFsDir, dataDir }: CellConfig): string {
 
 function makeOciGarden(config: CellConfig, { logger, clock }: { logger: Logger; clock: Clock }): Garden {
   const { cellId, dataDir, subnet, bridge, hostAddress, portRange, containers, allowPrivileged } = config;
-  const { imageCache, insecureRegistries, userNamespaces, maxPids } = config;
+  const { imageCache, insecureRegistries, userNamespaces, maxPids, subnet6, denyNetworks, hostServices } = config;
   return new OciGarden({
     cellId,
     dataDir,
     rootFsDir: rootFsDirOf(config),
     subnet,
     bridge,
+    subnet6,
+    denyNetworks,
+    hostServices,
     hostAddress,
     portRange,
     allowPrivileged,

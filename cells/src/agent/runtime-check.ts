@@ -126,7 +126,16 @@ export class RuntimeCheck {
     const handle = `${HANDLE_PREFIX}${randomBytes(8).toString('hex')}`;
     try {
       const limits = { memoryBytes: 0, diskBytes: 0, pids: 0, cpuShares: 0 };
-      const spec = { handle, rootFs: `preloaded:${name}`, env: {}, limits, ports: [], mounts: [], privileged: false };
+      const spec = {
+        handle,
+        rootFs: `preloaded:${name}`,
+        env: {},
+        limits,
+        ports: [],
+        egress: [],
+        mounts: [],
+        privileged: false,
+      };
       await this.#step('making a container', () => garden.create({ ...spec, properties: OWNER }));
       let run = 0;
       await this.#step('running a program', () => this.#run(handle, `check.${++run}`));

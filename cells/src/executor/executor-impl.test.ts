@@ -134,6 +134,7 @@ it('completes containers that the garden lost, and destroys those that only the 
     properties: { 'executor:owner': 'executor' },
     limits: { memoryBytes: 0, diskBytes: 0, pids: 0, cpuShares: 0 },
     ports: [],
+    egress: [],
     mounts: [],
     privileged: false,
   });
@@ -155,25 +156,6 @@ it('refuses what a cell does not have, so that it is tried elsewhere', async () 
   );
   expect(await cell.ends('privileged')).toBe(
     'failed, retryable: failed to create container: privileged container creation is disabled',
-  );
-});
-
-it('says that egress rules are not enforced', async () => {
-  cell = await TestCell.open();
-  const { container } = runRequest({ action: run('/sim/run') });
-  const rule = {
-    protocol: 'all',
-    destinations: ['0.0.0.0/0'],
-    ports: [],
-    portRange: undefined,
-    icmpInfo: undefined,
-    log: false,
-    annotations: [],
-  };
-  await cell.run('c', { action: run('/sim/run'), container: { ...container, egressRules: [rule] } });
-  await cell.reaches('c', 'running');
-  expect(await cell.lines({ source: 'CELL' })).toContain(
-    'CELL err Cell cell-1 does not enforce egress rules: outgoing traffic of instance c is not restricted',
   );
 });
 

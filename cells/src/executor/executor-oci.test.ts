@@ -3,14 +3,16 @@ import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { DownloadAction, RunAction, UploadAction } from '@rivera/gen/rivera/recipe/v1/action';
-import { ContainerSpec } from '@rivera/gen/rivera/recipe/v1/container';
+import { ContainerSpec, SecurityGroupRule } from '@rivera/gen/rivera/recipe/v1/container';
 import { LogFilter } from '@rivera/gen/rivera/rep/v1/container';
 import { systemClock } from '@rivera/kit/clock';
 import { silentLogger } from '@rivera/kit/log';
 import { Authority } from '@rivera/kit/tls/authority';
 import { InstanceIssuer } from '@rivera/kit/tls/instance-issuer';
 import { afterAll, beforeAll, expect, it, vi } from 'vitest';
+import { Outside } from '../garden/oci/network/outside.js';
 import type { OciGarden } from '../garden/oci/oci-garden.js';
+import type { OciGardenOptions } from '../garden/oci/options.js';
 import { type ScratchCell, scratchCell } from '../garden/oci/scratch-cell.js';
 import { defaultExecutorConfig } from './config.js';
 import { tgzOf } from './downloads/archives-for-tests.js';
@@ -43,8 +45,8 @@ afterAll(async () => {
   await rm(directory, { recursive: true, force: true });
 }, 120_000);
 
-async function open(): Promise<void> {
-  garden = await cell.open();
+async function open(more: Partial<OciGardenOptions> = {}): Promise<void> {
+  garden = await cell.open(more);
   executor = new ContainerExecutor({
     cellId: 'oci',
     garden,
@@ -140,6 +142,42 @@ it('a web server is running once its port answers, outlives the executor, and st
   expect((await reaches('web', 'completed')).result).toMatchObject({ stopped: true });
   await executor.delete('web');
   expect(garden.list()).toEqual([]);
+}, 60_000);
+
+it('what a definition allows is all that leaves a container of a cell that denies the rest', async () => {
+  const outside = await Outside.open({ tcp: [8000, 8001], udp: [] });
+  const [address] = outside.addresses;
+  await close();
+  await open({ denyNetworks: ['0.0.0.0/0', '::/0'] });
+  try {
+    const get = (port: number) => `wget -q -O /dev/null http://${address}:${port}/ 2>/dev/null`;
+    const action = () => shell(`${get(8000)} && echo allowed; ${get(8001)} || echo refused; exit 4`);
+    const rule = { protocol: 'tcp', destinations: [`${address}/32`], ports: [8000] };
+    await run('egress', { action: action() }, { egressRules: [SecurityGroupRule.fromPartial(rule)] });
+    await run('none', { action: shell(`${get(8000)} || exit 5`) });
+    await run(
+      'bad',
+      { action: action() },
+      { egressRules: [SecurityGroupRule.fromPartial({ ...rule, destinations: ['nowhere'] })] },
+    );
+    const reasons = ['egress', 'none', 'bad'].map(
+      async (guid) => (await reaches(guid, 'completed')).result?.failureReason,
+    );
+    expect(await Promise.all(reasons)).toEqual([
+      'APP: Exited with status 4',
+      'APP: Exited with status 5',
+      "failed to create container: egress rule 0: failed to convert destination to ip range: 'nowhere'",
+    ]);
+    expect((await lines()).filter((line) => /allowed|refused/.test(line))).toEqual([
+      'APP out allowed',
+      'APP out refused',
+    ]);
+  } finally {
+    for (const guid of ['egress', 'none', 'bad']) await executor.delete(guid);
+    await close();
+    await open();
+    await outside.close();
+  }
 }, 60_000);
 
 it('a task that ends while no executor runs has run once, and its exit and output are known', async () => {

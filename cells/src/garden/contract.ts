@@ -2,7 +2,15 @@ import { Readable } from 'node:stream';
 import { buffer } from 'node:stream/consumers';
 import tar from 'tar-stream';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
-import type { Garden, GardenContainer, GardenProcess, GardenSpec, ProcessOutput, ProcessSpec } from './garden.js';
+import type {
+  EgressRule,
+  Garden,
+  GardenContainer,
+  GardenProcess,
+  GardenSpec,
+  ProcessOutput,
+  ProcessSpec,
+} from './garden.js';
 import { Gate } from './gate.js';
 
 /** A program, as each backend spells it. */
@@ -32,7 +40,18 @@ export interface GardenWorld {
 /** A container without limits, for tests. */
 export function plainSpec(handle: string, rootFs: string, more: Partial<GardenSpec> = {}): GardenSpec {
   const limits = { memoryBytes: 0, diskBytes: 0, pids: 0, cpuShares: 0 };
-  return { handle, rootFs, env: {}, properties: {}, limits, ports: [], mounts: [], privileged: false, ...more };
+  return {
+    handle,
+    rootFs,
+    env: {},
+    properties: {},
+    limits,
+    ports: [],
+    egress: [],
+    mounts: [],
+    privileged: false,
+    ...more,
+  };
 }
 
 /** A process of root in its home, for tests. */
@@ -137,6 +156,50 @@ export function gardenContract(name: string, makeWorld: () => Promise<GardenWorl
         const process = await run(container, world.programs.run());
         expect((await container.metrics()).pids).toBeGreaterThan(0);
         await process.signal('SIGKILL');
+      });
+    });
+
+    describe('networks', () => {
+      it('are opened further while the container lives, and stay so', async () => {
+        const container = await create({ ports: [8080] });
+        const chosen = await container.netIn({});
+        expect(chosen.containerPort).toBe(chosen.hostPort);
+        const led = await container.netIn({ containerPort: 9090 });
+        expect(led.containerPort).toBe(9090);
+        const rule = { networks: [], ports: [{ start: 1, end: 9 }], log: false };
+        await container.netOut([{ protocol: 'tcp', ...rule }]);
+        await container.netOut([]);
+        const all = [...container.info().ports];
+        expect(all.slice(1)).toEqual([chosen, led]);
+        expect(new Set(all.map(({ hostPort }) => hostPort)).size).toBe(3);
+        await restart();
+        expect(again(container).info().ports).toEqual(all);
+        const later = await again(container).netIn({});
+        expect(all.map(({ hostPort }) => hostPort)).not.toContain(later.hostPort);
+      });
+
+      it('have a host port that was asked for, once', async () => {
+        const [first, second] = [await create(), await create()];
+        const { hostPort } = await first.netIn({});
+        const refusal = { kind: 'no-ports', message: `port already acquired: ${hostPort}` };
+        await expect(second.netIn({ hostPort })).rejects.toMatchObject(refusal);
+        await expect(first.netIn({ hostPort, containerPort: 1 })).rejects.toMatchObject(refusal);
+        await garden.destroy(first.handle);
+        expect(await second.netIn({ hostPort, containerPort: 80 })).toEqual({ hostPort, containerPort: 80 });
+        expect(second.info().ports).toEqual([{ hostPort, containerPort: 80 }]);
+      });
+
+      it('refuse what makes no sense, with a reason', async () => {
+        const container = await create();
+        const rule: EgressRule = { protocol: 'tcp', networks: [], ports: [{ start: 2, end: 1 }], log: false };
+        const refusal = { kind: 'unsupported', message: expect.stringContaining('egress rule 0: ports[0]: 2-1') };
+        await expect(container.netOut([rule])).rejects.toMatchObject(refusal);
+        await expect(create({ egress: [rule] })).rejects.toMatchObject(refusal);
+        for (const port of [-1, 65_536, 1.5]) {
+          await expect(container.netIn({ hostPort: port })).rejects.toMatchObject({ kind: 'unsupported' });
+          await expect(container.netIn({ containerPort: port })).rejects.toMatchObject({ kind: 'unsupported' });
+        }
+        expect(container.info().ports).toEqual([]);
       });
     });
 

@@ -61,8 +61,32 @@ export interface GardenSpec {
   ports: number[];
   /** Whether, where `ports` is empty, the TCP ports are mapped that the image exposes: the 16 lowest at most. */
   imagePorts?: boolean;
+  /** What it may send out beyond what is open to every container of the cell. */
+  egress: EgressRule[];
   mounts: BindMount[];
   privileged: boolean;
+}
+
+/**
+ * Something that a container may send out (spec cell §44). Rules only allow. What none of them allows is decided by the cell: its
+ * denied networks and other containers are refused, the rest is open. The last rule is consulted first, which matters for `log` only.
+ */
+export interface EgressRule {
+  protocol: 'all' | 'tcp' | 'udp' | 'icmp' | 'icmpv6';
+  /** Destinations, both ends included and of one family; none: all. */
+  networks: { start: string; end: string }[];
+  /** Destination ports of tcp and udp, both ends included; none: all. */
+  ports: { start: number; end: number }[];
+  /** Messages of icmp and icmpv6; absent: all. Without a code, or with 255: all codes of the type. */
+  icmp?: { type: number; code?: number };
+  /** Whether the host's kernel log tells of new connections, after the first 28 characters of the handle. */
+  log: boolean;
+}
+
+/** A port of the host that leads to a port of a container, by TCP. */
+export interface PortMapping {
+  hostPort: number;
+  containerPort: number;
 }
 
 /** How an image is fetched, where a container needs one. No part of it is kept. */
@@ -117,6 +141,17 @@ export interface GardenContainer {
   /** A tar stream of a file or directory. */
   streamOut(path: string, user: string): Promise<Readable>;
   metrics(): Promise<GardenMetrics>;
+  /**
+   * Allows more to be sent out, for as long as the container lives; connections that exist go on.
+   * @throws GardenError `unsupported` for a rule that makes no sense (nothing is added then), `process-failed` when it can't be enforced
+   */
+  netOut(rules: readonly EgressRule[]): Promise<void>;
+  /**
+   * Leads one more host port to the container, for as long as it lives. Host port 0: the garden's choice; container port 0: the same
+   * as on the host.
+   * @throws GardenError `unsupported` for a number that is no port, `no-ports` when the host port is taken or none is left
+   */
+  netIn(mapping: Partial<PortMapping>): Promise<PortMapping>;
 }
 
 /** What a container became. */
@@ -125,7 +160,10 @@ export interface ContainerInfo {
   hostAddress: string;
   /** Address inside the network of containers. */
   containerAddress: string;
-  ports: { containerPort: number; hostPort: number }[];
+  /** The same of IPv6, where the cell has it. */
+  containerAddress6?: string;
+  /** Those that it was made with, then those of `netIn`. */
+  ports: PortMapping[];
   /** Variables of the image, lowest in precedence. */
   imageEnv: Record<string, string>;
   /** User of processes that name none. */

@@ -5,7 +5,7 @@ import { dirname, join } from 'node:path';
 import { run, runToEnd } from '../garden/oci/command.js';
 import { PERL } from '../garden/oci/kernel-script.js';
 import { doKernelSteps } from '../garden/oci/kernel-steps.js';
-import { pluginPath } from '../garden/oci/network.js';
+import { wholeRuleset } from '../garden/oci/network/ruleset.js';
 import type { Check, Finding } from './probe.js';
 import { tryRuntime } from './runtime-self-test.js';
 
@@ -53,23 +53,10 @@ export function allChecks(o: { dataDir: string; userNamespaces: boolean }): Chec
       static: true,
     }),
     {
-      name: 'cni',
-      needed: 'the CNI plugins bridge, host-local and portmap',
-      packages: ['containernetworking-plugins'],
-      look: async () => {
-        const missing = ['bridge', 'host-local', 'portmap'].filter((type) => !existsSync(pluginPath(type)));
-        return missing.length === 0 ? good(pluginPath('bridge')) : bad(`missing: ${missing.join(', ')}`);
-      },
-    },
-    {
-      name: 'iptables',
-      needed: 'iptables that can change the nat table, for mapped ports',
-      packages: ['iptables'],
-      look: async () => {
-        const { code, stdout, stderr } = await runToEnd('iptables', ['-w', '-t', 'nat', '-n', '-L', 'POSTROUTING']);
-        if (code !== 0) return bad(stderr.trim() || 'the nat table could not be read');
-        return good((await run('iptables', ['--version'])).trim() || stdout.slice(0, 40));
-      },
+      name: 'firewall',
+      needed: 'nft, and a kernel with nf_tables, nat and fib, for egress rules and mapped ports',
+      packages: ['nftables'],
+      look: tryFirewall,
     },
     { name: 'netns', needed: 'network namespaces made by ip', packages: ['iproute2'], look: tryNetns },
     {
@@ -246,6 +233,15 @@ async function tryLoop(dir: string): Promise<Finding> {
   if (made.code !== 0) return bad(made.stderr.trim());
   const { code, stderr } = await runToEnd('mount', ['-o', 'loop', image, mnt]);
   return code === 0 ? good('works') : bad(stderr.trim());
+}
+
+/** In a namespace that ends with the program, so that nothing is left. */
+async function tryFirewall(): Promise<Finding> {
+  const plan = { interfaces: 'rv.', subnet: '10.0.0.0/24', subnet6: undefined, denyNetworks: [], hostServices: [] };
+  const input = `${wholeRuleset({ table: 'rivera-probe', ...plan }, [])}\n`;
+  const { code, stderr } = await runToEnd('unshare', ['--net', 'nft', '-f', '-'], { input });
+  if (code !== 0) return bad(stderr.trim().slice(0, 300) || 'nft failed');
+  return good((await run('nft', ['--version'])).trim());
 }
 
 async function tryNetns(): Promise<Finding> {

@@ -60,12 +60,6 @@ export async function createContainer(
     const mounts = [...own.mounts, ...dependencies.mounts, ...(files ? [files] : [])];
     const container = await makeContainer(create, { ...own, mounts }, cell);
     log.platform(`Cell ${cellId} successfully created container for instance ${guid}`);
-    if (request.container.egressRules.length > 0) {
-      log.platform(
-        `Cell ${cellId} does not enforce egress rules: outgoing traffic of instance ${guid} is not restricted`,
-        { stream: 'stderr' },
-      );
-    }
     return { container, dependencies };
   } catch (error) {
     dependencies?.release();

@@ -3,6 +3,7 @@ import type { ExecutorConfig } from '../config.js';
 import { containerEnvironment } from '../environment.js';
 import type { RunRequest } from '../executor.js';
 import type { CellMounts } from './cell-mounts.js';
+import { egressOf } from './egress.js';
 import { LAYERED_SCHEME, layeredRootFs } from './layered-rootfs.js';
 
 const MIB = 1024 * 1024;
@@ -37,7 +38,7 @@ export function unsupported(
   return undefined;
 }
 
-/** What the garden is to make of a definition (spec cell §32). */
+/** What the garden is to make of a definition (spec cell §32). @throws EgressError */
 export function gardenSpec(
   guid: string,
   request: RunRequest,
@@ -71,6 +72,7 @@ export function gardenSpec(
     },
     ports: [...new Set(request.ports)],
     ...(request.imagePorts && { imagePorts: true }),
+    egress: egressOf(container.egressRules),
     mounts,
     privileged: container.privileged,
   };

@@ -1,5 +1,6 @@
 import { chown, mkdir, readFile, stat, writeFile } from 'node:fs/promises';
 import { failpoint } from '@rivera/kit/failpoint';
+import { assertEgressRules } from '../egress-rule.js';
 import { GardenError, type GardenSpec } from '../garden.js';
 import { runtimeConfig } from './bundle.js';
 import type { Cell } from './cell.js';
@@ -7,7 +8,7 @@ import { runToEnd } from './command.js';
 import { mountAll } from './disk.js';
 import type { IdMapping } from './kernel-steps.js';
 import { hostsFile, resolverFile } from './network.js';
-import { isHandle } from './options.js';
+import { type BirthPhase, isHandle } from './options.js';
 import type { ContainerPlaces } from './places.js';
 import { bootId } from './proc.js';
 import { type ContainerRecord, identifyInit, writeRecord } from './record.js';
@@ -31,6 +32,7 @@ export async function checkSpec(cell: Cell, spec: GardenSpec): Promise<void> {
     if (!Number.isInteger(port) || port < 1 || port > 65_535)
       throw new GardenError('create-failed', `port ${port} is not 1..65535`);
   }
+  assertEgressRules(spec.egress);
   for (const mount of spec.mounts) {
     if (!mount.destination.startsWith('/'))
       throw new GardenError('create-failed', `mount destination '${mount.destination}' is not absolute`);
@@ -41,7 +43,7 @@ export async function checkSpec(cell: Cell, spec: GardenSpec): Promise<void> {
 }
 
 /**
- * Makes a container: ports; then disk and namespace at once; then the runtime and the network at once. The record at the end
+ * Makes a container: ports; then disk and network at once; then the runtime and the firewall at once. The record at the end
  * makes it whole. Whoever calls takes down what is there when this throws.
  */
 export async function makeContainer(
@@ -50,32 +52,36 @@ export async function makeContainer(
 ): Promise<ContainerRecord> {
   const { spec, places, root } = o;
   await mkdir(places.processes, { recursive: true, mode: 0o700 });
+  const phase = phases(cell);
   const [ports, resolv] = await Promise.all([
-    cell.ports.take(spec.handle, wantedPorts(spec, root)),
+    phase('ports', cell.ports.take(spec.handle, wantedPorts(spec, root))),
     resolverFile(),
     mkdir(places.execs),
   ]);
-  const ids = spec.privileged ? undefined : await cell.ids?.take(places.dir);
-  const owner = ids?.hostId ?? 0;
-  const networked = cell.network.makeNamespace(places, ids);
-  await all([
-    networked,
-    // With ids of its own, its files belong to the user namespace that came with the network's.
-    (ids ? networked : Promise.resolve())
-      .then(() => mountAll({ places, root, spec, ids }))
-      .then(() =>
-        Promise.all([
-          writeOwned(places.hosts, hostsFile({ hostname: spec.handle }), owner),
-          writeOwned(places.resolvConf, resolv, owner),
-        ]),
-      ),
-    writeConfig(cell, { ...o, ids }),
+  const attaching = phase('network', cell.network.attach(places, { ownIds: !spec.privileged }));
+  const [{ address, address6, ids }] = await all([
+    attaching,
+    attaching.then(({ ids }) => writeConfig(cell, { ...o, ids })),
+    // The namespace comes with the ids that the files are to belong to.
+    attaching.then(async ({ address, address6, ids }) => {
+      await phase('disk', mountAll({ places, root, spec, ids }));
+      const addresses = address6 ? [address, address6] : [address];
+      const owner = ids?.hostId ?? 0;
+      await Promise.all([
+        writeOwned(places.hosts, hostsFile({ hostname: spec.handle, addresses }), owner),
+        writeOwned(places.resolvConf, resolv, owner),
+      ]);
+    }),
   ]);
   failpoint('cell.container-half-made');
-  const [init, address] = await all([startInit(cell, places), joinNetwork(cell, places, ports)]);
+  const [init] = await all([
+    phase('runtime', startInit(cell, places)),
+    phase('firewall', cell.network.open(spec.handle, { egress: spec.egress, ports })),
+  ]);
   const info = {
     hostAddress: cell.settings.hostAddress,
     containerAddress: address,
+    ...(address6 ? { containerAddress6: address6 } : {}),
     ports,
     imageEnv: root.defaults.env,
     imageUser: root.defaults.user,
@@ -92,10 +98,8 @@ export async function makeContainer(
     init,
     ...(ids && { ids }),
   };
-  // In place: the file is mounted in the container already.
-  await writeFile(places.hosts, hostsFile({ hostname: spec.handle, address }));
   failpoint('cell.container-made');
-  await writeRecord(places, record);
+  await phase('record', writeRecord(places, record));
   failpoint('cell.container-recorded');
   return record;
 }
@@ -103,6 +107,16 @@ export async function makeContainer(
 /** Those of the spec; where it leaves them to the image, what that exposes. */
 function wantedPorts({ ports, imagePorts }: GardenSpec, { defaults }: RootLayers): number[] {
   return ports.length === 0 && imagePorts ? defaults.ports.slice(0, MAX_IMAGE_PORTS) : ports;
+}
+
+/** Takes the time of parts that went well. */
+function phases({ settings }: Cell): <T>(name: BirthPhase, work: Promise<T>) => Promise<T> {
+  return async (name, work) => {
+    const from = performance.now();
+    const result = await work;
+    settings.phaseEnded(name, performance.now() - from);
+    return result;
+  };
 }
 
 /** A file that root of the container may change. */
@@ -146,16 +160,6 @@ async function startInit(cell: Cell, places: ContainerPlaces): Promise<Container
   throw new Error(
     `the runtime failed: ${runtimeMessage(await readFile(places.runtimeLog, 'utf8').catch(() => `exit code ${code}`))}`,
   );
-}
-
-async function joinNetwork(
-  cell: Cell,
-  places: ContainerPlaces,
-  ports: ContainerRecord['info']['ports'],
-): Promise<string> {
-  const { address, result } = await cell.network.connect(places);
-  await cell.network.mapPorts(places, { result, ports });
-  return address;
 }
 
 /** Like `Promise.all`, but failing only after all have ended: what still runs would make things while others take them down. */

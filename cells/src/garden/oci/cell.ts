@@ -19,8 +19,6 @@ export interface Cell {
   places: CellPlaces;
   network: CellNetwork;
   ports: PortPool;
-  /** Undefined when containers share the host's user namespace. */
-  ids: IdRanges | undefined;
   images: ImageStore;
   tools: HostTools;
   kernel: KernelFeatures;
@@ -34,9 +32,8 @@ export function assembleCell(settings: OciSettings): Cell {
   return {
     settings,
     places,
-    network: new CellNetwork(places, settings),
+    network: new CellNetwork(places, settings, idRanges(settings)),
     ports: new PortPool({ cellId: settings.cellId, dataDir: settings.dataDir }, settings.portRange),
-    ids: settings.userNamespaces.enabled ? new IdRanges(settings.userNamespaces) : undefined,
     images: new ImageStore({
       directory: places.images,
       maxBytes: settings.imageCacheBytes,
@@ -50,6 +47,11 @@ export function assembleCell(settings: OciSettings): Cell {
     kernel: { swapLimit: hasSwapLimit() },
     runtime: findRuntime(settings.runtime),
   };
+}
+
+/** Undefined when containers share the host's user namespace. */
+function idRanges({ userNamespaces }: OciSettings): IdRanges | undefined {
+  return userNamespaces.enabled ? new IdRanges(userNamespaces) : undefined;
 }
 
 /** The supervisor wants a path, people write a name. */

@@ -1,4 +1,4 @@
-import { spawn } from 'node:child_process';
+import { launch } from './launcher.js';
 import { agentMark } from './orphans.js';
 
 /** What a command left. */
@@ -21,42 +21,33 @@ export class CommandError extends Error {
   }
 }
 
-/** Longest output that is kept of each stream. */
-const OUTPUT_LIMIT = 4 * 1024 * 1024;
+/** All that a garden calls takes milliseconds. */
+const TIMEOUT_MS = 60_000;
 
 export interface CommandOptions {
   input?: string;
   env?: NodeJS.ProcessEnv;
   cwd?: string;
-  /** KILL after this long. Default 60 s: all that a garden calls takes milliseconds. */
+  /** KILL after this long, to the second. Default 60 s. */
   timeoutMs?: number;
   /** For programs that leave a child which would keep the pipes open. */
   discardOutput?: boolean;
 }
 
 /** Runs a command to its end. Never throws for its exit code; an executable that can't be started is code 127. */
-export function runToEnd(command: string, args: string[], options: CommandOptions = {}): Promise<CommandResult> {
-  return new Promise((resolve) => {
-    const out = options.discardOutput ? 'ignore' : 'pipe';
-    const child = spawn(command, args, {
-      stdio: [options.input === undefined ? 'ignore' : 'pipe', out, out],
-      env: { ...(options.env ?? process.env), ...agentMark },
-      ...(options.cwd !== undefined && { cwd: options.cwd }),
-      timeout: options.timeoutMs ?? 60_000,
-      killSignal: 'SIGKILL',
-    });
-    const stdout = collect(child.stdout);
-    const stderr = collect(child.stderr);
-    child.on('error', (error) => resolve({ code: 127, stdout: '', stderr: error.message }));
-    child.on('close', (code, signal) =>
-      resolve({ code: code ?? 128, stdout: stdout(), stderr: signal ? `${stderr()} (ended by ${signal})` : stderr() }),
-    );
-    if (options.input !== undefined && child.stdin) {
-      // The child may end without reading all of it; its exit code tells.
-      child.stdin.on('error', () => undefined);
-      child.stdin.end(options.input);
-    }
-  });
+export async function runToEnd(command: string, args: string[], options: CommandOptions = {}): Promise<CommandResult> {
+  const env = { ...(options.env ?? process.env), ...agentMark };
+  const { input, cwd, discardOutput = false, timeoutMs = TIMEOUT_MS } = options;
+  const request = {
+    argv: [command, ...args],
+    env,
+    discardOutput,
+    timeoutMs,
+    ...(input !== undefined && { input }),
+    ...(cwd !== undefined && { cwd }),
+  };
+  const { code, signal, stdout, stderr } = await launch(request, { ...process.env, ...agentMark });
+  return { code: code ?? 128, stdout, stderr: signal ? `${stderr} (ended by ${signal})` : stderr };
 }
 
 /** Runs a command that has to succeed; resolves with its standard output. */
@@ -64,14 +55,4 @@ export async function run(command: string, args: string[], options: CommandOptio
   const result = await runToEnd(command, args, options);
   if (result.code !== 0) throw new CommandError([command, ...args].join(' ').slice(0, 300), result);
   return result.stdout;
-}
-
-function collect(stream: NodeJS.ReadableStream | null): () => string {
-  const chunks: Buffer[] = [];
-  let size = 0;
-  stream?.on('data', (chunk: Buffer) => {
-    if (size < OUTPUT_LIMIT) chunks.push(chunk);
-    size += chunk.length;
-  });
-  return () => Buffer.concat(chunks).toString('utf8');
 }

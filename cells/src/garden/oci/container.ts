@@ -4,6 +4,7 @@ import type { Readable } from 'node:stream';
 import { failpoint } from '@rivera/kit/failpoint';
 import {
   type ContainerInfo,
+  type EgressRule,
   type ExecSpec,
   type GardenContainer,
   GardenError,
@@ -11,6 +12,7 @@ import {
   type GardenProcess,
   type GardenSpec,
   type InteractiveProcess,
+  type PortMapping,
   type ProcessSpec,
 } from '../garden.js';
 import { BUSYBOX } from './bundle.js';
@@ -20,6 +22,7 @@ import { readIfPresent } from './durable.js';
 import { type PersonsProcess, startExec } from './exec.js';
 import { ContainerFiles } from './inside.js';
 import { readMetrics } from './metrics.js';
+import { Passage } from './passage.js';
 import type { ContainerPlaces } from './places.js';
 import { processFacts } from './proc.js';
 import { OciProcess } from './process.js';
@@ -51,6 +54,7 @@ export class OciContainer implements GardenContainer {
   readonly spec: GardenSpec;
   private readonly cgroup: ContainerCgroup;
   private readonly files: ContainerFiles;
+  private readonly network: Passage;
   private readonly processes = new Map<string, OciProcess>();
   private readonly persons = new Set<PersonsProcess>();
   private readonly launches = new Set<Promise<OciProcess>>();
@@ -65,6 +69,7 @@ export class OciContainer implements GardenContainer {
     this.handle = record.spec.handle;
     this.spec = record.spec;
     this.cgroup = new ContainerCgroup(places.cgroup);
+    this.network = new Passage(cell, places, record);
     this.files = new ContainerFiles(`/proc/${record.init.pid}/root`, {
       firstId: record.ids?.hostId ?? 0,
       makeInside: (path, owner) => makeInside({ start: this.starter, path, owner, as: ROOT }),
@@ -73,6 +78,7 @@ export class OciContainer implements GardenContainer {
 
   /** Takes up the processes of an earlier life, and ends those that belonged to its people. */
   async adopt(): Promise<void> {
+    await this.network.load();
     for (const record of await recordedProcesses(this.places)) {
       this.follow(record);
     }
@@ -86,7 +92,7 @@ export class OciContainer implements GardenContainer {
   }
 
   info(): ContainerInfo {
-    return this.record.info;
+    return { ...this.record.info, ports: this.network.ports };
   }
 
   async run(spec: ProcessSpec): Promise<GardenProcess> {
@@ -163,10 +169,27 @@ export class OciContainer implements GardenContainer {
     return readMetrics({ places, record, cgroup, nowMs: this.cell.settings.clock.now() });
   }
 
+  /** What its network lets through. */
+  passage(): { handle: string; egress: EgressRule[]; ports: PortMapping[] } {
+    const { egress, ports } = this.network;
+    return { handle: this.handle, egress, ports };
+  }
+
+  async netOut(rules: readonly EgressRule[]): Promise<void> {
+    this.assertUsable();
+    await this.network.allow(rules);
+  }
+
+  async netIn(mapping: Partial<PortMapping>): Promise<PortMapping> {
+    this.assertUsable();
+    return this.network.map(mapping);
+  }
+
   /** Takes no more processes, and waits for those that are just being launched: the container is about to end. */
   async refuseWork(): Promise<void> {
     this.ending = true;
     await Promise.allSettled(this.launches);
+    await this.network.settled();
   }
 
   /** Supervisors that still run. */

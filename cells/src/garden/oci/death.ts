@@ -1,5 +1,6 @@
 import { readFile, rm } from 'node:fs/promises';
 import { failpoint } from '@rivera/kit/failpoint';
+import type { PortMapping } from '../garden.js';
 import type { Cell } from './cell.js';
 import { ContainerCgroup } from './cgroup.js';
 import { removeStage, unmountBelow } from './mounts.js';
@@ -21,6 +22,8 @@ export async function dismantle(
   o: {
     places: ContainerPlaces;
     record?: ContainerRecord;
+    /** Its host ports, where these are known. */
+    ports?: PortMapping[];
     supervisors: number[];
     settleProcesses?: () => Promise<void>;
   },
@@ -34,7 +37,7 @@ export async function dismantle(
   await o.settleProcesses?.();
   failpoint('cell.container-killed');
   const results = await Promise.allSettled([
-    cell.network.remove(places, { hadPorts: record === undefined || record.info.ports.length > 0 }),
+    cell.network.remove(places.handle, record?.ids),
     // The overlay before what it is written into.
     unmountBelow(places.stage).then(() => unmountBelow(places.dir)),
     cgroup.remove(),
@@ -49,11 +52,7 @@ export async function dismantle(
   }
   failpoint('cell.container-half-destroyed');
   // Ports only now, as the rules that lead to them are gone; the files last, as they say what there is to be done.
-  await Promise.all([
-    cell.ports.release(places.handle, record?.info.ports),
-    cell.ids?.release(places.dir, record?.ids),
-    removeStage(places.stage),
-  ]);
+  await Promise.all([cell.ports.release(places.handle, o.ports), removeStage(places.stage)]);
   // A supervisor may still be writing its last file.
   await rm(places.dir, { recursive: true, force: true, maxRetries: 5, retryDelay: 20 });
 }

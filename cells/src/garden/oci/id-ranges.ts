@@ -12,7 +12,7 @@ const CLAIMS_DIR = '/run/rivera/ids';
 
 /**
  * Ranges of host ids, one for each container, so that not even two containers have an id in common. A range belongs to whoever
- * made its link first; the link leads to the container's folder, and one that leads nowhere belongs to nobody.
+ * made its link first; the link leads to its owner's place, and one that leads nowhere belongs to nobody.
  */
 export class IdRanges {
   private next: number;
@@ -25,39 +25,39 @@ export class IdRanges {
   }
 
   /**
-   * Takes a range for the container whose folder this is, which has to exist.
+   * Takes a range for whoever has this place, which has to exist.
    * @throws GardenError `create-failed` when all ranges of the machine are used up
    */
-  async take(folder: string): Promise<IdMapping> {
+  async take(place: string): Promise<IdMapping> {
     await mkdir(this.dir, { recursive: true });
     const { ranges } = this.pool;
     for (let tried = 0; tried < ranges; tried++) {
       const hostId = this.pool.firstId + this.next * IDS_PER_CONTAINER;
       this.next = (this.next + 1) % ranges;
-      if (await this.claim(String(hostId), folder)) return { hostId, size: IDS_PER_CONTAINER };
+      if (await this.claim(String(hostId), place)) return { hostId, size: IDS_PER_CONTAINER };
     }
     throw new GardenError('create-failed', `all ${ranges} ranges of user ids of this machine are in use`);
   }
 
-  /** Frees what a container has; one that is known needn't be searched for. */
-  async release(folder: string, known?: IdMapping): Promise<void> {
+  /** Frees what an owner has; one that is known needn't be searched for. */
+  async release(place: string, known?: IdMapping): Promise<void> {
     const names = known ? [String(known.hostId)] : await this.names();
-    for (const name of names) if ((await this.owner(name)) === folder) await rm(join(this.dir, name), { force: true });
+    for (const name of names) if ((await this.owner(name)) === place) await rm(join(this.dir, name), { force: true });
   }
 
-  /** Who has what among the folders below a directory. */
-  async claims(below: string): Promise<{ hostId: string; folder: string }[]> {
+  /** Who has what among the places below a directory. */
+  async claims(below: string): Promise<{ hostId: string; place: string }[]> {
     const found = [];
     for (const hostId of await this.names()) {
-      const folder = await this.owner(hostId);
-      if (folder?.startsWith(`${below}/`)) found.push({ hostId, folder });
+      const place = await this.owner(hostId);
+      if (place?.startsWith(`${below}/`)) found.push({ hostId, place });
     }
     return found;
   }
 
-  private async claim(name: string, folder: string): Promise<boolean> {
+  private async claim(name: string, place: string): Promise<boolean> {
     try {
-      await symlink(folder, join(this.dir, name));
+      await symlink(place, join(this.dir, name));
       return true;
     } catch (error) {
       if (!hasCode(error, 'EEXIST')) throw error;

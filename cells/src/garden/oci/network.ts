@@ -1,191 +1,188 @@
-import { existsSync } from 'node:fs';
-import { readdir, readFile, rm } from 'node:fs/promises';
+import { createHash } from 'node:crypto';
+import { readFile, symlink } from 'node:fs/promises';
 import { join } from 'node:path';
-import { type CommandOptions, run, runToEnd } from './command.js';
-import { readIfPresent } from './durable.js';
-import { doKernelSteps, type IdMapping } from './kernel-steps.js';
-import { mountsBelow } from './mounts.js';
+import { parseRange } from '../addresses.js';
+import { GardenError } from '../garden.js';
+import type { IdRanges } from './id-ranges.js';
+import type { IdMapping } from './kernel-steps.js';
+import { Firewall } from './network/firewall.js';
+import { hostMtu, noIpv6Reason, prepareHost, unprepareHost } from './network/host.js';
+import { hostServiceOf } from './network/host-service.js';
+import { type LinkPlan, type Place, removeLinks } from './network/links.js';
+import { namespaces } from './network/namespaces.js';
+import type { Opening } from './network/ruleset.js';
+import { SlotIds } from './network/slot-ids.js';
+import { Slots } from './network/slots.js';
+import { Spares } from './network/spares.js';
+import { type Subnet, subnetOf } from './network/subnet.js';
 import type { OciSettings } from './options.js';
 import { type CellPlaces, type ContainerPlaces, NETNS_DIR } from './places.js';
-import type { PortMapping } from './ports.js';
 
-/** Where Debian and others keep the CNI plugins. */
-export const CNI_DIRS = ['/usr/lib/cni', '/opt/cni/bin'];
-
-/** What a plugin answered, as far as it matters. */
-interface CniResult {
-  ips?: { address: string }[];
+/** Where a container is in the cell's network. */
+export interface Attachment {
+  interface: string;
+  address: string;
+  address6: string | undefined;
 }
 
-/** Networks of a cell's containers: a bridge, an address each, and host ports that lead to them. */
+/** What is to be let through for a container. */
+export type Passage = Pick<Opening, 'egress' | 'ports'>;
+
+/** Networks of a cell's containers: a slot each, with a namespace, an address and a place in the firewall. */
 export class CellNetwork {
-  private readonly env: NodeJS.ProcessEnv;
-  /** The first container makes the bridge; the others wait for it, as two at once trip over each other. */
-  private bridgeMade: Promise<unknown> | undefined;
+  private readonly subnet: Subnet;
+  private readonly slots: Slots;
+  private readonly ids: SlotIds | undefined;
+  private made: { links: LinkPlan; spares: Spares; firewall: Firewall } | undefined;
 
   constructor(
     private readonly places: CellPlaces,
     private readonly settings: OciSettings,
+    /** Undefined: no container has ids of its own. */
+    ids: IdRanges | undefined,
   ) {
-    this.env = { ...process.env, CNI_PATH: CNI_DIRS.join(':'), CNI_IFNAME: 'eth0' };
+    this.ids = ids && new SlotIds(ids, places.networkIds);
+    this.subnet = subnetOf(settings.subnet);
+    this.slots = new Slots(places.network, this.subnet.lastSlot);
   }
 
-  /** Lets containers reach the world with the host's address. */
+  /** Readies the host, and clears away the spares of an earlier agent. Containers keep what they have. */
   async prepare(): Promise<void> {
-    const rule = this.masqueradeRule();
-    const present = await runToEnd('iptables', ['-w', '-t', 'nat', '-C', ...rule]);
-    if (present.code !== 0) await run('iptables', ['-w', '-t', 'nat', '-A', ...rule]);
+    const { settings, subnet, places } = this;
+    const subnet6 = await this.subnet6();
+    await prepareHost({ bridge: settings.bridge, subnet, subnet6 });
+    await this.slots.load();
+    const links: LinkPlan = {
+      subnet,
+      subnet6,
+      mtu: await hostMtu(),
+      namespace: (slot) => `${places.networkPrefix}${slot}`,
+      interface: (slot) => `${places.interfacePrefix}${slot}`,
+    };
+    const { clock, log } = settings;
+    const spares = new Spares({ slots: this.slots, ids: this.ids, links, count: settings.spareNetworks, log });
+    const firewall = new Firewall(
+      {
+        table: places.firewallTable,
+        interfaces: places.interfacePrefix,
+        subnet: subnet.cidr,
+        subnet6: subnet6?.cidr,
+        denyNetworks: settings.denyNetworks.map(rangeOf),
+        hostServices: settings.hostServices.map(hostServiceOf),
+      },
+      { clock, log },
+    );
+    this.made = { links, spares, firewall };
+    await spares.discard(this.slots.spares());
+    await removeLinks(
+      links,
+      (await namespacesBelow(places)).filter((slot) => !this.slots.has(slot)),
+    );
   }
 
-  /** Makes a container's namespace, with nothing but loopback; with ids of its own in a user namespace, which it then holds. */
-  async makeNamespace(places: ContainerPlaces, ids: IdMapping | undefined): Promise<void> {
-    if (ids) return doKernelSteps([{ do: 'namespaces', ids, netFile: places.netns }]);
-    await run('sh', ['-ec', 'ip netns add "$1" && ip -n "$1" link set lo up', 'netns', places.networkId]);
+  /** Lets through what is said, of these containers and no others; from now on containers can be made. */
+  async protect(containers: readonly ({ handle: string } & Passage)[]): Promise<void> {
+    const { firewall, spares } = this.ready();
+    await firewall.install(
+      containers.flatMap(({ handle, ...passage }) => {
+        const slot = this.slots.of(handle);
+        return slot === undefined ? [] : [{ handle, ...this.attachment(slot), ...passage }];
+      }),
+    );
+    spares.refill();
   }
 
-  /** Connects a namespace to the bridge; resolves with its address. */
-  async connect(places: ContainerPlaces): Promise<{ address: string; result: string }> {
-    const add = () => this.plugin('bridge', 'ADD', places, this.bridgeConfig());
-    let result: string;
-    if (this.bridgeMade) {
-      await this.bridgeMade.catch(() => undefined);
-      result = await add();
-    } else {
-      const first = add();
-      this.bridgeMade = first;
-      first.catch(() => {
-        this.bridgeMade = undefined;
-      });
-      result = await first;
-    }
-    const address = (JSON.parse(result) as CniResult).ips?.[0]?.address.split('/')[0];
-    if (!address) throw new Error(`the bridge plugin gave no address: ${result.slice(0, 300)}`);
-    return { address, result };
+  /** Gives a container its namespace, connected and closed, and if wanted ids of its own. */
+  async attach(container: ContainerPlaces, o: { ownIds: boolean }): Promise<Attachment & Pick<Place, 'ids'>> {
+    const { slot, ids } = await this.ready().spares.take(o);
+    await this.slots.assign(slot, container.handle);
+    await symlink(join(NETNS_DIR, this.ready().links.namespace(slot)), container.netns);
+    return { ...this.attachment(slot), ...(ids && { ids }) };
   }
 
-  /** Leads host ports to a container. */
-  async mapPorts(places: ContainerPlaces, o: { result: string; ports: PortMapping[] }): Promise<void> {
-    if (o.ports.length === 0) return;
-    await this.plugin('portmap', 'ADD', places, {
-      ...this.portmapConfig(o.ports),
-      prevResult: JSON.parse(o.result) as unknown,
-    });
+  /** Opens a container's network. */
+  async open(handle: string, passage: Passage): Promise<void> {
+    await this.ready().firewall.open({ handle, ...this.attachmentOf(handle), ...passage });
   }
 
-  /** Takes away whatever of a container's network there is. */
-  async remove(places: ContainerPlaces, o: { hadPorts: boolean }): Promise<void> {
-    // The plugin needs to see some mapping to do its work, and finds the rules by the container's id.
-    const somePort = [{ hostPort: 1, containerPort: 1 }];
-    await Promise.all([
-      o.hadPorts ? this.plugin('portmap', 'DEL', places, this.portmapConfig(somePort)) : undefined,
-      this.plugin('bridge', 'DEL', places, this.bridgeConfig()),
-    ]);
-    if ((await namespaces()).includes(places.networkId)) await run('ip', ['netns', 'del', places.networkId]);
-    // Left by a plugin that was killed, addresses would be lost to the pool for ever.
-    for (const lease of await this.leases())
-      if (lease.networkId === places.networkId) await rm(lease.file, { force: true });
+  /** Lets something else through than before. */
+  async change(handle: string, passage: Passage): Promise<void> {
+    await this.ready().firewall.change({ handle, ...this.attachmentOf(handle), ...passage });
   }
 
-  /** Addresses given out, with the network id of whom they belong to. */
-  async leases(): Promise<{ file: string; networkId: string }[]> {
-    const dir = join(this.places.ipam, this.networkName());
-    const names = await readdir(dir).catch(() => []);
-    const leases = [];
-    for (const name of names.filter((entry) => /^\d+\./.test(entry))) {
-      const content = await readIfPresent(join(dir, name));
-      if (content !== undefined) leases.push({ file: join(dir, name), networkId: content.split(/\s/)[0] ?? '' });
-    }
-    return leases;
+  /** Takes away whatever of a container's network there is, and the ids that came with it. */
+  async remove(handle: string, ids?: IdMapping): Promise<void> {
+    const { firewall, links } = this.ready();
+    const slot = this.slots.of(handle);
+    await Promise.all([firewall.shut(handle), slot === undefined ? undefined : removeLinks(links, [slot])]);
+    if (slot === undefined) return;
+    await this.ids?.release(slot, ids);
+    await this.slots.release(slot);
   }
 
-  /** Takes away what the cell as a whole has: the bridge and the rule that lets containers out. */
+  /** Stops what runs here, and takes the spares away; containers and their rules stay. */
+  async close(): Promise<void> {
+    await this.made?.spares.close();
+    await this.made?.firewall.close();
+  }
+
+  /** Takes away what the cell as a whole has: spares, rules, bridge. */
   async dissolve(): Promise<void> {
-    await runToEnd('iptables', ['-w', '-t', 'nat', '-D', ...this.masqueradeRule()]);
-    await runToEnd('ip', ['link', 'del', this.settings.bridge]);
-    this.bridgeMade = undefined;
+    await this.made?.spares.close();
+    await this.made?.firewall.remove();
+    await unprepareHost(this.settings.bridge);
   }
 
-  private masqueradeRule(): string[] {
-    const { subnet } = this.settings;
-    return [
-      'POSTROUTING',
-      '-s',
-      subnet,
-      '!',
-      '-d',
-      subnet,
-      '-m',
-      'comment',
-      '--comment',
-      this.networkName(),
-      '-j',
-      'MASQUERADE',
-    ];
+  private async subnet6(): Promise<Subnet | undefined> {
+    const { subnet6, log } = this.settings;
+    const reason = subnet6 === 'none' ? 'the settings say so' : await noIpv6Reason();
+    if (reason !== undefined) {
+      if (subnet6 !== 'none' && subnet6 !== 'auto')
+        throw new GardenError('unsupported', `subnet6 ${subnet6} can't be used: ${reason}`);
+      log.info({ reason }, 'containers have no IPv6');
+      return undefined;
+    }
+    const subnet = subnetOf(subnet6 === 'auto' ? uniqueSubnet(this.places) : subnet6);
+    log.info({ subnet: subnet.cidr }, 'containers have IPv6');
+    return subnet;
   }
 
-  private networkName(): string {
-    return `rivera.${this.places.cellId}`;
+  private attachmentOf(handle: string): Attachment {
+    const slot = this.slots.of(handle);
+    if (slot === undefined) throw new Error(`container '${handle}' has no network`);
+    return this.attachment(slot);
   }
 
-  private bridgeConfig(): object {
+  private attachment(slot: number): Attachment {
+    const { links } = this.ready();
     return {
-      cniVersion: '1.0.0',
-      name: this.networkName(),
-      type: 'bridge',
-      bridge: this.settings.bridge,
-      isGateway: true,
-      isDefaultGateway: true,
-      hairpinMode: true,
-      ipMasq: false,
-      ipam: { type: 'host-local', dataDir: this.places.ipam, ranges: [[{ subnet: this.settings.subnet }]] },
+      interface: links.interface(slot),
+      address: links.subnet.address(slot),
+      address6: links.subnet6?.address(slot),
     };
   }
 
-  private portmapConfig(ports: PortMapping[]): object {
-    const portMappings = ports.map((port) => ({ ...port, protocol: 'tcp' }));
-    return {
-      cniVersion: '1.0.0',
-      name: this.networkName(),
-      type: 'portmap',
-      snat: true,
-      capabilities: { portMappings: true },
-      runtimeConfig: { portMappings },
-    };
-  }
-
-  private async plugin(type: string, command: 'ADD' | 'DEL', places: ContainerPlaces, config: object): Promise<string> {
-    const haveNamespace = command === 'ADD' || (await namespaces()).includes(places.networkId);
-    const env = {
-      ...this.env,
-      CNI_COMMAND: command,
-      CNI_CONTAINERID: places.networkId,
-      CNI_NETNS: haveNamespace ? places.netns : '',
-    };
-    const options: CommandOptions = { input: JSON.stringify(config), env };
-    return run(pluginPath(type), [], options);
+  private ready() {
+    if (!this.made) throw new Error('the network is not prepared yet');
+    return this.made;
   }
 }
 
-/** Where a CNI plugin is; a first guess when it is nowhere, so that the failure names it. */
-export function pluginPath(type: string): string {
-  const candidates = CNI_DIRS.map((dir) => join(dir, type));
-  return candidates.find((path) => existsSync(path)) ?? join('/usr/lib/cni', type);
+/** A network of a range that everybody may use at home, unlikely to be anybody else's (RFC 4193). */
+function uniqueSubnet({ networkPrefix }: CellPlaces): string {
+  const hex = createHash('sha256').update(networkPrefix).digest('hex');
+  return `fd${hex.slice(0, 2)}:${hex.slice(2, 6)}:${hex.slice(6, 10)}:${hex.slice(10, 14)}::/64`;
 }
 
-/**
- * Has `ip` make the folder of named namespaces what it wants it to be, a mount that is shared. It does so when it makes its first,
- * over all that was mounted there without it, which could not be taken away any more.
- */
-export async function prepareNamespaceFolder(): Promise<void> {
-  if ((await mountsBelow(NETNS_DIR)).includes(NETNS_DIR)) return;
-  const name = `rivera-first-${process.pid}`;
-  await run('ip', ['netns', 'add', name]);
-  await run('ip', ['netns', 'del', name]);
+function rangeOf(text: string) {
+  const range = parseRange(text);
+  if (range) return range;
+  throw new GardenError('unsupported', `denied network '${text}' is not an address, a network or a range FIRST-LAST`);
 }
 
-/** Network namespaces of the machine, by name. */
-export async function namespaces(): Promise<string[]> {
-  return readdir(NETNS_DIR).catch(() => []);
+async function namespacesBelow({ networkPrefix }: CellPlaces): Promise<number[]> {
+  const own = (await namespaces()).filter((name) => name.startsWith(networkPrefix));
+  return own.map((name) => Number(name.slice(networkPrefix.length))).filter(Number.isInteger);
 }
 
 /** The host's name servers that containers can reach too: those on loopback are only the host's. */
@@ -196,7 +193,7 @@ export async function resolverFile(): Promise<string> {
 }
 
 /** Content of a container's `/etc/hosts`. */
-export function hostsFile(o: { hostname: string; address?: string }): string {
-  const own = o.address ? `${o.address} ${o.hostname}\n` : '';
+export function hostsFile(o: { hostname: string; addresses: readonly string[] }): string {
+  const own = o.addresses.map((address) => `${address} ${o.hostname}\n`).join('');
   return `127.0.0.1 localhost\n::1 localhost ip6-localhost ip6-loopback\n${own}`;
 }

@@ -16,15 +16,16 @@ import { ContainerCgroup } from './cgroup.js';
 import { OciContainer } from './container.js';
 import { dismantle } from './death.js';
 import { isMissing, renameDurably } from './durable.js';
+import { restLauncher } from './launcher.js';
 import { removeStage } from './mounts.js';
-import { prepareNamespaceFolder } from './network.js';
+import { prepareNamespaceFolder } from './network/namespaces.js';
 import { CONCURRENT_CHANGES, type OciGardenOptions, settle } from './options.js';
 import { endOrphans } from './orphans.js';
 import { readRecord } from './record.js';
 import { type RootLayers, rootLayers } from './root-layers.js';
 import { tracesOf } from './traces.js';
 
-/** Real containers: an OCI runtime, overlays, disk images, control groups and CNI networks (see README). */
+/** Real containers: an OCI runtime, overlays, disk images, control groups and networks of their own (see README). */
 export class OciGarden implements Garden {
   readonly backend = 'oci';
   readonly imageSchemes = ['docker'];
@@ -45,7 +46,7 @@ export class OciGarden implements Garden {
   async start(): Promise<void> {
     const { places, network, settings } = this.cell;
     await Promise.all(
-      [places.containers, places.runtimeRoot, places.ipam].map((dir) => mkdir(dir, { recursive: true, mode: 0o700 })),
+      [places.containers, places.runtimeRoot].map((dir) => mkdir(dir, { recursive: true, mode: 0o700 })),
     );
     // Everybody may pass, nobody may look: the ids of containers have to get to their root filesystems.
     await mkdir(places.stages, { recursive: true, mode: 0o711 });
@@ -60,6 +61,8 @@ export class OciGarden implements Garden {
       await container.adopt();
       this.containers.set(handle, container);
     }
+    await network.protect([...this.containers.values()].map((container) => container.passage()));
+    await this.cell.ports.keepOnly(new Map(this.list().map((container) => [container.handle, container.info().ports])));
     const traces = await tracesOf(places);
     const leftovers = new Set(
       traces.map((trace) => trace.handle).filter((handle) => handle !== '' && !this.containers.has(handle)),
@@ -144,9 +147,11 @@ export class OciGarden implements Garden {
     await this.cell.images.close();
     await Promise.allSettled(this.changes);
     await Promise.all([...this.containers.values()].map((container) => container.close()));
+    await this.cell.network.close();
+    await restLauncher();
   }
 
-  /** Takes away what the cell has beyond its containers, once there are none: bridge, firewall rule, empty control groups. */
+  /** Takes away what the cell has beyond its containers, once there are none: bridge, firewall rules, empty control groups. */
   async dissolve(): Promise<void> {
     await this.cell.network.dissolve();
     await new ContainerCgroup(this.cell.places.cgroup).remove();
@@ -185,7 +190,13 @@ export class OciGarden implements Garden {
     failpoint('cell.container-dying');
     this.containers.delete(handle);
     await this.finish(handle, () =>
-      dismantle(this.cell, { places, record, supervisors, settleProcesses: () => container.settle() }),
+      dismantle(this.cell, {
+        places,
+        record,
+        ports: container.info().ports,
+        supervisors,
+        settleProcesses: () => container.settle(),
+      }),
     );
     await container.close();
   }

@@ -12,8 +12,16 @@ export interface OciGardenOptions {
   rootFsDir: string;
   /** Network of this cell's containers, e.g. `10.213.7.0/24`. No two gardens of a machine may share one. */
   subnet: string;
-  /** Name of the bridge, at most 15 characters. */
+  /** Name of the bridge that holds the gateway's address, at most 15 characters. */
   bridge: string;
+  /** IPv6 network of the containers, `none`, or `auto`: one of the cell's own (RFC 4193) where the host has IPv6. Default `auto`. */
+  subnet6?: string;
+  /** Networks that containers reach only by an egress rule: addresses, networks or ranges FIRST-LAST. Default none. */
+  denyNetworks?: readonly string[];
+  /** What all containers may reach of the host: `tcp/PORT`, `udp/FIRST-LAST`, `all`. Default nothing. */
+  hostServices?: readonly string[];
+  /** Network namespaces that are made before anybody needs them. Default 8. */
+  spareNetworks?: number;
   log: Logger;
   clock: Clock;
   /** Address that mapped ports are told with. Default 127.0.0.1; mapped ports answer on every address of the host. */
@@ -40,9 +48,15 @@ export interface OciGardenOptions {
   imageCacheBytes?: number;
   /** `HOST` or `HOST:PORT` of registries without TLS, besides this machine's own. */
   insecureRegistries?: readonly string[];
+  /** Told how long each part of a container's birth took; parts overlap. */
+  phaseEnded?: (phase: BirthPhase, ms: number) => void;
   /** What this cell offers; default: the machine's memory and the disk under `dataDir`. */
   capacity?: { memoryMb?: number; diskMb?: number; containers?: number };
 }
+
+/** Parts of a container's birth. `disk` is the quota and the root filesystem in it. */
+export const BIRTH_PHASES = ['ports', 'network', 'disk', 'firewall', 'runtime', 'record'] as const;
+export type BirthPhase = (typeof BIRTH_PHASES)[number];
 
 /** Options with every choice made. */
 export type OciSettings = Required<OciGardenOptions>;
@@ -87,6 +101,11 @@ export function settle(options: OciGardenOptions): OciSettings {
     imageCacheBytes: 10_000_000_000,
     insecureRegistries: [],
     capacity: {},
+    phaseEnded: () => undefined,
+    subnet6: 'auto',
+    denyNetworks: [],
+    hostServices: [],
+    spareNetworks: CONCURRENT_CHANGES,
     ...options,
   };
 }

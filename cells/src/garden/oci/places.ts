@@ -7,6 +7,8 @@ export interface ContainerPlaces {
   dir: string;
   /** Exists from the moment that the container is whole. */
   record: string;
+  /** Ports and rules that came later than the container. */
+  passage: string;
   /** What `record` is renamed to when destruction begins. */
   dyingRecord: string;
   /** Bundle of the OCI runtime. */
@@ -32,8 +34,7 @@ export interface ContainerPlaces {
   processes: string;
   /** Process specifications and pid files of people's processes. */
   execs: string;
-  /** Name of the network namespace, and id of the container for CNI. */
-  networkId: string;
+  /** Leads to the network namespace, which is named after a slot of the cell's network. */
   netns: string;
   /** Path below each cgroup hierarchy. */
   cgroup: string;
@@ -51,10 +52,15 @@ export interface CellPlaces {
   /** Layers of images that containers share. */
   images: string;
   runtimeRoot: string;
-  /** Addresses given out, kept by CNI's host-local. */
-  ipam: string;
-  /** What names of networks begin with. Neither cell ids nor handles contain a dot, so it fits one cell alone. */
+  /** Who has which slot of the network. */
+  network: string;
+  /** Which slots have user ids. */
+  networkIds: string;
+  /** What names of network namespaces begin with; a slot's number follows. Cell ids contain no dot, so it fits one cell alone. */
   networkPrefix: string;
+  /** The same of interfaces, whose names are at most 15 characters long. */
+  interfacePrefix: string;
+  firewallTable: string;
   cgroup: string;
   container(handle: string): ContainerPlaces;
 }
@@ -69,11 +75,10 @@ export const NETNS_DIR = '/run/netns';
  * two installations on one machine may both have a "cell-1", and each takes for leftovers whatever has its names.
  */
 export function cellPlaces(dataDir: string, cellId: string): CellPlaces {
-  const mark = createHash('sha256').update(resolve(dataDir)).digest('hex').slice(0, 8);
+  const mark = hash(resolve(dataDir), 8);
   const scope = `${cellId}-${mark}`;
   const containers = join(dataDir, 'containers');
   const runtimeRoot = join(dataDir, 'runtime');
-  const networkPrefix = `rivera.${scope}.`;
   const cgroup = `/rivera/${scope}`;
   const stages = join(STAGES_DIR, scope);
   return {
@@ -83,17 +88,20 @@ export function cellPlaces(dataDir: string, cellId: string): CellPlaces {
     stages,
     images: join(dataDir, 'images'),
     runtimeRoot,
-    ipam: join(dataDir, 'ipam'),
-    networkPrefix,
+    network: join(dataDir, 'network'),
+    networkIds: join(dataDir, 'network-ids'),
+    networkPrefix: `rivera.${scope}.`,
+    interfacePrefix: `rv${hash(scope, 6)}.`,
+    firewallTable: `rivera.${scope}`,
     cgroup,
     container(handle) {
       const dir = join(containers, handle);
       const stage = join(stages, handle);
-      const networkId = networkPrefix + handle;
       return {
         handle,
         dir,
         record: join(dir, 'container.json'),
+        passage: join(dir, 'passage.json'),
         dyingRecord: join(dir, 'dying.json'),
         configFile: join(dir, 'config.json'),
         initPidFile: join(dir, 'init.pid'),
@@ -110,11 +118,14 @@ export function cellPlaces(dataDir: string, cellId: string): CellPlaces {
         staged: (index) => join(stage, 'mounts', String(index)),
         processes: join(dir, 'processes'),
         execs: join(dir, 'execs'),
-        networkId,
-        netns: join(NETNS_DIR, networkId),
+        netns: join(dir, 'netns'),
         cgroup: `${cgroup}/${handle}`,
         runtimeState: join(runtimeRoot, handle),
       };
     },
   };
+}
+
+function hash(text: string, length: number): string {
+  return createHash('sha256').update(text).digest('hex').slice(0, length);
 }

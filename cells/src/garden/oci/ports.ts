@@ -1,14 +1,8 @@
 import { link, mkdir, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
-import { GardenError } from '../garden.js';
+import { GardenError, type PortMapping } from '../garden.js';
 import { hasCode, isMissing } from './durable.js';
-
-/** A host port that leads to a port of a container. */
-export interface PortMapping {
-  hostPort: number;
-  containerPort: number;
-}
 
 /** Who has a host port. */
 interface Claim {
@@ -40,12 +34,34 @@ export class PortPool {
   async take(handle: string, containerPorts: number[]): Promise<PortMapping[]> {
     const wanted = [...new Set(containerPorts)];
     if (wanted.length === 0) return [];
+    return this.claiming(handle, (content) => this.takeAll(wanted, content));
+  }
+
+  /**
+   * Host port 0 or none: any of the range; container port 0 or none: the same as on the host. One that is asked for may lie outside
+   * the range.
+   * @throws GardenError `no-ports` when the port is taken, or the range used up
+   */
+  async takeOne(handle: string, wanted: Partial<PortMapping>): Promise<PortMapping> {
+    const { hostPort = 0, containerPort = 0 } = wanted;
+    return this.claiming(handle, async (content) => {
+      if (hostPort !== 0) {
+        if (await this.claim(hostPort, content)) return { hostPort, containerPort: containerPort || hostPort };
+        throw new GardenError('no-ports', `port already acquired: ${hostPort}`);
+      }
+      const [any] = await this.takeAll([containerPort], content);
+      if (any === undefined) throw new Error('a port was taken and is not there');
+      return { hostPort: any.hostPort, containerPort: containerPort || any.hostPort };
+    });
+  }
+
+  /** A claim appears whole or not at all: its content is written beforehand and linked to the port's name. */
+  private async claiming<T>(handle: string, work: (content: string) => Promise<T>): Promise<T> {
     await mkdir(this.dir, { recursive: true });
-    // A claim appears whole or not at all: its content is written beforehand and linked to the port's name.
     const content = join(this.dir, `.${this.owner.cellId}.${handle}`);
     await writeFile(content, JSON.stringify({ ...this.owner, handle } satisfies Claim));
     try {
-      return await this.takeAll(wanted, content);
+      return await work(content);
     } finally {
       await rm(content, { force: true });
     }
@@ -75,6 +91,14 @@ export class PortPool {
       // After a reboot a port may have become somebody else's.
       for (const port of ports) if (this.isOwn(await this.read(port), handle)) await this.unclaim(Number(port));
     } else for (const claim of await this.claims()) if (claim.handle === handle) await this.unclaim(claim.port);
+  }
+
+  /** Frees the ports that containers claimed and don't have, as an agent that was killed leaves them; those of others are left alone. */
+  async keepOnly(containers: ReadonlyMap<string, readonly PortMapping[]>): Promise<void> {
+    for (const { port, handle } of await this.claims()) {
+      const known = containers.get(handle);
+      if (known && !known.some(({ hostPort }) => hostPort === port)) await this.unclaim(port);
+    }
   }
 
   /** What this cell has. */
@@ -135,11 +159,18 @@ export class PortPool {
   }
 }
 
-/** Whether nothing on the host listens on a port: a mapping would steal its callers. */
-function isFree(port: number): Promise<boolean> {
+/** Whether nothing on the host listens on a port, in either family: a mapping would steal its callers. */
+async function isFree(port: number): Promise<boolean> {
+  return (await canListen(port, '0.0.0.0')) && (await canListen(port, '::'));
+}
+
+function canListen(port: number, host: string): Promise<boolean> {
   return new Promise((resolve) => {
     const server = createServer();
-    server.once('error', () => resolve(false));
-    server.listen({ port, host: '0.0.0.0', exclusive: true }, () => server.close(() => resolve(true)));
+    // A host without IPv6 has nobody who listens there.
+    server.once('error', (error: NodeJS.ErrnoException) =>
+      resolve(error.code === 'EAFNOSUPPORT' || error.code === 'EADDRNOTAVAIL'),
+    );
+    server.listen({ port, host, ipv6Only: host === '::', exclusive: true }, () => server.close(() => resolve(true)));
   });
 }

@@ -26,7 +26,10 @@ export async function writeRecord(places: ContainerPlaces, record: ContainerReco
 /** Undefined when the container isn't whole. */
 export async function readRecord(path: string): Promise<ContainerRecord | undefined> {
   const text = await readIfPresent(path);
-  return text === undefined ? undefined : (JSON.parse(text) as ContainerRecord);
+  if (text === undefined) return undefined;
+  const record = JSON.parse(text) as ContainerRecord;
+  // Records of earlier versions know no rules.
+  return { ...record, spec: { ...record.spec, egress: record.spec.egress ?? [] } };
 }
 
 /** Whether a container's init runs. */

@@ -8,7 +8,7 @@ import { OciGarden } from './oci-garden.js';
 import type { OciGardenOptions } from './options.js';
 import { cellPlaces } from './places.js';
 import { isAlive, processFacts } from './proc.js';
-import { tracesOf } from './traces.js';
+import { cellTraces, tracesOf } from './traces.js';
 
 const PREFIX = 'rivera-scratch-';
 
@@ -49,6 +49,7 @@ export async function scratchCell(): Promise<ScratchCell> {
   const base = await mkdtemp(join(tmpdir(), PREFIX));
   await writeFile(join(base, 'note.json'), JSON.stringify(note));
   const options = scratchOptions(base, note);
+  const places = cellPlaces(options.dataDir, options.cellId);
   await buildBusyboxRootFs(join(options.rootFsDir, 'busybox'));
   return {
     options,
@@ -58,16 +59,22 @@ export async function scratchCell(): Promise<ScratchCell> {
       await garden.start();
       return garden;
     },
-    async leaks() {
-      // What was told to end may take a moment to be gone from the kernel's lists.
-      for (let pauseMs = 1; ; pauseMs *= 2) {
-        const traces = await tracesOf(cellPlaces(options.dataDir, options.cellId));
-        if (traces.length === 0 || pauseMs > 1000) return traces.map((trace) => `${trace.handle}: ${trace.what}`);
-        await systemClock.sleep(pauseMs);
-      }
+    leaks: () => settled(async () => (await tracesOf(places)).map(({ handle, what }) => `${handle}: ${what}`)),
+    async remove() {
+      await clear(base, note);
+      const left = await settled(() => cellTraces(places, note));
+      if (left.length > 0) throw new Error(`left behind: ${left.join('; ')}`);
     },
-    remove: () => clear(base, note),
   };
+}
+
+/** What was told to end may take a moment to be gone from the kernel's lists. */
+async function settled(look: () => Promise<string[]>): Promise<string[]> {
+  for (let pauseMs = 1; ; pauseMs *= 2) {
+    const left = await look();
+    if (left.length === 0 || pauseMs > 8000) return left;
+    await systemClock.sleep(pauseMs);
+  }
 }
 
 function scratchOptions(base: string, note: ScratchNote): OciGardenOptions {

@@ -1,14 +1,18 @@
-import { spawn } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { mkdir, open, readdir, rm, writeFile } from 'node:fs/promises';
+import { mkdir, readdir, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { failpoint } from '@rivera/kit/failpoint';
 import { syncDirectory } from '../../sync-directory.js';
 import { GardenError } from '../garden.js';
 import { hasCode, readIfPresent, writeDurably } from './durable.js';
 import { OWN_OUTPUT_SCRIPT, PERL } from './kernel-script.js';
+import { launch as launchProgram } from './launcher.js';
+import { agentMark } from './orphans.js';
 import type { ContainerPlaces } from './places.js';
 import { commandLine } from './proc.js';
+
+/** The supervisor detaches in milliseconds; this long only on a machine in trouble. */
+const START_TIMEOUT_MS = 60_000;
 
 /** What a process leaves on disk. The order in which these appear is what makes a crash at any point tell its story. */
 export interface ProcessPlaces {
@@ -86,52 +90,34 @@ export async function launch(o: {
   outputLimitBytes: number;
 }): Promise<void> {
   const { places } = o;
-  const report = await open(places.report, 'w', 0o600);
-  try {
-    const args = [
-      '--api-version',
-      '1',
-      '--full-attach',
-      '--exec',
-      '--log-level',
-      'error',
-      '-c',
-      o.handle,
-      '-u',
-      o.uuid,
-    ];
-    const { path, root } = o.runtime;
-    const [program = path, ...words] = [
-      ...(o.owner === undefined ? [] : [PERL, '-e', OWN_OUTPUT_SCRIPT, String(o.owner)]),
-      ...[path, '--root', root],
-    ];
-    args.push('-r', program, ...words.flatMap((word) => ['--runtime-arg', word]), '-b', places.dir);
-    args.push('--exec-process-spec', places.spec, '-p', places.pidFile, '--conmon-pidfile', places.supervisorPid);
-    args.push(
-      '-l',
-      `k8s-file:${places.log}`,
-      '--log-size-max',
-      String(o.outputLimitBytes),
-      '--exit-dir',
-      places.dir,
-      '--no-sync-log',
-    );
-    const child = spawn('conmon', args, {
-      // It leaves a file "oom" where it works when the container runs out of memory.
-      cwd: places.dir,
-      stdio: ['ignore', 'ignore', 'ignore', report.fd],
-      env: { PATH: process.env.PATH, LC_ALL: 'C', _OCI_SYNCPIPE: '3' },
-    });
-    failpoint('cell.supervisor-spawned');
-    const code = await new Promise<number | null>((resolve, reject) => {
-      child.on('error', reject);
-      child.on('exit', resolve);
-    });
-    if (code !== 0) throw new Error(`conmon ended with ${code}`);
-    failpoint('cell.supervisor-detached');
-  } finally {
-    await report.close();
-  }
+  const args = ['--api-version', '1', '--full-attach', '--exec', '--log-level', 'error', '-c', o.handle, '-u', o.uuid];
+  const { path, root } = o.runtime;
+  const [program = path, ...words] = [
+    ...(o.owner === undefined ? [] : [PERL, '-e', OWN_OUTPUT_SCRIPT, String(o.owner)]),
+    ...[path, '--root', root],
+  ];
+  args.push('-r', program, ...words.flatMap((word) => ['--runtime-arg', word]), '-b', places.dir);
+  args.push('--exec-process-spec', places.spec, '-p', places.pidFile, '--conmon-pidfile', places.supervisorPid);
+  args.push(
+    '-l',
+    `k8s-file:${places.log}`,
+    '--log-size-max',
+    String(o.outputLimitBytes),
+    '--exit-dir',
+    places.dir,
+    '--no-sync-log',
+  );
+  const env = { PATH: process.env.PATH, LC_ALL: 'C', _OCI_SYNCPIPE: '3' };
+  const request = { argv: ['conmon', ...args], env, discardOutput: true, timeoutMs: START_TIMEOUT_MS };
+  // It leaves a file "oom" where it works when the container runs out of memory.
+  const launched = launchProgram(
+    { ...request, cwd: places.dir, report: places.report },
+    { ...process.env, ...agentMark },
+  );
+  failpoint('cell.supervisor-spawned');
+  const { code, signal } = await launched;
+  if (code !== 0) throw new Error(`conmon ended with ${code ?? signal}`);
+  failpoint('cell.supervisor-detached');
 }
 
 /** What the supervisor said of the start. */

@@ -1,10 +1,14 @@
+import { existsSync } from 'node:fs';
 import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { cgroupDirectories } from './cgroup.js';
 import { runToEnd } from './command.js';
 import { IdRanges } from './id-ranges.js';
 import { mountsBelow } from './mounts.js';
-import { namespaces } from './network.js';
+import { namespaces } from './network/namespaces.js';
+import { handleOfChain } from './network/ruleset.js';
+import { SlotIds } from './network/slot-ids.js';
+import { readSlots } from './network/slots.js';
 import type { CellPlaces } from './places.js';
 import { PortPool } from './ports.js';
 import { commandLine } from './proc.js';
@@ -28,7 +32,6 @@ export async function tracesOf(places: CellPlaces): Promise<Trace[]> {
     mounts(places),
     loopDevices(places),
     networks(places),
-    leases(places),
     cgroups(places),
     portClaims(places),
     idClaims(places),
@@ -36,6 +39,26 @@ export async function tracesOf(places: CellPlaces): Promise<Trace[]> {
     programs(places),
   ]);
   return found.flat();
+}
+
+/** What of a cell is on this machine that was dissolved: its containers', and what all of these shared. */
+export async function cellTraces(places: CellPlaces, o: { bridge: string }): Promise<string[]> {
+  const [containers, named, devices, tables, groups] = await Promise.all([
+    tracesOf(places),
+    namespaces(),
+    readdir('/sys/class/net'),
+    runToEnd('nft', ['list', 'tables']),
+    cgroupDirectories(places.cgroup).filter((directory) => existsSync(directory)),
+  ]);
+  const own = (names: string[], prefix: string) => names.filter((name) => name.startsWith(prefix));
+  return [
+    ...containers.map(({ what }) => what),
+    ...own(named, places.networkPrefix).map((name) => `network namespace ${name}`),
+    ...own(devices, places.interfacePrefix).map((name) => `interface ${name}`),
+    ...devices.filter((name) => name === o.bridge).map((name) => `bridge ${name}`),
+    ...tables.stdout.split('\n').filter((line) => line.endsWith(` ${places.firewallTable}`)),
+    ...groups.map((directory) => `control group ${directory}`),
+  ];
 }
 
 async function listed(dir: string, what: string): Promise<Trace[]> {
@@ -58,19 +81,19 @@ async function loopDevices(places: CellPlaces): Promise<Trace[]> {
   return traces;
 }
 
+/** Those of spares aren't a container's. */
 async function networks(places: CellPlaces): Promise<Trace[]> {
-  const own = (await namespaces()).filter((name) => name.startsWith(places.networkPrefix));
-  return own.map((name) => ({ handle: name.slice(places.networkPrefix.length), what: `network namespace ${name}` }));
-}
-
-async function leases(places: CellPlaces): Promise<Trace[]> {
-  const traces: Trace[] = [];
-  const dir = join(places.ipam, `rivera.${places.cellId}`);
-  for (const name of (await readdir(dir).catch(() => [])).filter((entry) => /^\d+\./.test(entry))) {
-    const id = (await readFile(join(dir, name), 'utf8').catch(() => '')).split(/\s/)[0] ?? '';
-    traces.push({ handle: id.slice(places.networkPrefix.length), what: `address ${name}` });
-  }
-  return traces;
+  const slots = await readSlots(places.network);
+  const handles = new Map(slots.map(({ slot, handle }) => [String(slot), handle]));
+  const named = (names: string[], prefix: string, what: string): Trace[] =>
+    names
+      .filter((name) => name.startsWith(prefix) && handles.get(name.slice(prefix.length)) !== '')
+      .map((name) => ({ handle: handles.get(name.slice(prefix.length)) ?? '', what: `${what} ${name}` }));
+  return [
+    ...slots.filter(({ handle }) => handle !== '').map(({ slot, handle }) => ({ handle, what: `slot ${slot}` })),
+    ...named(await namespaces(), places.networkPrefix, 'network namespace'),
+    ...named(await readdir('/sys/class/net'), places.interfacePrefix, 'interface'),
+  ];
 }
 
 async function cgroups(places: CellPlaces): Promise<Trace[]> {
@@ -89,19 +112,20 @@ async function portClaims(places: CellPlaces): Promise<Trace[]> {
 }
 
 async function idClaims(places: CellPlaces): Promise<Trace[]> {
-  const claims = await new IdRanges({ firstId: 0, ranges: 1 }).claims(places.containers);
-  return claims.map(({ hostId, folder }) => ({ handle: handleOfPath(places, folder), what: `ids from ${hostId}` }));
+  const ids = new SlotIds(new IdRanges({ firstId: 0, ranges: 1 }), places.networkIds);
+  const handles = new Map((await readSlots(places.network)).map(({ slot, handle }) => [slot, handle]));
+  // Those of spares aren't a container's.
+  return (await ids.claims())
+    .filter(({ slot }) => handles.get(slot) !== '')
+    .map(({ slot, hostId }) => ({ handle: handles.get(slot) ?? '', what: `ids from ${hostId}` }));
 }
 
 async function firewallRules(places: CellPlaces): Promise<Trace[]> {
-  const { stdout } = await runToEnd('iptables-save', ['-t', 'nat']);
-  const traces: Trace[] = [];
-  for (const line of stdout.split('\n')) {
-    const id = /id: \\?"([^"\\]+)\\?"/.exec(line)?.[1];
-    if (id?.startsWith(places.networkPrefix))
-      traces.push({ handle: id.slice(places.networkPrefix.length), what: `firewall rule ${line}` });
-  }
-  return traces;
+  const { stdout } = await runToEnd('nft', ['list', 'table', 'inet', places.firewallTable]);
+  return stdout.split('\n').flatMap((line) => {
+    const handle = handleOfChain(line);
+    return handle === undefined ? [] : [{ handle, what: `firewall chain of ${handle}` }];
+  });
 }
 
 /** Supervisors, and runtimes that serve people: both name a container's files. */

@@ -1,6 +1,8 @@
 import { PassThrough, type Readable } from 'node:stream';
+import { assertEgressRules, assertPortRequest } from '../egress-rule.js';
 import {
   type ContainerInfo,
+  type EgressRule,
   type ExecSpec,
   type GardenContainer,
   GardenError,
@@ -8,6 +10,7 @@ import {
   type GardenProcess,
   type GardenSpec,
   type InteractiveProcess,
+  type PortMapping,
   type ProcessSpec,
 } from '../garden.js';
 import { packFiles, unpackFiles } from './files.js';
@@ -38,7 +41,7 @@ export class SimContainer implements GardenContainer {
 
   info(): ContainerInfo {
     const hostAddress = this.machine.options.hostAddress ?? '127.0.0.1';
-    return { hostAddress, containerAddress: this.state.address, ports: this.state.ports, imageEnv: {} };
+    return { hostAddress, containerAddress: this.state.address, ports: [...this.state.ports], imageEnv: {} };
   }
 
   async run(spec: ProcessSpec): Promise<GardenProcess> {
@@ -121,6 +124,21 @@ export class SimContainer implements GardenContainer {
     const diskBytes = [...this.state.files.values()].reduce((sum, file) => sum + file.content.length, 0);
     const ageMs = this.machine.clock.now() - this.state.createdAtMs;
     return { memoryBytes: pids * 1024 * 1024, cpuTimeNs: 0, diskBytes, pids, rxBytes: 0, txBytes: 0, ageMs };
+  }
+
+  async netOut(rules: readonly EgressRule[]): Promise<void> {
+    if (this.closed) throw new GardenError('closed', 'the garden was closed');
+    assertEgressRules(rules, this.spec.egress.length + this.state.egress.length);
+    this.state.egress.push(...rules);
+  }
+
+  async netIn(wanted: Partial<PortMapping>): Promise<PortMapping> {
+    if (this.closed) throw new GardenError('closed', 'the garden was closed');
+    assertPortRequest(wanted);
+    const hostPort = this.machine.takePort(wanted.hostPort || undefined);
+    const mapping = { hostPort, containerPort: wanted.containerPort || hostPort };
+    this.state.ports.push(mapping);
+    return mapping;
   }
 
   close(): void {

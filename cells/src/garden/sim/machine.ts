@@ -1,5 +1,13 @@
 import type { Clock } from '@rivera/kit/clock';
-import type { ExitStatus, GardenSpec, ProcessOutput, ProcessSpec } from '../garden.js';
+import {
+  type EgressRule,
+  type ExitStatus,
+  GardenError,
+  type GardenSpec,
+  type PortMapping,
+  type ProcessOutput,
+  type ProcessSpec,
+} from '../garden.js';
 import { behaviourOf } from './programs.js';
 
 const SIGNAL_NUMBERS: Partial<Record<NodeJS.Signals, number>> = {
@@ -22,12 +30,14 @@ export interface SimFile {
 export class SimContainerState {
   readonly processes = new Map<string, SimProcessState>();
   readonly files = new Map<string, SimFile>();
+  /** What `netOut` added. */
+  readonly egress: EgressRule[] = [];
 
   constructor(
     readonly spec: GardenSpec,
     readonly createdAtMs: number,
     readonly address: string,
-    readonly ports: { containerPort: number; hostPort: number }[],
+    readonly ports: PortMapping[],
   ) {}
 }
 
@@ -97,6 +107,7 @@ export class SimMachine {
   readonly clock: Clock;
   private made = 0;
   private nextPort: number;
+  private readonly portsInUse = new Set<number>();
 
   constructor(readonly options: SimMachineOptions) {
     this.clock = options.clock;
@@ -106,10 +117,19 @@ export class SimMachine {
   create(spec: GardenSpec): SimContainerState {
     const number = ++this.made;
     const address = `10.${(number >> 16) & 255}.${(number >> 8) & 255}.${number & 255}`;
-    const ports = [...new Set(spec.ports)].map((containerPort) => ({ containerPort, hostPort: this.nextPort++ }));
+    const ports = [...new Set(spec.ports)].map((containerPort) => ({ hostPort: this.takePort(), containerPort }));
     const container = new SimContainerState(spec, this.clock.now(), address, ports);
     this.containers.set(spec.handle, container);
     return container;
+  }
+
+  /** A host port that nobody has: the one asked for, or any. @throws GardenError `no-ports` */
+  takePort(wanted?: number): number {
+    if (wanted === undefined) while (this.portsInUse.has(this.nextPort)) this.nextPort++;
+    const port = wanted ?? this.nextPort++;
+    if (this.portsInUse.has(port)) throw new GardenError('no-ports', `port already acquired: ${port}`);
+    this.portsInUse.add(port);
+    return port;
   }
 
   /** Starts a process; undefined when there is no such program. */
@@ -129,6 +149,7 @@ export class SimMachine {
   destroy(handle: string): void {
     const container = this.containers.get(handle);
     this.containers.delete(handle);
+    for (const { hostPort } of container?.ports ?? []) this.portsInUse.delete(hostPort);
     for (const process of container?.processes.values() ?? []) process.signal('SIGKILL');
   }
 

@@ -1,3 +1,4 @@
+import { assertEgressRules } from '../egress-rule.js';
 import { type Garden, type GardenCapacity, type GardenContainer, GardenError, type GardenSpec } from '../garden.js';
 import { SimContainer } from './container.js';
 import type { SimMachine } from './machine.js';
@@ -34,6 +35,7 @@ export class SimGarden implements Garden {
     if (this.containers.has(spec.handle))
       throw new GardenError('handle-in-use', `Handle '${spec.handle}' already in use`);
     if (spec.privileged) throw new GardenError('unsupported', 'privileged container creation is disabled');
+    assertEgressRules(spec.egress);
     if (!spec.rootFs.startsWith('preloaded:'))
       throw new GardenError('unsupported', `root filesystem '${spec.rootFs}' is not of the kind preloaded:NAME`);
     const name = spec.rootFs.slice('preloaded:'.length);

@@ -1,0 +1,108 @@
+/** Where Debian's perl-base, which every Debian has, puts it. */
+export const PERL = '/usr/bin/perl';
+
+/**
+ * Starts programs for an agent that is too big to do it itself. Requests come on standard input, answers go to standard output; both
+ * are frames of a length and fields, which have a length each. The end of the input is the end of the script; what it has started
+ * goes on. Each request has a process of its own here, so none waits for another; a byte in a pipe says whose turn it is to answer.
+ */
+export const LAUNCHER_SCRIPT = String.raw`
+use strict; use warnings; use POSIX (); use IO::Handle;
+$SIG{CHLD} = 'IGNORE'; $SIG{PIPE} = 'IGNORE'; $SIG{INT} = 'IGNORE';
+my $LIMIT = 4 * 1024 * 1024;
+pipe my $turn, my $pass or die; syswrite $pass, '.';
+
+sub take {
+  my ($count) = @_; my $bytes = '';
+  while (length $bytes < $count) {
+    my $got = sysread STDIN, $bytes, $count - length $bytes, length $bytes;
+    next if !defined $got && $!{EINTR};
+    exit 0 if !$got;
+  }
+  return $bytes;
+}
+
+sub answer {
+  my $fields = pack '(N/a*)*', @_; my $frame = pack 'N/a*', $fields; my $token = '';
+  1 until sysread $turn, $token, 1;
+  for (my $at = 0; $at < length $frame;) {
+    my $wrote = syswrite STDOUT, $frame, length($frame) - $at, $at;
+    next if !defined $wrote && $!{EINTR};
+    last if !defined $wrote;
+    $at += $wrote;
+  }
+  syswrite $pass, '.';
+}
+
+# What of input, output and errors goes through pipes, until the program has closed its ends.
+sub attend {
+  my ($in, $out, $err, $input) = @_; my %text = (out => '', err => '');
+  my %from = (out => $out, err => $err); my $at = 0;
+  while (%from || $in) {
+    my ($read, $write) = ('', '');
+    vec($read, fileno $_, 1) = 1 for values %from;
+    vec($write, fileno $in, 1) = 1 if $in;
+    next if select($read, $write, undef, undef) < 0;
+    for my $name (keys %from) {
+      next if !vec $read, fileno $from{$name}, 1;
+      my $got = sysread $from{$name}, my $some, 65536;
+      next if !defined $got && $!{EINTR};
+      if (!$got) { delete $from{$name}; next }
+      $text{$name} .= $some if length $text{$name} < $LIMIT;
+    }
+    if ($in && vec $write, fileno $in, 1) {
+      my $wrote = syswrite $in, $input, length($input) - $at, $at;
+      next if !defined $wrote && $!{EINTR} + $!{EAGAIN};
+      $at += $wrote // 0;
+      if (!defined $wrote || $at >= length $input) { close $in; undef $in }
+    }
+  }
+  return @text{'out', 'err'};
+}
+
+sub become {
+  my ($cwd, $report, $argv, $env) = @_;
+  if ($report ne '') {
+    sysopen my $file, $report, POSIX::O_WRONLY() | POSIX::O_CREAT() | POSIX::O_TRUNC(), 0600 or die "$report: $!\n";
+    POSIX::dup2(fileno $file, 3);
+  }
+  $cwd eq '' or chdir $cwd or die "$cwd: $!\n";
+  %ENV = map { split /=/, $_, 2 } @$env;
+  $SIG{CHLD} = $SIG{PIPE} = $SIG{INT} = 'DEFAULT';
+  exec { $argv->[0] } @$argv or die "$argv->[0]: $!\n";
+}
+
+sub serve {
+  my ($id, $seconds, $quiet, $cwd, $report, $piped, $input, $count, @rest) = @_;
+  my @argv = splice @rest, 0, $count;
+  $SIG{CHLD} = 'DEFAULT';
+  my ($in_read, $in, $out, $out_write, $err, $err_write);
+  pipe $in_read, $in or die if $piped;
+  if (!$quiet) { pipe $out, $out_write or die; pipe $err, $err_write or die }
+  my $pid = fork // die "fork: $!\n";
+  if (!$pid) {
+    open STDIN, '<&', $in_read or die if $piped; open STDIN, '<', '/dev/null' or die if !$piped;
+    if ($quiet) { open STDOUT, '>', '/dev/null' or die; open STDERR, '>', '/dev/null' or die }
+    else { open STDOUT, '>&', $out_write or die; open STDERR, '>&', $err_write or die }
+    eval { become($cwd, $report, \@argv, \@rest) };
+    print STDERR $@; POSIX::_exit(127);
+  }
+  undef $_ for $in_read, $out_write, $err_write;
+  $in->blocking(0) if $in;
+  local $SIG{ALRM} = sub { kill 'KILL', $pid }; alarm $seconds;
+  my ($stdout, $stderr) = $quiet && !$in ? ('', '') : attend($in, $out, $err, $input);
+  1 while waitpid($pid, 0) < 0 && $!{EINTR};
+  my $status = $?;
+  answer($id, $status & 127 ? -($status & 127) : $status >> 8, $stdout, $stderr);
+}
+
+while (1) {
+  my @request = unpack '(N/a*)*', take(unpack 'N', take(4));
+  my $pid = fork;
+  next if $pid;
+  if (!defined $pid) { answer($request[0], 126, '', "fork: $!"); next }
+  eval { serve(@request) };
+  answer($request[0], 126, '', $@) if $@;
+  POSIX::_exit(0);
+}
+`;

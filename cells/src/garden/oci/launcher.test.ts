@@ -1,0 +1,81 @@
+import { execFileSync } from 'node:child_process';
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, expect, it } from 'vitest';
+import { type LaunchRequest, launch, restLauncher } from './launcher.js';
+
+afterAll(() => restLauncher());
+
+const sh = (script: string, more: Partial<LaunchRequest> = {}) =>
+  launch(
+    { argv: ['sh', '-c', script], env: process.env, discardOutput: false, timeoutMs: 60_000, ...more },
+    process.env,
+  );
+
+it('tells what a program said and how it ended, as the program itself would', async () => {
+  expect(await sh('cat; echo bad >&2; exit 3', { input: 'päper\n' })).toEqual({
+    code: 3,
+    signal: undefined,
+    stdout: 'päper\n',
+    stderr: 'bad\n',
+  });
+  expect(await sh('kill -9 $$')).toMatchObject({ code: undefined, signal: 'SIGKILL' });
+  expect(await sh('pwd; echo "$A"', { cwd: '/usr', env: { PATH: '/bin', A: 'a=b\nc' } })).toMatchObject({
+    stdout: '/usr\na=b\nc\n',
+  });
+  expect(await sh('exit 0', { argv: ['no-such-program'] })).toMatchObject({
+    code: 127,
+    stderr: expect.stringContaining('No such file'),
+  });
+  expect(await sh('exit 0', { cwd: '/no/such' })).toMatchObject({
+    code: 127,
+    stderr: expect.stringContaining('/no/such: No such'),
+  });
+});
+
+it('has nobody wait for another, and mixes nothing up', async () => {
+  const slow = sh('exec sleep 1000', { timeoutMs: 1500 });
+  const answers = await Promise.all(
+    Array.from({ length: 40 }, (_, n) => sh(`head -c ${n * 5000} /dev/zero | tr '\\0' ${n % 10}`)),
+  );
+  for (const [n, { stdout }] of answers.entries()) expect(stdout).toBe(String(n % 10).repeat(n * 5000));
+  expect(await slow).toMatchObject({ signal: 'SIGKILL' });
+});
+
+it('takes as much input as there is, also when nobody reads it', async () => {
+  const input = 'x'.repeat(3_000_000);
+  expect((await sh('wc -c', { input })).stdout.trim()).toBe('3000000');
+  expect(await sh('exit 4', { input })).toMatchObject({ code: 4 });
+});
+
+it('gives a report as the third descriptor, and waits for no child when output is thrown away', async () => {
+  const folder = await mkdtemp(join(tmpdir(), 'rivera-launcher-'));
+  const report = join(folder, 'report');
+  const { code } = await sh('echo told >&3; sleep 1000 3>&- & echo $! >&3', { discardOutput: true, report });
+  const [told, pid] = (await readFile(report, 'utf8')).split('\n');
+  process.kill(Number(pid), 'SIGKILL');
+  expect([code, told]).toEqual([0, 'told']);
+  await rm(folder, { recursive: true });
+});
+
+it('is started again when it was killed, and what it had begun is told all the same', async () => {
+  const launcher = async () => Number((await sh('ps -o ppid= -p $PPID')).stdout);
+  const before = await launcher();
+  const folder = await mkdtemp(join(tmpdir(), 'rivera-launcher-'));
+  const report = join(folder, 'report');
+  const begun = sh('echo begun >&3; until [ -e go ]; do sleep 0.02; done; exit 5', { cwd: folder, report });
+  await expect.poll(() => readFile(report, 'utf8').catch(() => ''), { timeout: 30_000 }).toBe('begun\n');
+  process.kill(before, 'SIGKILL');
+  const lost = sh('exit 0');
+  await writeFile(join(folder, 'go'), '');
+  expect(await begun).toMatchObject({ code: 5 });
+  // Asked for before anybody knew of the death, or after it: told in either case.
+  expect([0, 128]).toContain((await lost).code);
+  await rm(folder, { recursive: true });
+  expect(await launcher()).not.toBe(before);
+  await restLauncher();
+  expect(execFileSync('ps', ['-o', 'args=', '--ppid', String(process.pid)], { encoding: 'utf8' })).not.toContain(
+    'perl',
+  );
+});
