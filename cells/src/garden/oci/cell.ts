@@ -2,7 +2,6 @@ import { existsSync } from 'node:fs';
 import { ImageStore } from '../../images/image-store.js';
 import type { HostTools, KernelFeatures } from './bundle.js';
 import { hasSwapLimit } from './cgroup.js';
-import { IdRanges } from './id-ranges.js';
 import { lowerDirectoriesBelow } from './mounts.js';
 import { CellNetwork } from './network.js';
 import type { OciSettings } from './options.js';
@@ -32,7 +31,7 @@ export function assembleCell(settings: OciSettings): Cell {
   return {
     settings,
     places,
-    network: new CellNetwork(places, settings, idRanges(settings)),
+    network: new CellNetwork(places, settings),
     ports: new PortPool({ cellId: settings.cellId, dataDir: settings.dataDir }, settings.portRange),
     images: new ImageStore({
       directory: places.images,
@@ -47,11 +46,6 @@ export function assembleCell(settings: OciSettings): Cell {
     kernel: { swapLimit: hasSwapLimit() },
     runtime: findRuntime(settings.runtime),
   };
-}
-
-/** Undefined when containers share the host's user namespace. */
-function idRanges({ userNamespaces }: OciSettings): IdRanges | undefined {
-  return userNamespaces.enabled ? new IdRanges(userNamespaces) : undefined;
 }
 
 /** The supervisor wants a path, people write a name. */

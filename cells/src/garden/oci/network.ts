@@ -3,7 +3,7 @@ import { readFile, symlink } from 'node:fs/promises';
 import { join } from 'node:path';
 import { parseRange } from '../addresses.js';
 import { GardenError } from '../garden.js';
-import type { IdRanges } from './id-ranges.js';
+import { IdRanges } from './id-ranges.js';
 import type { IdMapping } from './kernel-steps.js';
 import { Firewall } from './network/firewall.js';
 import { hostMtu, noIpv6Reason, prepareHost, unprepareHost } from './network/host.js';
@@ -32,16 +32,14 @@ export type Passage = Pick<Opening, 'egress' | 'ports'>;
 export class CellNetwork {
   private readonly subnet: Subnet;
   private readonly slots: Slots;
-  private readonly ids: SlotIds | undefined;
+  private readonly ids: SlotIds;
   private made: { links: LinkPlan; spares: Spares; firewall: Firewall } | undefined;
 
   constructor(
     private readonly places: CellPlaces,
     private readonly settings: OciSettings,
-    /** Undefined: no container has ids of its own. */
-    ids: IdRanges | undefined,
   ) {
-    this.ids = ids && new SlotIds(ids, places.networkIds);
+    this.ids = new SlotIds(new IdRanges(settings.userNamespaces), places.networkIds);
     this.subnet = subnetOf(settings.subnet);
     this.slots = new Slots(places.network, this.subnet.lastSlot);
   }
@@ -60,7 +58,7 @@ export class CellNetwork {
       interface: (slot) => `${places.interfacePrefix}${slot}`,
     };
     const { clock, log } = settings;
-    const spares = new Spares({ slots: this.slots, ids: this.ids, links, count: settings.spareNetworks, log });
+    const spares = new Spares({ slots: this.slots, ids: this.ids, ownIds: settings.userNamespaces.enabled, links, count: settings.spareNetworks, log });
     const firewall = new Firewall(
       {
         table: places.firewallTable,
@@ -116,7 +114,7 @@ export class CellNetwork {
     const slot = this.slots.of(handle);
     await Promise.all([firewall.shut(handle), slot === undefined ? undefined : removeLinks(links, [slot])]);
     if (slot === undefined) return;
-    await this.ids?.release(slot, ids);
+    await this.ids.release(slot, ids);
     await this.slots.release(slot);
   }
 

@@ -17,8 +17,9 @@ export class Spares {
   constructor(
     private readonly o: {
       slots: Slots;
-      /** Undefined: no container has ids of its own. */
-      ids: SlotIds | undefined;
+      ids: SlotIds;
+      /** Whether containers have ids of their own on this cell. Spares of an earlier agent may have them all the same. */
+      ownIds: boolean;
       links: LinkPlan;
       count: number;
       log: Logger;
@@ -27,7 +28,7 @@ export class Spares {
 
   /** A slot whose namespace and interface are there. Spares are as most containers want them: with ids of their own. */
   async take(o: { ownIds: boolean }): Promise<Place> {
-    if (this.o.ids && !o.ownIds) return this.fresh({ ownIds: false });
+    if (this.o.ownIds && !o.ownIds) return this.fresh({ ownIds: false });
     const place = this.ready.shift() ?? (await this.fresh({ ownIds: true }));
     if (this.ready.length <= this.o.count / 2) this.refill();
     return place;
@@ -55,7 +56,7 @@ export class Spares {
   async discard(slots: number[]): Promise<void> {
     await removeLinks(this.o.links, slots);
     for (const slot of slots) {
-      await this.o.ids?.release(slot);
+      await this.o.ids.release(slot);
       await this.o.slots.release(slot);
     }
   }
@@ -73,7 +74,7 @@ export class Spares {
   private async fresh({ ownIds }: { ownIds: boolean }): Promise<Place> {
     const slot = await this.o.slots.reserve();
     try {
-      const ids = ownIds ? await this.o.ids?.take(slot) : undefined;
+      const ids = ownIds && this.o.ownIds ? await this.o.ids.take(slot) : undefined;
       const place = { slot, ...(ids && { ids }) };
       await this.making.add(place);
       return place;
