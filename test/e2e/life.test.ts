@@ -32,11 +32,13 @@ describe('a task', () => {
   });
 
   it('can be cancelled while it runs, and leaves no container', async () => {
-    await client.tasks.desire({ taskGuid: 'long', domain: 'test', definition: task('sleep 1000') });
+    // Nothing else on this machine sleeps just that long.
+    const seconds = `${1_000 + process.pid}.5`;
+    await client.tasks.desire({ taskGuid: 'long', domain: 'test', definition: task(`sleep ${seconds}`) });
     await until('it runs', async () => (await client.tasks.get('long')).state === TaskState.RUNNING);
     await client.tasks.cancel('long');
     expect(await client.tasks.get('long')).toMatchObject({ failed: true, failureReason: 'task was cancelled' });
-    await until('its process is gone', () => processesWith('sleep\u00001000').length === 0);
+    await until('its process is gone', () => processesWith(`sleep\u0000${seconds}`).length === 0);
   });
 
   it('that nothing can hold says why', async () => {
