@@ -52,6 +52,12 @@ export function allChecks(o: { dataDir: string; userNamespaces: boolean }): Chec
       packages: ['busybox-static'],
       static: true,
     }),
+    fixed({
+      name: 'perl',
+      path: '/usr/bin/perl',
+      needed: 'perl, by which the agent starts programs',
+      packages: ['perl-base'],
+    }),
     {
       name: 'firewall',
       needed: 'nft, and a kernel with nf_tables, nat and fib, for egress rules and mapped ports',

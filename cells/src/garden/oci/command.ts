@@ -28,7 +28,7 @@ export interface CommandOptions {
   input?: string;
   env?: NodeJS.ProcessEnv;
   cwd?: string;
-  /** KILL after this long, to the second. Default 60 s. */
+  /** KILL, of all of its process group, after this long. Default 60 s. */
   timeoutMs?: number;
   /** For programs that leave a child which would keep the pipes open. */
   discardOutput?: boolean;

@@ -7,7 +7,7 @@ export const PERL = '/usr/bin/perl';
  * goes on. Each request has a process of its own here, so none waits for another; a byte in a pipe says whose turn it is to answer.
  */
 export const LAUNCHER_SCRIPT = String.raw`
-use strict; use warnings; use POSIX (); use IO::Handle;
+use strict; use warnings; no warnings 'exec'; use POSIX (); use IO::Handle;
 $SIG{CHLD} = 'IGNORE'; $SIG{PIPE} = 'IGNORE'; $SIG{INT} = 'IGNORE';
 my $LIMIT = 4 * 1024 * 1024;
 pipe my $turn, my $pass or die; syswrite $pass, '.';
@@ -34,15 +34,30 @@ sub answer {
   syswrite $pass, '.';
 }
 
-# What of input, output and errors goes through pipes, until the program has closed its ends.
+# Seconds, to a hundredth, of a clock that only goes on.
+my $TICKS = POSIX::sysconf(POSIX::_SC_CLK_TCK());
+sub now { (POSIX::times())[0] / $TICKS }
+
+# Until the program has ended and its pipes are closed. When its time is over all of its group is killed; what left the group may
+# hold the pipes for ever.
 sub attend {
-  my ($in, $out, $err, $input) = @_; my %text = (out => '', err => '');
-  my %from = (out => $out, err => $err); my $at = 0;
-  while (%from || $in) {
+  my ($pid, $woken, $in, $out, $err, $input, $deadline) = @_;
+  my %text = (out => '', err => ''); my %from = $out ? (out => $out, err => $err) : ();
+  my ($at, $killed, $status) = (0, 0, undef);
+  while (!defined $status || %from || $in) {
+    my $left = $deadline - now();
+    if ($left <= 0 && !$killed) {
+      kill 'KILL', -$pid; kill 'KILL', $pid;
+      $killed = 1; %from = (); undef $in;
+    }
     my ($read, $write) = ('', '');
-    vec($read, fileno $_, 1) = 1 for values %from;
+    vec($read, fileno $_, 1) = 1 for $woken, values %from;
     vec($write, fileno $in, 1) = 1 if $in;
-    next if select($read, $write, undef, undef) < 0;
+    # Not for long: a signal that comes just before this is noticed after it.
+    my $ready = select($read, $write, undef, $killed || $left > 0.02 ? 0.02 : $left);
+    if (!defined $status && waitpid($pid, POSIX::WNOHANG()) == $pid) { $status = $? }
+    next if $ready <= 0;
+    sysread $woken, my $nothing, 512 if vec $read, fileno $woken, 1;
     for my $name (keys %from) {
       next if !vec $read, fileno $from{$name}, 1;
       my $got = sysread $from{$name}, my $some, 65536;
@@ -52,12 +67,12 @@ sub attend {
     }
     if ($in && vec $write, fileno $in, 1) {
       my $wrote = syswrite $in, $input, length($input) - $at, $at;
-      next if !defined $wrote && $!{EINTR} + $!{EAGAIN};
+      next if !defined $wrote && ($!{EINTR} || $!{EAGAIN});
       $at += $wrote // 0;
       if (!defined $wrote || $at >= length $input) { close $in; undef $in }
     }
   }
-  return @text{'out', 'err'};
+  return ($status, @text{'out', 'err'});
 }
 
 sub become {
@@ -73,14 +88,18 @@ sub become {
 }
 
 sub serve {
-  my ($id, $seconds, $quiet, $cwd, $report, $piped, $input, $count, @rest) = @_;
+  my ($id, $ms, $quiet, $cwd, $report, $piped, $input, $count, @rest) = @_;
   my @argv = splice @rest, 0, $count;
-  $SIG{CHLD} = 'DEFAULT';
+  my $deadline = now() + $ms / 1000;
   my ($in_read, $in, $out, $out_write, $err, $err_write);
+  pipe my $woken, my $wake or die; $wake->blocking(0);
   pipe $in_read, $in or die if $piped;
   if (!$quiet) { pipe $out, $out_write or die; pipe $err, $err_write or die }
+  $SIG{CHLD} = sub { syswrite $wake, '.' };
   my $pid = fork // die "fork: $!\n";
   if (!$pid) {
+    # A group of its own, so that all of it can be ended.
+    POSIX::setsid();
     open STDIN, '<&', $in_read or die if $piped; open STDIN, '<', '/dev/null' or die if !$piped;
     if ($quiet) { open STDOUT, '>', '/dev/null' or die; open STDERR, '>', '/dev/null' or die }
     else { open STDOUT, '>&', $out_write or die; open STDERR, '>&', $err_write or die }
@@ -89,10 +108,7 @@ sub serve {
   }
   undef $_ for $in_read, $out_write, $err_write;
   $in->blocking(0) if $in;
-  local $SIG{ALRM} = sub { kill 'KILL', $pid }; alarm $seconds;
-  my ($stdout, $stderr) = $quiet && !$in ? ('', '') : attend($in, $out, $err, $input);
-  1 while waitpid($pid, 0) < 0 && $!{EINTR};
-  my $status = $?;
+  my ($status, $stdout, $stderr) = attend($pid, $woken, $in, $out, $err, $input, $deadline);
   answer($id, $status & 127 ? -($status & 127) : $status >> 8, $stdout, $stderr);
 }
 

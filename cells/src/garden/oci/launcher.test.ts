@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, expect, it } from 'vitest';
 import { type LaunchRequest, launch, restLauncher } from './launcher.js';
+import { isAlive } from './proc.js';
 
 afterAll(() => restLauncher());
 
@@ -41,6 +42,20 @@ it('has nobody wait for another, and mixes nothing up', async () => {
   );
   for (const [n, { stdout }] of answers.entries()) expect(stdout).toBe(String(n % 10).repeat(n * 5000));
   expect(await slow).toMatchObject({ signal: 'SIGKILL' });
+});
+
+it('ends a program and its family when its time is over, whoever holds its output', async () => {
+  const folder = await mkdtemp(join(tmpdir(), 'rivera-launcher-'));
+  const report = join(folder, 'report');
+  const { signal } = await sh('sleep 1000 3>&- & echo $! >&3; setsid sleep 1000 3>&- & echo $! >&3; wait', {
+    report,
+    timeoutMs: 700,
+  });
+  const [inside, outside] = (await readFile(report, 'utf8')).split('\n').map(Number) as [number, number];
+  process.kill(outside, 'SIGKILL');
+  expect(signal).toBe('SIGKILL');
+  await expect.poll(() => isAlive(inside), { timeout: 30_000 }).toBe(false);
+  await rm(folder, { recursive: true });
 });
 
 it('takes as much input as there is, also when nobody reads it', async () => {

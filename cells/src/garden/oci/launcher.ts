@@ -104,13 +104,14 @@ function hold(child: Helper['child'], on: boolean): void {
 
 function frameOf(id: string, request: LaunchRequest): Buffer {
   const env = Object.entries(request.env).flatMap(([name, value]) => (value === undefined ? [] : [`${name}=${value}`]));
-  const seconds = String(Math.max(1, Math.ceil(request.timeoutMs / 1000)));
   const { argv, cwd = '', report = '', input } = request;
   const quiet = request.discardOutput ? '1' : '';
   const piped = input === undefined ? '' : '1';
   return field(
     Buffer.concat(
-      [id, seconds, quiet, cwd, report, piped, input ?? '', String(argv.length), ...argv, ...env].map(field),
+      [id, String(request.timeoutMs), quiet, cwd, report, piped, input ?? '', String(argv.length), ...argv, ...env].map(
+        field,
+      ),
     ),
   );
 }

@@ -58,7 +58,14 @@ export class CellNetwork {
       interface: (slot) => `${places.interfacePrefix}${slot}`,
     };
     const { clock, log } = settings;
-    const spares = new Spares({ slots: this.slots, ids: this.ids, ownIds: settings.userNamespaces.enabled, links, count: settings.spareNetworks, log });
+    const spares = new Spares({
+      slots: this.slots,
+      ids: this.ids,
+      ownIds: settings.userNamespaces.enabled,
+      links,
+      count: settings.spareNetworks,
+      log,
+    });
     const firewall = new Firewall(
       {
         table: places.firewallTable,

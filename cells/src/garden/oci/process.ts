@@ -12,8 +12,9 @@ import { processFacts } from './proc.js';
 import { type ProcessIdentity, signalProcess } from './signals.js';
 import { type LaunchReport, livingSupervisor, type ProcessPlaces, readReport } from './supervisor.js';
 
-/** How often is looked when the kernel reports nothing: for supervisors that were killed, and where watches are used up. */
-const POLL_MS = 1000;
+/** How often is looked when the kernel reports nothing: for supervisors that were killed; and where watches are used up, for all. */
+const WATCHED_POLL_MS = 5000;
+const UNWATCHED_POLL_MS = 1000;
 /** A supervisor that was only just started has this long to say who it is. */
 const SUPERVISOR_START_MS = 5000;
 /** Exit code told of a process whose end nobody saw. */
@@ -173,18 +174,22 @@ export class OciProcess implements GardenProcess {
         if (file === logFile) this.logChanged.open();
         else this.stateChanged.open();
       });
-      this.watcher.on('error', (error) =>
-        log.warn({ error, process: this.id }, 'watching a process failed, polling instead'),
-      );
+      this.watcher.on('error', (error) => {
+        this.watcher = undefined;
+        log.warn({ error, process: this.id }, 'watching a process failed, polling instead');
+      });
     } catch (error) {
       log.warn({ error, process: this.id }, 'a process can’t be watched, polling instead');
     }
     const poll = () => {
       this.stateChanged.open();
       this.logChanged.open();
-      this.cancelPoll = clock.setTimer(POLL_MS, poll);
+      plan();
     };
-    this.cancelPoll = clock.setTimer(POLL_MS, poll);
+    const plan = () => {
+      this.cancelPoll = clock.setTimer(this.watcher ? WATCHED_POLL_MS : UNWATCHED_POLL_MS, poll);
+    };
+    plan();
   }
 
   private stopWatching(): void {

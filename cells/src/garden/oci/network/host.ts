@@ -81,5 +81,5 @@ async function assertUnused(bridge: string, { cidr }: Subnet): Promise<void> {
 
 /** Links of containers, of whichever cell: their routes are within the subnet of a bridge, which is looked at itself. */
 function isOwn(device: string): boolean {
-  return /^rv[0-9a-f]{6}\./.test(device);
+  return /^(rv[0-9a-f]{6}\.|if)\d+$/.test(device);
 }
