@@ -29,6 +29,7 @@ import { OciProcess } from './process.js';
 import { type ProcessRequest, processSpec } from './process-spec.js';
 import { type ContainerRecord, isInitAlive } from './record.js';
 import { send, signalProcess } from './signals.js';
+import type { Patience } from './stall.js';
 import { makeInside, streamIn, streamOut } from './streams.js';
 import {
   launch,
@@ -58,6 +59,8 @@ export class OciContainer implements GardenContainer {
   private readonly processes = new Map<string, OciProcess>();
   private readonly persons = new Set<PersonsProcess>();
   private readonly launches = new Set<Promise<OciProcess>>();
+  /** People's processes on their way. */
+  private starting = 0;
   private closed = false;
   private ending = false;
 
@@ -156,12 +159,20 @@ export class OciContainer implements GardenContainer {
   async streamIn(path: string, user: string, tar: Readable): Promise<void> {
     this.assertUsable();
     const { files } = this;
-    await streamIn({ start: this.starter, files, path: absolute(path), user: await this.user(user), tar });
+    await streamIn({
+      start: this.starter,
+      files,
+      path: absolute(path),
+      user: await this.user(user),
+      tar,
+      patience: this.patience,
+    });
   }
 
   async streamOut(path: string, user: string): Promise<Readable> {
     this.assertUsable();
-    return streamOut({ start: this.starter, files: this.files, path: absolute(path), user: await this.user(user) });
+    const { starter: start, files, patience } = this;
+    return streamOut({ start, files, path: absolute(path), user: await this.user(user), patience });
   }
 
   async metrics(): Promise<GardenMetrics> {
@@ -211,6 +222,11 @@ export class OciContainer implements GardenContainer {
     await Promise.all([...this.persons].map((person) => person.exited));
   }
 
+  private get patience(): Patience {
+    const { clock, streamIdleMs } = this.cell.settings;
+    return { clock, idleMs: streamIdleMs };
+  }
+
   private readonly starter = (o: {
     path: string;
     args: string[];
@@ -223,8 +239,14 @@ export class OciContainer implements GardenContainer {
     terminal?: ExecSpec['terminal'],
   ): Promise<InteractiveProcess> {
     const { cell, places, cgroup } = this;
-    const spec = this.processSpec({ ...request, ...(terminal ? { terminal } : {}) });
-    const person = await startExec({ cell, places, cgroup, spec, ...(terminal ? { terminal } : {}) });
+    const { maxExecs } = cell.settings;
+    if (this.persons.size + this.starting >= maxExecs)
+      throw new GardenError('process-failed', `container '${this.handle}' has ${maxExecs} such processes already`);
+    const spec = this.processSpec({ ...request, nofile: cell.settings.nofile, ...(terminal ? { terminal } : {}) });
+    this.starting++;
+    const person = await startExec({ cell, places, cgroup, spec, ...(terminal ? { terminal } : {}) }).finally(() => {
+      this.starting--;
+    });
     this.persons.add(person);
     void person.exited.then(() => this.persons.delete(person));
     if (this.closed) person.kill();

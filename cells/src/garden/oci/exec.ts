@@ -1,13 +1,15 @@
 import { spawn } from 'node:child_process';
+import { writeSync } from 'node:fs';
 import { readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { PassThrough, type Readable, Writable } from 'node:stream';
 import { finished } from 'node:stream/promises';
-import { spawn as spawnTerminal } from '@lydell/node-pty';
+import { type IPty, spawn as spawnTerminal } from '@lydell/node-pty';
+import type { Clock } from '@rivera/kit/clock';
 import { GardenError, type InteractiveProcess } from '../garden.js';
 import type { Cell } from './cell.js';
 import type { ContainerCgroup } from './cgroup.js';
-import { readIfPresent } from './durable.js';
+import { hasCode, readIfPresent } from './durable.js';
 import { agentMark } from './orphans.js';
 import type { ContainerPlaces } from './places.js';
 import { processFacts } from './proc.js';
@@ -21,6 +23,9 @@ const END_OF_TRANSMISSION = '\x04';
 
 /** Start time of a process that had ended before it could be looked at: fits nobody. */
 const ALREADY_GONE = -1;
+
+/** A process that doesn't read its terminal is asked again so often. */
+const INPUT_RETRY_MS = 10;
 
 let made = 0;
 
@@ -73,7 +78,9 @@ export async function startExec(request: ExecRequest): Promise<PersonsProcess> {
     files.pid,
     places.handle,
   ];
-  const running = request.terminal ? withTerminal(cell.runtime, args, request.terminal) : withPipes(cell.runtime, args);
+  const running = request.terminal
+    ? withTerminal(cell.runtime, args, request.terminal, cell.settings.clock)
+    : withPipes(cell.runtime, args);
   let over = false;
   const exited = running.exited.then(() => {
     over = true;
@@ -150,7 +157,12 @@ async function handedOver(stream: Readable): Promise<void> {
   await finished(stream, { writable: false }).catch(() => undefined);
 }
 
-function withTerminal(command: string, args: string[], o: { term: string; columns: number; rows: number }): Running {
+function withTerminal(
+  command: string,
+  args: string[],
+  o: { term: string; columns: number; rows: number },
+  clock: Clock,
+): Running {
   const env = { PATH: process.env.PATH ?? '', TERM: o.term, ...agentMark };
   const terminal = spawnTerminal(command, args, { name: o.term, cols: o.columns, rows: o.rows, env, encoding: null });
   const stdout = new PassThrough();
@@ -160,17 +172,7 @@ function withTerminal(command: string, args: string[], o: { term: string; column
     terminal.pause();
     stdout.once('drain', () => terminal.resume());
   });
-  const stdin = new Writable({
-    write(chunk: Buffer, _encoding, done) {
-      // It passes on bytes as well as text, whatever its types say; text would break characters that are cut in two.
-      terminal.write(chunk as unknown as string);
-      done();
-    },
-    final(done) {
-      terminal.write(END_OF_TRANSMISSION);
-      done();
-    },
-  });
+  const stdin = terminalInput(terminal, clock);
   const exited = new Promise<number>((resolve) => terminal.onExit(({ exitCode }) => resolve(exitCode)));
   const ended = exited.then(async (code) => {
     stdin.destroy();
@@ -189,4 +191,29 @@ function withTerminal(command: string, args: string[], o: { term: string; column
     exited: exited.then(() => undefined),
     ended,
   };
+}
+
+/**
+ * What people type. The terminal's own `write` waits for the process to read, and the whole agent with it; so each piece is offered
+ * without waiting, and what is not taken is offered again, while whoever sends has to wait.
+ */
+function terminalInput(terminal: IPty, clock: Clock): Writable {
+  const { fd, _socket: socket } = terminal as unknown as { fd: number; _socket: Readable };
+  const offer = (bytes: Buffer, done: () => void): void => {
+    // Once it is closed, its number may be another file's.
+    if (socket.destroyed) return done();
+    let taken = 0;
+    try {
+      taken = writeSync(fd, bytes);
+    } catch (error) {
+      // It ended; that is told in another way.
+      if (!hasCode(error, 'EAGAIN')) return done();
+    }
+    if (taken === bytes.length) return done();
+    clock.setTimer(INPUT_RETRY_MS, () => offer(bytes.subarray(taken), done));
+  };
+  return new Writable({
+    write: (chunk: Buffer, _encoding, done) => offer(chunk, done),
+    final: (done) => offer(Buffer.from(END_OF_TRANSMISSION), done),
+  });
 }

@@ -2,11 +2,11 @@
 export const PERL = '/usr/bin/perl';
 
 /**
- * Gives the pipes of standard output and error to an id, and goes on as the program that is named: a user of a container can open
+ * Gives the pipes of standard input, output and error to an id, and goes on as the program that is named: a user of a container can open
  * `/dev/stdout` only when the pipe belongs to somebody in its user namespace.
  */
 export const OWN_OUTPUT_SCRIPT =
-  'my $id = shift; for (*STDOUT, *STDERR) { chown $id, $id, $_ if -p $_ } exec { $ARGV[0] } @ARGV; die "$ARGV[0]: $!\n"';
+  'my $id = shift; for (*STDIN, *STDOUT, *STDERR) { chown $id, $id, $_ if -p $_ } exec { $ARGV[0] } @ARGV; die "$ARGV[0]: $!\n"';
 
 /**
  * System calls that Node.js can't make and that no tool of Debian 12 makes for it: id-mapped mounts, and a user namespace with a

@@ -38,6 +38,10 @@ export interface OciGardenOptions {
    * (subuid) and systemd get.
    */
   userNamespaces?: { enabled: boolean; firstId: number; ranges: number };
+  /** Processes of people and transfers of files that a container may have at a time. Default 64. */
+  maxExecs?: number;
+  /** A transfer of files of which no byte moves for so long, whoever stands still, has failed. Default 60,000 ms. */
+  streamIdleMs?: number;
   /** Newest output that is kept of each process, in bytes. Default 64 MiB; up to twice that is used on disk. */
   outputLimitBytes?: number;
   /** Processes and threads of a container that asks for no limit. Default 16384; 0 means none. */
@@ -97,6 +101,8 @@ export function settle(options: OciGardenOptions): OciSettings {
     userNamespaces: DEFAULT_USER_NAMESPACES,
     outputLimitBytes: 64 * 1024 * 1024,
     nofile: 16_384,
+    maxExecs: 64,
+    streamIdleMs: 60_000,
     maxPids: 16_384,
     imageCacheBytes: 10_000_000_000,
     insecureRegistries: [],

@@ -1,9 +1,10 @@
 import { basename, dirname } from 'node:path/posix';
-import { PassThrough, type Readable } from 'node:stream';
+import type { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { GardenError, type InteractiveProcess } from '../garden.js';
 import { BUSYBOX } from './bundle.js';
 import type { ContainerFiles } from './inside.js';
+import { type Patience, watched } from './stall.js';
 import type { ContainerUser } from './users.js';
 
 /** Starts a program in the container, without a terminal. */
@@ -26,6 +27,7 @@ export async function streamIn(o: {
   path: string;
   user: ContainerUser;
   tar: Readable;
+  patience: Patience;
 }): Promise<void> {
   await o.files.ensureDirectory(o.path, o.user).catch((cause: unknown) => {
     throw new GardenError(
@@ -43,9 +45,15 @@ export async function streamIn(o: {
   });
   const message = collectError(child.stderr);
   child.stdout.resume();
+  let stalled = false;
+  const watch = watched(o.patience, () => {
+    stalled = true;
+    o.tar.destroy(new Error('it stands still'));
+    child.kill();
+  });
   const [copied, ended] = await Promise.allSettled([
     // tar may stop reading at the archive's end mark; what follows is padding.
-    pipeline(o.tar, child.stdin).catch((error: unknown) => {
+    pipeline(o.tar, watch.stream, child.stdin).catch((error: unknown) => {
       if (o.tar.errored) {
         child.kill();
         throw error;
@@ -53,6 +61,8 @@ export async function streamIn(o: {
     }),
     child.wait(),
   ]);
+  watch.done();
+  if (stalled) throw new GardenError('stream-failed', `stream-in: no byte was taken for ${o.patience.idleMs} ms`);
   if (copied.status === 'rejected')
     throw new GardenError('stream-failed', 'stream-in: the archive could not be read', { cause: copied.reason });
   if (ended.status === 'rejected' || ended.value.code !== 0)
@@ -82,6 +92,7 @@ export async function streamOut(o: {
   files: ContainerFiles;
   path: string;
   user: ContainerUser;
+  patience: Patience;
 }): Promise<Readable> {
   const kind = await o.files.kind(o.path);
   if (kind === undefined) throw new GardenError('path-not-found', `stream-out: ${o.path}: no such file or directory`);
@@ -95,8 +106,12 @@ export async function streamOut(o: {
   });
   child.stdin.end();
   const message = collectError(child.stderr);
-  const out = new PassThrough();
-  out.once('close', () => child.kill());
+  const stall = `stream-out: no byte was taken for ${o.patience.idleMs} ms`;
+  const { stream: out, done } = watched(o.patience, () => out.destroy(new GardenError('stream-failed', stall)));
+  out.once('close', () => {
+    done();
+    child.kill();
+  });
   child.stdout.pipe(out, { end: false });
   void child.wait().then(({ code }) => {
     if (code === 0) out.end();
