@@ -80,6 +80,7 @@ it('limits, ports, properties and environment as the garden wants them', () => {
     cpuWeight: 50,
     environmentVariables: [{ name: 'INSTANCE_INDEX', value: 'mine' }],
     network: { properties: { policy: 'p' } },
+    egressRules: [{ protocol: 'tcp', destinations: ['10.0.0.0/8'], ports: [443] }],
   });
   const request = runRequest({
     action: run('/app'),
@@ -94,6 +95,14 @@ it('limits, ports, properties and environment as the garden wants them', () => {
     properties: { 'network.policy': 'p', 'executor:owner': 'executor' },
     limits: { memoryBytes: 268_435_456, diskBytes: 67_108_864, pids: 10, cpuShares: 512 },
     ports: [8080, 9090],
+    egress: [
+      {
+        protocol: 'tcp',
+        networks: [{ start: '10.0.0.0', end: '10.255.255.255' }],
+        ports: [{ start: 443, end: 443 }],
+        log: false,
+      },
+    ],
     mounts: [],
     privileged: false,
   });
