@@ -20,7 +20,7 @@ import { CellAdmin } from './cell-admin.js';
 import type { CellConfig } from './config.js';
 import { DataLock } from './data-lock.js';
 import { untilDrained } from './drain.js';
-import { makeParts, openIssuer, rootFsDirOf, type SimulatedMachine } from './parts.js';
+import { makeParts, openIssuer, openTransferTls, rootFsDirOf, type SimulatedMachine } from './parts.js';
 import { RuntimeCheck } from './runtime-check.js';
 
 export interface CellAgentDeps {
@@ -136,7 +136,15 @@ export class CellAgent {
     this.#admin = admin;
     const { measured } = admin;
     const issuer = await openIssuer(config, identity.caPem);
-    const { garden, executor } = makeParts(config, { logger, clock, issuer, simulated: this.#simulated, measured });
+    const transferTls = await openTransferTls(config);
+    const { garden, executor } = makeParts(config, {
+      logger,
+      clock,
+      issuer,
+      transferTls,
+      simulated: this.#simulated,
+      measured,
+    });
     this.#undo.push(async () => {
       if (this.#dissolve) await garden.dissolve();
       await garden.close();
