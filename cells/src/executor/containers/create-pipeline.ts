@@ -66,6 +66,12 @@ export async function createContainer(
         { stream: 'stderr' },
       );
     }
+    if (request.sidecars.some(({ memoryMb, diskMb }) => memoryMb > 0 || diskMb > 0)) {
+      log.platform(
+        `Cell ${cellId} does not enforce limits of sidecars: those of instance ${guid} share what the container has`,
+        { stream: 'stderr' },
+      );
+    }
     return { container, dependencies };
   } catch (error) {
     dependencies?.release();
