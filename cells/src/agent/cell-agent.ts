@@ -159,7 +159,7 @@ export class CellAgent {
     const reconciler = new Reconciler({ executor, clock, logger });
     const presence = await this.#presence(garden, executor);
     const host = new GrpcHost({ identity, logger, observers: admin.observers });
-    const rep = repService({ executor, presence, metrics, evacuating: () => this.#evacuating });
+    const rep = repService({ executor, presence, metrics, evacuating: () => this.#evacuating, broken });
     host.add(RepServiceService, rep, REP_ACCESS);
     const { port } = await host.listen(config.listen);
     this.#undo.push(() => host.close());
@@ -204,7 +204,10 @@ export class CellAgent {
     const { backend, runtimeCheck } = this.#config;
     if (backend !== 'oci' || !runtimeCheck.enabled) return undefined;
     const { interval: intervalMs, timeout: timeoutMs, command } = runtimeCheck;
-    const check = new RuntimeCheck({ garden, clock: this.#clock, log: this.#log, intervalMs, timeoutMs, command });
+    // The last one is for work: a check that takes its address would make it fail.
+    const full = () => executor.resources().available.containers <= 1;
+    const how = { intervalMs, timeoutMs, command, full };
+    const check = new RuntimeCheck({ garden, clock: this.#clock, log: this.#log, ...how });
     const unsubscribe = executor.subscribe(({ container: { result } }) => {
       if (result?.retryable) check.suspect();
     });

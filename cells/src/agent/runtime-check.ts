@@ -23,6 +23,8 @@ export interface RuntimeCheckOptions {
   readonly timeoutMs: number;
   /** Program and arguments. */
   readonly command: readonly string[];
+  /** Whether there is no room for one more container; then there is nothing to find out. */
+  readonly full: () => boolean;
 }
 
 /**
@@ -72,7 +74,7 @@ export class RuntimeCheck {
     const { signal } = this.#closing;
     await this.#pause(Math.min(intervalMs, SOON_MS));
     while (!signal.aborted) {
-      await this.#check();
+      if (!this.options.full()) await this.#check();
       await this.#pause(this.#failure === undefined ? intervalMs : Math.min(intervalMs, SOON_MS));
     }
   }
