@@ -15,7 +15,7 @@ interface Reason {
   /** Before anything is reserved. */
   before?: (cell: TestCell) => unknown;
   /** Once it runs, or at once when it never does. */
-  then?: (cell: TestCell) => unknown;
+  meanwhile?: (cell: TestCell) => unknown;
   outcome: string | RegExp;
 }
 
@@ -79,7 +79,7 @@ const REASONS: Reason[] = [
   {
     name: 'a container that the garden lost',
     recipe: { action: run('/sim/run') },
-    then: running(async (cell) => {
+    meanwhile: running(async (cell) => {
       cell.garden.lookup = () => undefined;
       await cell.clock.advance(61_000);
     }),
@@ -112,7 +112,7 @@ const REASONS: Reason[] = [
   {
     name: 'a timeout',
     recipe: { action: timeout(500, run('/sim/run')) },
-    then: (cell) => cell.clock.advance(1000),
+    meanwhile: (cell) => cell.clock.advance(1000),
     outcome: 'failed: exceeded 500ms timeout',
   },
   {
@@ -123,20 +123,20 @@ const REASONS: Reason[] = [
   {
     name: 'a port that never answers',
     recipe: { action: run('/sim/run'), checkDefinition: portChecks([8080]), startTimeoutMs: 2000 },
-    then: (cell) => cell.clock.advance(10_000),
+    meanwhile: (cell) => cell.clock.advance(10_000),
     outcome:
       /^failed: Instance never healthy after 2(\.\d+)?s: Timed out after 2s \(\d+ attempts\) waiting for startup/,
   },
   {
     name: 'one that was told to end and did',
     recipe: { action: run('/sim/run') },
-    then: running((cell) => cell.executor.stop('c')),
+    meanwhile: running((cell) => cell.executor.stop('c')),
     outcome: 'failed, stopped: cancelled',
   },
   {
     name: 'one that was told to end and did not',
     recipe: { action: run('/sim/run', 60_000) },
-    then: running(async (cell) => {
+    meanwhile: running(async (cell) => {
       await cell.executor.stop('c');
       await cell.clock.advance(12_000);
     }),
@@ -156,13 +156,13 @@ const REASONS: Reason[] = [
 let cell: TestCell;
 afterEach(() => cell.close());
 
-it.each(REASONS)('$name', async ({ recipe, before, then, outcome }) => {
+it.each(REASONS)('$name', async ({ recipe, before, meanwhile, outcome }) => {
   cell = await TestCell.open();
   cell.prober = { probe: async () => 'closed' };
   await before?.(cell);
   if (recipe?.checkDefinition) await cell.restart();
   await cell.run('c', { action: run('/sim/exit', 0), ...recipe });
-  await then?.(cell);
+  await meanwhile?.(cell);
   const ended = await cell.ends('c');
   if (typeof outcome === 'string') expect(ended).toBe(outcome);
   else expect(ended).toMatch(outcome);
