@@ -82,6 +82,25 @@ it('says nothing of a cell that has nothing to make a container of', async () =>
   expect(check.failures).toBe(0);
 });
 
+it('takes away at once what an agent that was killed left of a check', async () => {
+  start(['/sim/run']);
+  await clock.advance(31_000);
+  expect(garden.list()).toHaveLength(1);
+  const killed = check;
+  check = new RuntimeCheck({
+    garden,
+    clock,
+    log: silentLogger,
+    command: [],
+    intervalMs: 1,
+    timeoutMs: 1,
+    full: () => true,
+  });
+  check.start();
+  await vi.waitFor(() => expect(garden.list()).toEqual([]), 30_000);
+  await killed.close();
+});
+
 it('takes no container from a cell that has none left', async () => {
   start(['/sim/exit', '0']);
   const create = vi.spyOn(garden, 'create');

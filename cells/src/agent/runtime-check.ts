@@ -72,6 +72,8 @@ export class RuntimeCheck {
   async #keepChecking(): Promise<void> {
     const { intervalMs } = this.options;
     const { signal } = this.#closing;
+    // Of an agent that was killed in the middle of a check.
+    await this.#abandon(Promise.resolve());
     await this.#pause(Math.min(intervalMs, SOON_MS));
     while (!signal.aborted) {
       if (!this.options.full()) await this.#check();
