@@ -116,6 +116,16 @@ export const CELL_METRICS = defineMetrics({
     help: 'Processes that outlived the time for a graceful end and were killed.',
     aliases: [{ name: 'ContainerExitedOnTimeoutCount' }],
   },
+  livenessFailures: {
+    name: 'rivera_cell_liveness_failures_total',
+    kind: 'counter',
+    help: 'Containers that ended because a check of this kind (tcp, http, monitor) found them unhealthy.',
+    labels: ['kind'],
+    aliases: [
+      { name: 'TCPLivenessChecksFailedCount', where: { kind: 'tcp' } },
+      { name: 'HTTPLivenessChecksFailedCount', where: { kind: 'http' } },
+    ],
+  },
   connected: {
     name: 'rivera_cell_connected',
     kind: 'gauge',

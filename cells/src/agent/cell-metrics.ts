@@ -144,6 +144,7 @@ function showCounts(registry: MetricsRegistry, executor: Executor): void {
   const setups = registry.counter(CELL_METRICS.setups);
   const setupLast = registry.gauge(CELL_METRICS.setupLast);
   const killed = registry.counter(CELL_METRICS.exitedOnTimeout);
+  const liveness = registry.counter(CELL_METRICS.livenessFailures);
   const told = newCounters();
   registry.onCollect(() => {
     const now = executor.counts?.() ?? told;
@@ -160,6 +161,9 @@ function showCounts(registry: MetricsRegistry, executor: Executor): void {
     setupLast.set(now.setups.lastFailedMs / 1000, { outcome: 'error' });
     killed.add(now.exitedOnTimeout - told.exitedOnTimeout);
     told.exitedOnTimeout = now.exitedOnTimeout;
+    for (const kind of ['tcp', 'http', 'monitor'] as const)
+      liveness.add(now.livenessFailures[kind] - told.livenessFailures[kind], { kind });
+    told.livenessFailures = { ...now.livenessFailures };
   });
 }
 
