@@ -154,7 +154,7 @@ it('runs a web app and Tasks in real containers, lets people in, and finds every
 it('a real runtime passes the check of it, which leaves nothing', async () => {
   const garden = await cell.open();
   const { command } = config.runtimeCheck;
-  const times = { intervalMs: 10, timeoutMs: 60_000 };
+  const times = { intervalMs: 10, timeoutMs: 60_000, full: () => false };
   const check = new RuntimeCheck({ garden, clock: systemClock, log: silentLogger, command, ...times });
   const destroy = vi.spyOn(garden, 'destroy');
   check.start();

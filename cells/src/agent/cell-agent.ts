@@ -20,7 +20,7 @@ import { CellAdmin } from './cell-admin.js';
 import type { CellConfig } from './config.js';
 import { DataLock } from './data-lock.js';
 import { untilDrained } from './drain.js';
-import { makeParts, openIssuer, rootFsDirOf, type SimulatedMachine } from './parts.js';
+import { makeParts, openIssuer, openTransferTls, rootFsDirOf, type SimulatedMachine } from './parts.js';
 import { RuntimeCheck } from './runtime-check.js';
 
 export interface CellAgentDeps {
@@ -137,7 +137,15 @@ export class CellAgent {
     this.#admin = admin;
     const { measured } = admin;
     const issuer = await openIssuer(config, identity.caPem);
-    const { garden, executor } = makeParts(config, { logger, clock, issuer, simulated: this.#simulated, measured });
+    const transferTls = await openTransferTls(config);
+    const { garden, executor } = makeParts(config, {
+      logger,
+      clock,
+      issuer,
+      transferTls,
+      simulated: this.#simulated,
+      measured,
+    });
     this.#undo.push(async () => {
       if (this.#dissolve) await garden.dissolve();
       await garden.close();
@@ -152,7 +160,7 @@ export class CellAgent {
     const reconciler = new Reconciler({ executor, clock, logger });
     const presence = await this.#presence(garden, executor);
     const host = new GrpcHost({ identity, logger, observers: admin.observers });
-    const rep = repService({ executor, presence, metrics, evacuating: () => this.#evacuating });
+    const rep = repService({ executor, presence, metrics, evacuating: () => this.#evacuating, broken });
     host.add(RepServiceService, rep, REP_ACCESS);
     const { port } = await host.listen(config.listen);
     this.#undo.push(() => host.close());
@@ -197,7 +205,10 @@ export class CellAgent {
     const { backend, runtimeCheck } = this.#config;
     if (backend !== 'oci' || !runtimeCheck.enabled) return undefined;
     const { interval: intervalMs, timeout: timeoutMs, command } = runtimeCheck;
-    const check = new RuntimeCheck({ garden, clock: this.#clock, log: this.#log, intervalMs, timeoutMs, command });
+    // The last one is for work: a check that takes its address would make it fail.
+    const full = () => executor.resources().available.containers <= 1;
+    const how = { intervalMs, timeoutMs, command, full };
+    const check = new RuntimeCheck({ garden, clock: this.#clock, log: this.#log, ...how });
     const unsubscribe = executor.subscribe(({ container: { result } }) => {
       if (result?.retryable) check.suspect();
     });

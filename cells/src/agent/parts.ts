@@ -1,8 +1,10 @@
+import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Clock } from '@rivera/kit/clock';
 import type { Logger } from '@rivera/kit/log';
 import { InstanceIssuer } from '@rivera/kit/tls/instance-issuer';
 import { executorConfig } from '../executor/config.js';
+import type { TransferTls } from '../executor/downloads/http-transfer.js';
 import type { Executor } from '../executor/executor.js';
 import { ContainerExecutor } from '../executor/executor-impl.js';
 import { MemoryRecordStore } from '../executor/store/memory-record-store.js';
@@ -43,6 +45,8 @@ export function simulateMachine(config: CellConfig, clock: Clock): SimulatedMach
 export interface MakePartsOptions {
   logger: Logger;
   clock: Clock;
+  /** Of downloads and uploads. */
+  transferTls?: TransferTls | undefined;
   /** Signs containers' certificates. */
   issuer?: InstanceIssuer | undefined;
   simulated?: SimulatedMachine | undefined;
@@ -53,7 +57,7 @@ export interface MakePartsOptions {
 /** Makes what the configuration asks for. */
 export function makeParts(
   config: CellConfig,
-  { logger, clock, issuer, simulated, measured = (garden) => garden }: MakePartsOptions,
+  { logger, clock, issuer, transferTls, simulated, measured = (garden) => garden }: MakePartsOptions,
 ): CellParts {
   const { cellId, dataDir } = config;
   const common = {
@@ -69,6 +73,7 @@ export function makeParts(
     clock,
     logger,
     issuer,
+    transferTls,
   };
   switch (config.backend) {
     case 'oci': {
@@ -81,6 +86,18 @@ export function makeParts(
       return { garden, executor: new ContainerExecutor({ ...common, garden, store }) };
     }
   }
+}
+
+/** Whom downloads and uploads trust, and who they are. @throws Error that names the file that can't be read */
+export async function openTransferTls({ executor }: CellConfig): Promise<TransferTls> {
+  const { ca, cert, key } = executor.transferTls;
+  const [caPem, certPem, keyPem] = await Promise.all(
+    [ca, cert, key].map((file) => (file === '' ? undefined : readFile(file, 'utf8'))),
+  );
+  return {
+    ...(caPem !== undefined && { caPem }),
+    ...(certPem !== undefined && keyPem !== undefined && { clientCertificate: { certPem, keyPem } }),
+  };
 }
 
 /** The authority of containers' certificates, if one is configured. @throws Error that says what is wrong with it */

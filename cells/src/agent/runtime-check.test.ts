@@ -8,15 +8,17 @@ import { RuntimeCheck } from './runtime-check.js';
 let clock: ManualClock;
 let garden: SimGarden;
 let check: RuntimeCheck;
+let full = false;
 afterEach(async () => {
   await check.close();
   expect(garden.list()).toEqual([]);
+  full = false;
 });
 
 function start(command: string[], rootFs = ['busybox']): void {
   clock = new ManualClock();
   garden = new SimGarden(new SimMachine({ clock, rootFs }));
-  const times = { intervalMs: 600_000, timeoutMs: 100_000 };
+  const times = { intervalMs: 600_000, timeoutMs: 100_000, full: () => full };
   check = new RuntimeCheck({ garden, clock, log: silentLogger, command, ...times });
   check.start();
 }
@@ -78,6 +80,33 @@ it('says nothing of a cell that has nothing to make a container of', async () =>
   start(['/sim/exit', '0'], []);
   await clock.advance(1_000_000);
   expect(check.failures).toBe(0);
+});
+
+it('takes away at once what an agent that was killed left of a check', async () => {
+  start(['/sim/run']);
+  await clock.advance(31_000);
+  expect(garden.list()).toHaveLength(1);
+  const killed = check;
+  check = new RuntimeCheck({
+    garden,
+    clock,
+    log: silentLogger,
+    command: [],
+    intervalMs: 1,
+    timeoutMs: 1,
+    full: () => true,
+  });
+  check.start();
+  await vi.waitFor(() => expect(garden.list()).toEqual([]), 30_000);
+  await killed.close();
+});
+
+it('takes no container from a cell that has none left', async () => {
+  start(['/sim/exit', '0']);
+  const create = vi.spyOn(garden, 'create');
+  full = true;
+  await clock.advance(1_000_000);
+  expect(create).not.toHaveBeenCalled();
 });
 
 it('an agent that ends in the middle of a check leaves no container', async () => {

@@ -23,6 +23,8 @@ export interface RuntimeCheckOptions {
   readonly timeoutMs: number;
   /** Program and arguments. */
   readonly command: readonly string[];
+  /** Whether there is no room for one more container; then there is nothing to find out. */
+  readonly full: () => boolean;
 }
 
 /**
@@ -70,9 +72,11 @@ export class RuntimeCheck {
   async #keepChecking(): Promise<void> {
     const { intervalMs } = this.options;
     const { signal } = this.#closing;
+    // Of an agent that was killed in the middle of a check.
+    await this.#abandon(Promise.resolve());
     await this.#pause(Math.min(intervalMs, SOON_MS));
     while (!signal.aborted) {
-      await this.#check();
+      if (!this.options.full()) await this.#check();
       await this.#pause(this.#failure === undefined ? intervalMs : Math.min(intervalMs, SOON_MS));
     }
   }

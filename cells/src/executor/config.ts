@@ -67,6 +67,18 @@ export const executorConfig = z
     transferConnectTimeout: duration({ min: 1 })
       .default(10_000)
       .describe('Time for connecting to a server, TLS included'),
+    transferTls: z
+      .object({
+        ca: z
+          .string()
+          .default('')
+          .describe('Authorities that are trusted besides those that everybody trusts, PEM file'),
+        cert: z.string().default('').describe('Certificate that servers which ask for one are shown, PEM file'),
+        key: z.string().default('').describe('Its key, PEM file'),
+      })
+      .prefault({})
+      .refine(({ cert, key }) => (cert === '') === (key === ''), { message: 'cert and key go together', path: ['key'] })
+      .describe('TLS of downloads and uploads'),
     transferIdleTimeout: duration({ min: 1 })
       .default(10_000)
       .describe('Time without a byte after which a transfer has failed'),

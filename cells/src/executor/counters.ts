@@ -14,10 +14,20 @@ export interface ExecutorCounters {
   setups: Tally;
   /** Processes that were still there when the time for a graceful end was over. */
   exitedOnTimeout: number;
+  /** Containers that ended because this kind of check found them unhealthy. */
+  livenessFailures: { [kind in CheckKind]: number };
 }
 
+/** How health is found out. */
+export type CheckKind = 'tcp' | 'http' | 'monitor';
+
 export function newCounters(): ExecutorCounters {
-  return { credentials: newTally(), setups: newTally(), exitedOnTimeout: 0 };
+  return {
+    credentials: newTally(),
+    setups: newTally(),
+    exitedOnTimeout: 0,
+    livenessFailures: { tcp: 0, http: 0, monitor: 0 },
+  };
 }
 
 /** Counts one more. */

@@ -159,6 +159,17 @@ it('refuses what a cell does not have, so that it is tried elsewhere', async () 
   );
 });
 
+it('says that limits of sidecars are not enforced', async () => {
+  cell = await TestCell.open();
+  const sidecar = (memoryMb: number) => ({ action: run('/sim/run'), memoryMb, diskMb: 0 });
+  await cell.run('limited', { action: run('/sim/run'), sidecars: [sidecar(0), sidecar(16)] });
+  await cell.run('free', { action: run('/sim/run'), sidecars: [sidecar(0)] });
+  await Promise.all(['limited', 'free'].map((guid) => cell.reaches(guid, 'running')));
+  expect((await cell.lines()).filter((line) => line.includes('sidecars'))).toEqual([
+    'CELL err Cell cell-1 does not enforce limits of sidecars: those of instance limited share what the container has',
+  ]);
+});
+
 it('reads a result file up to its bound', async () => {
   cell = await TestCell.open();
   await cell.run('c', { action: run('/sim/write', '/tmp/result', 'x'.repeat(51_200)) });

@@ -3,6 +3,7 @@ import type { Logger } from '@rivera/kit/log';
 import type { InstanceIssuer } from '@rivera/kit/tls/instance-issuer';
 import type { Garden } from '../garden/garden.js';
 import type { ExecutorConfig } from './config.js';
+import type { TransferTls } from './downloads/http-transfer.js';
 import type { Prober } from './health/prober.js';
 import type { RetainingLogStore } from './logs/memory-log-store.js';
 import type { RecordStore } from './store/record-store.js';
@@ -23,6 +24,8 @@ export interface ContainerExecutorOptions {
   logs?: RetainingLogStore;
   /** Default: over the network. */
   prober?: Prober;
+  /** Of downloads and uploads. Default: the authorities that everybody trusts, and no certificate. */
+  transferTls?: TransferTls | undefined;
   /** Signs containers' certificates. Default: they have none. */
   issuer?: InstanceIssuer | undefined;
 }

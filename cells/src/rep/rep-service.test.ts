@@ -72,7 +72,11 @@ beforeEach(async () => {
   metrics = new MetricsSampler({ executor, clock: systemClock, logger: silentLogger });
   const presence = CellPresence.fromPartial({ cellId: 'cell-1', repAddress: 'here' });
   const host = await bed.host({ identity: await bed.identity('cell', 'cell-1') });
-  host.add(RepServiceService, repService({ executor, presence, metrics, evacuating: () => false }), REP_ACCESS);
+  host.add(
+    RepServiceService,
+    repService({ executor, presence, metrics, evacuating: () => false, broken: () => 'no more' }),
+    REP_ACCESS,
+  );
   port = (await host.listen('127.0.0.1:0')).port;
   client = bed.dial(RepServiceClient, port, await bed.identity('server'), { expect: 'cell', expectName: 'cell-1' });
   reserve('a');
@@ -297,6 +301,7 @@ describe('what a cell says of itself', () => {
   it('is its state', async () => {
     reserve('b');
     expect(await unary(client, client.getState, {})).toMatchObject({
+      broken: 'no more',
       presence: { cellId: 'cell-1' },
       total: { memoryMb: 1_000 },
       available: { memoryMb: 1_000 - 128 },

@@ -30,6 +30,8 @@ export interface RepServiceOptions {
   presence: CellPresence;
   metrics: MetricsSampler;
   evacuating: () => boolean;
+  /** Why this cell can run nothing; undefined while it can. */
+  broken?: () => string | undefined;
 }
 
 /** Only servers talk to a cell; people go through them. */
@@ -39,7 +41,7 @@ export const REP_ACCESS = {
 } as const;
 
 /** What a cell does for the servers: handlers of `rivera.rep.v1.RepService`. */
-export function repService({ executor, presence, metrics, evacuating }: RepServiceOptions) {
+export function repService({ executor, presence, metrics, evacuating, broken }: RepServiceOptions) {
   return {
     exec: (requests: AsyncIterable<ExecRequest>, context: CallContext): AsyncIterable<ExecResponse> =>
       exec({ executor, cellId: presence.cellId }, requests, context),
@@ -64,6 +66,7 @@ export function repService({ executor, presence, metrics, evacuating }: RepServi
         startingContainers,
         evacuating: evacuating(),
         containers: executor.list().length,
+        broken: broken?.() ?? '',
       };
     },
 

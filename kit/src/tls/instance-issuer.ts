@@ -6,6 +6,7 @@ import {
   BasicConstraintsExtension,
   ExtendedKeyUsage,
   ExtendedKeyUsageExtension,
+  type Extension,
   KeyUsageFlags,
   KeyUsagesExtension,
   Name,
@@ -40,6 +41,8 @@ export class InstanceIssuer {
     private readonly certificate: X509Certificate,
     private readonly key: webcrypto.CryptoKey,
     private readonly signature: { name: string; hash: string },
+    /** What is the same in every certificate: to encode it each time takes as long as the rest. */
+    private readonly common: readonly Extension[],
     /** The authority's certificate. */
     readonly caPem: string,
   ) {}
@@ -64,7 +67,13 @@ export class InstanceIssuer {
     const { algorithm, signature } = algorithmsOf(privateKey, key);
     const pkcs8 = privateKey.export({ type: 'pkcs8', format: 'der' });
     const signingKey = await webcrypto.subtle.importKey('pkcs8', pkcs8, algorithm, false, ['sign']);
-    return new InstanceIssuer(own, signingKey, signature, `${certificate.toString().trimEnd()}\n`);
+    return new InstanceIssuer(
+      own,
+      signingKey,
+      signature,
+      await commonExtensions(own),
+      `${certificate.toString().trimEnd()}\n`,
+    );
   }
 
   /** Makes a key and a certificate for it, for clients and servers alike. It never outlives the authority's own. */
@@ -91,19 +100,25 @@ export class InstanceIssuer {
       signingKey: this.key,
       signingAlgorithm: this.signature,
       extensions: [
-        new BasicConstraintsExtension(false, undefined, true),
-        new KeyUsagesExtension(KeyUsageFlags.digitalSignature | KeyUsageFlags.keyAgreement, true),
-        new ExtendedKeyUsageExtension([ExtendedKeyUsage.clientAuth, ExtendedKeyUsage.serverAuth]),
+        ...this.common,
         new SubjectAlternativeNameExtension([
           { type: 'dns', value: guid },
           ...addresses.map((value) => ({ type: 'ip' as const, value })),
         ]),
         await SubjectKeyIdentifierExtension.create(keys.publicKey),
-        await AuthorityKeyIdentifierExtension.create(this.certificate.publicKey),
       ],
     });
     return { chainPem: `${certificate.toString('pem')}\n${this.caPem}`, keyPem: await exportKey(keys.privateKey) };
   }
+}
+
+async function commonExtensions(authority: X509Certificate): Promise<Extension[]> {
+  return [
+    new BasicConstraintsExtension(false, undefined, true),
+    new KeyUsagesExtension(KeyUsageFlags.digitalSignature | KeyUsageFlags.keyAgreement, true),
+    new ExtendedKeyUsageExtension([ExtendedKeyUsage.clientAuth, ExtendedKeyUsage.serverAuth]),
+    await AuthorityKeyIdentifierExtension.create(authority.publicKey),
+  ];
 }
 
 /** Compared as bytes: keys of two kinds can't be compared as keys. */

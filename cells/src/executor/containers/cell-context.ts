@@ -59,6 +59,7 @@ export function makeCellContext(
     idleTimeoutMs: config.transferIdleTimeout,
     totalTimeoutMs: config.transferTimeout,
     maxConcurrent: config.maxConcurrentDownloads,
+    tls: options.transferTls,
   };
   const downloads = {
     ...transfers,

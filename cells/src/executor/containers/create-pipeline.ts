@@ -60,6 +60,12 @@ export async function createContainer(
     const mounts = [...own.mounts, ...dependencies.mounts, ...(files ? [files] : [])];
     const container = await makeContainer(create, { ...own, mounts }, cell);
     log.platform(`Cell ${cellId} successfully created container for instance ${guid}`);
+    if (request.sidecars.some(({ memoryMb, diskMb }) => memoryMb > 0 || diskMb > 0)) {
+      log.platform(
+        `Cell ${cellId} does not enforce limits of sidecars: those of instance ${guid} share what the container has`,
+        { stream: 'stderr' },
+      );
+    }
     return { container, dependencies };
   } catch (error) {
     dependencies?.release();

@@ -1,6 +1,7 @@
 import { type ClientRequest, request as httpRequest, type IncomingMessage } from 'node:http';
 import { request as httpsRequest } from 'node:https';
 import type { Readable } from 'node:stream';
+import { rootCertificates } from 'node:tls';
 import { redactUrls } from './redact.js';
 
 const MAX_REDIRECTS = 10;
@@ -11,7 +12,12 @@ export interface TransferSettings {
   connectTimeoutMs: number;
   /** Without a byte in either direction. */
   idleTimeoutMs: number;
-  /** Trusted in addition to the system's authorities: PEM. */
+  tls?: TransferTls | undefined;
+}
+
+/** Whom transfers trust, and who they are. */
+export interface TransferTls {
+  /** Trusted in addition to the authorities that everybody trusts: PEM. */
   caPem?: string;
   /** Shown to servers that ask for it: PEM. */
   clientCertificate?: { certPem: string; keyPem: string };
@@ -80,17 +86,15 @@ function exchange(url: URL, request: TransferRequest, settings: TransferSettings
         }),
       );
     };
+    const { caPem, clientCertificate } = settings.tls ?? {};
     const options = { method: request.method, headers: request.headers, agent: false as const, signal: request.signal };
     const outgoing: ClientRequest =
       url.protocol === 'http:'
         ? httpRequest(url, options)
         : httpsRequest(url, {
             ...options,
-            ...(settings.caPem !== undefined && { ca: settings.caPem }),
-            ...(settings.clientCertificate && {
-              cert: settings.clientCertificate.certPem,
-              key: settings.clientCertificate.keyPem,
-            }),
+            ...(caPem !== undefined && { ca: [...rootCertificates, caPem] }),
+            ...(clientCertificate && { cert: clientCertificate.certPem, key: clientCertificate.keyPem }),
           });
     const connecting = setTimeout(
       () => outgoing.destroy(new Error(`timed out after ${settings.connectTimeoutMs} ms connecting to ${url.host}`)),

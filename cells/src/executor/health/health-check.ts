@@ -1,4 +1,5 @@
 import type { Action, Check } from '@rivera/gen/rivera/recipe/v1/action';
+import type { CheckKind } from '../counters.js';
 import { durationMs } from '../duration-text.js';
 import type { Slots } from '../slots.js';
 import { buildStep } from '../steps/build.js';
@@ -11,6 +12,7 @@ import { isValidCheck, type Prober } from './prober.js';
 export interface HealthCheck {
   /** Undefined when healthy, else why not. Rejects when the signal aborts. */
   attempt(signal: AbortSignal): Promise<string | undefined>;
+  kind: CheckKind;
   /** Between attempts while healthy. */
   intervalMs: number;
   /** Failures in a row that count as failed. */
@@ -33,6 +35,7 @@ export function networkChecks(
   return checks.filter(isValidCheck).map((check) => {
     const timeoutMs = durationMs(check.timeout) || settings.defaultTimeoutMs;
     return {
+      kind: check.probe?.$case === 'httpCheck' ? 'http' : 'tcp',
       attempt: (signal) => slots.run(signal, () => prober.probe(check, { address, timeoutMs }, signal)),
       intervalMs: durationMs(check.interval) || settings.healthyIntervalMs,
       failureThreshold: Math.max(check.failureThreshold, 1),
@@ -47,6 +50,7 @@ export function monitorCheck(
   { settings, slots }: { settings: HealthSettings; slots: Slots },
 ): HealthCheck {
   return {
+    kind: 'monitor',
     attempt: (signal) =>
       slots.run(signal, async () => {
         // Made anew for each run: a monitor is to be run many times, and leaves no trace that a restart would have to find.

@@ -86,6 +86,7 @@ it('ends at the first failure, or at the threshold', async () => {
   expect(cell.executor.get('third')?.state).toBe('running');
   await cell.clock.advance(30_000);
   expect(await cell.ends('third')).toContain('failed: Instance became unhealthy');
+  expect(cell.executor.counts().livenessFailures).toEqual({ tcp: 2, http: 0, monitor: 0 });
   expect(await platform()).toContain('APP err Container became unhealthy');
 });
 

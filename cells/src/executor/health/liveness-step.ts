@@ -24,7 +24,7 @@ const FIRST_INTERVAL_MS = 100;
 export class LivenessStep implements Step {
   constructor(
     private readonly options: LivenessOptions,
-    private readonly context: Pick<StepContext, 'memory' | 'log' | 'lifetime' | 'clock'>,
+    private readonly context: Pick<StepContext, 'memory' | 'log' | 'lifetime' | 'clock' | 'counters'>,
   ) {}
 
   async run({ signal, ready }: StepRun): Promise<StepResult> {
@@ -122,6 +122,7 @@ export class LivenessStep implements Step {
       const failure = await lifetime.alive(check.attempt(signal));
       failures = failure === undefined ? 0 : failures + 1;
       if (failure !== undefined && failures >= check.failureThreshold) {
+        this.context.counters.livenessFailures[check.kind]++;
         return this.options.style === 'network' ? `Liveness check unsuccessful: ${failure}` : failure;
       }
     }

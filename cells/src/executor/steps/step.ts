@@ -49,7 +49,7 @@ export interface StepContext {
   downloader: Downloader;
   uploader: Uploader;
   gracefulShutdownMs: number;
-  counters: Pick<ExecutorCounters, 'exitedOnTimeout'>;
+  counters: Pick<ExecutorCounters, 'exitedOnTimeout' | 'livenessFailures'>;
 }
 
 export const CANCELLED: StepFailure = { kind: 'cancelled', text: 'cancelled' };

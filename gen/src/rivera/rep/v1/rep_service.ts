@@ -143,6 +143,8 @@ export interface GetStateResponse {
   evacuating: boolean;
   /** Containers it holds. */
   containers: number;
+  /** Why it can run nothing and so refuses work; empty: it can. */
+  broken: string;
   _unknownFields?: { [key: number]: Uint8Array[] } | undefined;
 }
 
@@ -1120,6 +1122,7 @@ function createBaseGetStateResponse(): GetStateResponse {
     startingContainers: 0,
     evacuating: false,
     containers: 0,
+    broken: "",
     _unknownFields: {},
   };
 }
@@ -1143,6 +1146,9 @@ export const GetStateResponse: MessageFns<GetStateResponse> = {
     }
     if (message.containers !== 0) {
       writer.uint32(48).int32(message.containers);
+    }
+    if (message.broken !== "") {
+      writer.uint32(58).string(message.broken);
     }
     if (message._unknownFields !== undefined) {
       for (const [key, values] of globalThis.Object.entries(message._unknownFields)) {
@@ -1216,6 +1222,14 @@ export const GetStateResponse: MessageFns<GetStateResponse> = {
             message.containers = reader.int32();
             continue;
           }
+          case 7: {
+            if (tag !== 58) {
+              break;
+            }
+
+            message.broken = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1248,6 +1262,7 @@ export const GetStateResponse: MessageFns<GetStateResponse> = {
         : 0,
       evacuating: isSet(object.evacuating) ? globalThis.Boolean(object.evacuating) : false,
       containers: isSet(object.containers) ? globalThis.Number(object.containers) : 0,
+      broken: isSet(object.broken) ? globalThis.String(object.broken) : "",
     };
   },
 
@@ -1271,6 +1286,9 @@ export const GetStateResponse: MessageFns<GetStateResponse> = {
     if (message.containers !== 0) {
       obj.containers = Math.round(message.containers);
     }
+    if (message.broken !== "") {
+      obj.broken = message.broken;
+    }
     return obj;
   },
 
@@ -1291,6 +1309,7 @@ export const GetStateResponse: MessageFns<GetStateResponse> = {
     message.startingContainers = object.startingContainers ?? 0;
     message.evacuating = object.evacuating ?? false;
     message.containers = object.containers ?? 0;
+    message.broken = object.broken ?? "";
     return message;
   },
 };
