@@ -205,7 +205,7 @@ export class CellAgent {
       ],
       placementTags,
       optionalPlacementTags,
-      volumeDrivers: [],
+      volumeDrivers: [...executor.volumeDrivers],
       annotations: {},
       hostAddress,
     };

@@ -1,6 +1,7 @@
 import type { Clock } from '@rivera/kit/clock';
 import type { Logger } from '@rivera/kit/log';
 import type { Garden } from '../garden/garden.js';
+import type { VolumeDriver } from '../volumes/driver.js';
 import type { ExecutorConfig } from './config.js';
 import type { Prober } from './health/prober.js';
 import type { RetainingLogStore } from './logs/memory-log-store.js';
@@ -20,6 +21,8 @@ export interface ContainerExecutorOptions {
   store?: RecordStore;
   /** Default: in memory. */
   logs?: RetainingLogStore;
+  /** Who has volumes for containers. Default: nobody. */
+  volumeDrivers?: readonly VolumeDriver[];
   /** Default: over the network. */
   prober?: Prober;
 }

@@ -1,5 +1,6 @@
 import { join } from 'node:path';
 import type { BindMount, GardenContainer } from '../../garden/garden.js';
+import { VolumeError } from '../../volumes/driver.js';
 import { redactUrls } from '../downloads/redact.js';
 import type { RunRequest } from '../executor.js';
 import type { ContainerLog } from '../logs/container-log.js';
@@ -8,6 +9,7 @@ import type { CellContext } from './cell-context.js';
 import { fetchDependencies, type HeldDependencies } from './dependencies.js';
 import { gardenSpec, unsupported } from './garden-spec.js';
 import { layOutMountedFiles, MountedFilesError } from './mounted-files.js';
+import { volumeBinds, volumesOf } from './volume-mounts.js';
 
 /** A container that could not be made. Its text is the failure reason. */
 export class CreateError extends Error {
@@ -47,7 +49,9 @@ export async function createContainer(
     dependencies = await dependenciesOf(create, cell);
     const files = await mountedFiles(create, cell);
     if (signal.aborted) throw new StoppedError();
-    const container = await makeContainer(create, [...dependencies.mounts, ...(files ? [files] : [])], cell);
+    const volumes = await volumeMounts(create, cell);
+    const mounts = [...dependencies.mounts, ...(files ? [files] : []), ...volumes];
+    const container = await makeContainer(create, mounts, cell);
     log.platform(`Cell ${cellId} successfully created container for instance ${guid}`);
     if (request.container.egressRules.length > 0) {
       log.platform(
@@ -58,6 +62,7 @@ export async function createContainer(
     return { container, dependencies };
   } catch (error) {
     dependencies?.release();
+    await releaseVolumes(create, cell);
     if (error instanceof StoppedError) throw error;
     // The fetching of an image was cut.
     if (signal.aborted && error === signal.reason) throw new StoppedError();
@@ -102,6 +107,31 @@ async function mountedFiles(
     logger.error({ err: error, guid }, 'volume-mounted files could not be written');
     throw new CreateError('failed to create volume mounted files', { cause: error });
   }
+}
+
+/** All of them, or none; they are let go of when the container is removed, in whichever life of the agent. */
+async function volumeMounts(
+  { guid, request }: CreateRequest,
+  { volumes, lifetime, logger }: CellContext,
+): Promise<BindMount[]> {
+  try {
+    const wanted = volumesOf(request.container.volumeMounts);
+    const uses = wanted.map(({ use }) => use);
+    return volumeBinds(wanted, await lifetime.alive(lifetime.track(volumes.mount(guid, uses))));
+  } catch (error) {
+    if (error instanceof VolumeError)
+      throw new CreateError(`failed to mount volume: ${error.message}`, { cause: error });
+    // What else a driver says may not be for users.
+    logger.error({ err: error, guid }, 'a volume could not be mounted');
+    throw new CreateError('failed to mount volume', { cause: error });
+  }
+}
+
+/** The container didn't come to be. What can't be let go of now is when it is removed. */
+async function releaseVolumes({ guid }: CreateRequest, { volumes, lifetime, logger }: CellContext): Promise<void> {
+  await lifetime.track(volumes.release(guid)).catch((error: unknown) => {
+    logger.warn({ err: error, guid }, 'volumes of a container that was not made could not be unmounted');
+  });
 }
 
 async function makeContainer(

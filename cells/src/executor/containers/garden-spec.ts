@@ -24,7 +24,6 @@ export function unsupported(
   if (scheme !== 'preloaded' && !imageSchemes.includes(scheme)) {
     return `root filesystems of scheme '${scheme}' are not supported by this cell`;
   }
-  if (container.volumeMounts.length > 0) return 'volume mounts are not supported by this cell';
   if (container.imageLayers.length > 0) return 'image layers are not supported by this cell';
   if (container.privileged && !config.allowPrivileged) return 'privileged container creation is disabled';
   return undefined;
