@@ -245,7 +245,7 @@ export class CellAgent {
       ],
       placementTags,
       optionalPlacementTags,
-      volumeDrivers: [],
+      volumeDrivers: [...executor.volumeDrivers],
       annotations: {},
       hostAddress,
     };

@@ -117,6 +117,12 @@ export const cellConfig = z.object({
       path: ['ranges'],
     })
     .describe("Containers' own user ids"),
+  localVolumes: z
+    .boolean()
+    .default(true)
+    .describe(
+      'Whether the volume driver "local" is on offer: directories below the data folder, without a limit of size',
+    ),
   maxPids: z
     .number()
     .int()

@@ -13,6 +13,7 @@ import type { Garden } from '../garden/garden.js';
 import { OciGarden } from '../garden/oci/oci-garden.js';
 import { SimMachine } from '../garden/sim/machine.js';
 import { SimGarden } from '../garden/sim/sim-garden.js';
+import { LocalDriver } from '../volumes/local-driver.js';
 import type { CellConfig } from './config.js';
 
 /** A machine that is only pretended, with its disk; it outlives the agents that are started on it. */
@@ -77,8 +78,9 @@ export function makeParts(
   };
   switch (config.backend) {
     case 'oci': {
+      const volumeDrivers = config.localVolumes ? [new LocalDriver(join(dataDir, 'volumes'))] : [];
       const garden = measured(makeOciGarden(config, { logger, clock }));
-      return { garden, executor: new ContainerExecutor({ ...common, garden }) };
+      return { garden, executor: new ContainerExecutor({ ...common, garden, volumeDrivers }) };
     }
     case 'sim': {
       const { machine, store } = simulated ?? simulateMachine(config, clock);

@@ -148,11 +148,12 @@ it('completes containers that the garden lost, and destroys those that only the 
 it('refuses what a cell does not have, so that it is tried elsewhere', async () => {
   cell = await TestCell.open();
   const { container } = runRequest({ action: run('/sim/run') });
-  const mount = { driver: 'd', containerDir: '/d', mode: 'r', device: undefined };
+  const device = { $case: 'shared' as const, value: { volumeId: 'v', mountConfig: '' } };
+  const mount = { driver: 'd', containerDir: '/d', mode: 'r', device };
   await cell.run('volume', { action: run('/sim/run'), container: { ...container, volumeMounts: [mount] } });
   await cell.run('privileged', { action: run('/sim/run'), container: { ...container, privileged: true } });
   expect(await cell.ends('volume')).toBe(
-    'failed, retryable: failed to create container: volume mounts are not supported by this cell',
+    "failed, retryable: failed to mount volume: Plugin 'd' not found in list of known plugins",
   );
   expect(await cell.ends('privileged')).toBe(
     'failed, retryable: failed to create container: privileged container creation is disabled',

@@ -35,6 +35,7 @@ const EXPIRY_CHECK_MS = 30_000;
 /** The executor: bookkeeping of containers, each of which minds itself (`containers/managed-container.ts`). */
 export class ContainerExecutor implements Executor {
   readonly logs: LogStore;
+  readonly volumeDrivers: readonly string[];
   readonly #containers = new Map<string, ManagedContainer>();
   readonly #listeners = new Set<(event: ContainerEvent) => void>();
   readonly #lifetime: Lifetime;
@@ -56,6 +57,7 @@ export class ContainerExecutor implements Executor {
       },
     });
     this.logs = this.#cell.logs;
+    this.volumeDrivers = this.#cell.volumes.drivers;
   }
 
   async start(): Promise<void> {
@@ -64,6 +66,7 @@ export class ContainerExecutor implements Executor {
     // What is laid out for containers may be secret.
     for (const directory of [this.#cell.filesDirectory, this.#cell.credentialsDirectory])
       await mkdir(directory, { recursive: true, mode: 0o700 });
+    await this.#cell.volumes.start();
     const inUse = new Set(found.flatMap(({ stored }) => stored.dependencies));
     await Promise.all([this.#cell.downloader.start(inUse), this.#cell.uploader.start(), this.#refreshRootFs()]);
     this.#ledger = new ResourceLedger(await this.#capacity());
@@ -74,6 +77,7 @@ export class ContainerExecutor implements Executor {
       this.#containers.set(stored.record.guid, new ManagedContainer(stored, journal, this.#cell));
     }
     await reap({ garden, known: new Set(this.#containers.keys()), logger: this.options.logger });
+    await this.#cell.volumes.keepOnly(new Set(this.#containers.keys()));
     for (const container of [...this.#containers.values()]) container.resume();
     this.#every(EXPIRY_CHECK_MS, () => this.#expire());
     this.#every(this.options.config.containerReapInterval, () => this.#reap());

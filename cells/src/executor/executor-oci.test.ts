@@ -14,6 +14,7 @@ import { Outside } from '../garden/oci/network/outside.js';
 import type { OciGarden } from '../garden/oci/oci-garden.js';
 import type { OciGardenOptions } from '../garden/oci/options.js';
 import { type ScratchCell, scratchCell } from '../garden/oci/scratch-cell.js';
+import { LocalDriver } from '../volumes/local-driver.js';
 import { defaultExecutorConfig } from './config.js';
 import { tgzOf } from './downloads/archives-for-tests.js';
 import { TestServer } from './downloads/server-for-tests.js';
@@ -55,6 +56,7 @@ async function open(more: Partial<OciGardenOptions> = {}): Promise<void> {
     clock: systemClock,
     logger: silentLogger,
     issuer,
+    volumeDrivers: [new LocalDriver(join(directory, 'local'))],
   });
   await executor.start();
 }
@@ -299,3 +301,50 @@ it('a program of any user can show who it is, and nobody in the container can ch
   expect(await lines()).not.toContain('APP out written');
   await executor.delete('shown');
 }, 60_000);
+
+it('mounts volumes: shared ones into several containers, each with its mode, kept over restarts and removals', async () => {
+  const shared = { $case: 'shared' as const, value: { volumeId: 'data', mountConfig: '{"uid":1000}' } };
+  const dedicated = { $case: 'dedicated' as const, value: { mounterId: 'own', mountConfig: '', deviceConfig: '' } };
+  const mount = (containerDir: string, mode: string, device: typeof shared | typeof dedicated) => ({
+    driver: 'local',
+    containerDir,
+    mode,
+    device,
+  });
+  const request = (script: string, mounts: ReturnType<typeof mount>[]) =>
+    runRequest({
+      action: act('runAction', RunAction.fromPartial({ path: '/bin/sh', args: ['-ec', script], user: 'vcap' })),
+      container: ContainerSpec.fromPartial({ rootFs: cell.rootFs, logSource: 'APP', volumeMounts: mounts }),
+    });
+  const begin = async (guid: string, script: string, mounts: ReturnType<typeof mount>[]) => {
+    executor.reserve({ guid, memoryMb: 10, diskMb: 10, rootFs: cell.rootFs, tags: {} });
+    await executor.run(guid, request(script, mounts));
+  };
+  const endOf = async (guid: string) => {
+    await expect.poll(() => executor.get(guid)?.state, { timeout: 30_000 }).toBe('completed');
+    return executor.get(guid)?.result?.failureReason;
+  };
+  const both = [mount('/data', 'rw', shared), mount('/data/own', 'rw', dedicated)];
+  await begin('writer', 'echo hello > /data/file; echo mine > /data/own/file; exec sleep 1000', both);
+  const written = join(directory, 'local/dedicated/own/file');
+  await expect.poll(() => readFile(written, 'utf8').catch(() => ''), { timeout: 30_000 }).toBe('mine\n');
+  await begin('reader', 'test "$(cat /data/file)" = hello; test $(stat -c %u /data/file) = 1000; ! touch /data/x', [
+    mount('/data', 'r', shared),
+  ]);
+  expect(await endOf('reader')).toBe('');
+  await begin('second', 'true', [mount('/own', 'rw', dedicated)]);
+  expect(await endOf('second')).toBe(
+    "failed to mount volume: volume 'own' is dedicated, and in use by container writer",
+  );
+  // A new life of the agent knows who has what.
+  await close();
+  await open();
+  await begin('third', 'true', [mount('/own', 'rw', dedicated)]);
+  expect(await endOf('third')).toContain('in use by container writer');
+  for (const guid of ['writer', 'reader', 'second', 'third']) await executor.delete(guid);
+  expect(await readdir(join(directory, 'volumes'))).toEqual([]);
+  await begin('heir', 'cat /own/file', [mount('/own', 'r', dedicated)]);
+  expect(await endOf('heir')).toBe('');
+  await executor.delete('heir');
+  expect(await readFile(written, 'utf8')).toBe('mine\n');
+}, 90_000);

@@ -2,6 +2,7 @@ import type { Clock } from '@rivera/kit/clock';
 import type { Logger } from '@rivera/kit/log';
 import type { InstanceIssuer } from '@rivera/kit/tls/instance-issuer';
 import type { Garden } from '../garden/garden.js';
+import type { VolumeDriver } from '../volumes/driver.js';
 import type { ExecutorConfig } from './config.js';
 import type { TransferTls } from './downloads/http-transfer.js';
 import type { Prober } from './health/prober.js';
@@ -22,6 +23,8 @@ export interface ContainerExecutorOptions {
   store?: RecordStore;
   /** Default: in memory. */
   logs?: RetainingLogStore;
+  /** Who has volumes for containers. Default: nobody. */
+  volumeDrivers?: readonly VolumeDriver[];
   /** Default: over the network. */
   prober?: Prober;
   /** Of downloads and uploads. Default: the authorities that everybody trusts, and no certificate. */

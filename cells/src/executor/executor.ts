@@ -13,6 +13,8 @@ import type { LogStore } from './logs/log-store.js';
  * data goes on where the old one was: it attaches to running processes and takes the exit of those that ended meanwhile.
  */
 export interface Executor {
+  /** Who has volumes for containers here, by name. */
+  readonly volumeDrivers: readonly string[];
   /** Adopts what an earlier executor on the same data left behind. Call once, first; events come only afterwards. */
   start(): Promise<void>;
   /** All there is, and what is not set aside. */

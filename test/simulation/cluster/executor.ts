@@ -23,6 +23,7 @@ const ROOT_FS = 'preloaded:busybox';
  * is shown, a container is made only after the run is on the disk, and an agent that comes back takes up what it finds.
  */
 export class SimulatedExecutor implements Executor {
+  readonly volumeDrivers = [];
   readonly logs: LogStore = { append() {}, async *read() {} };
   private readonly listeners = new Set<(event: ContainerEvent) => void>();
 

@@ -2,6 +2,7 @@ import { join } from 'node:path';
 import type { Logger } from '@rivera/kit/log';
 import type { InstanceIssuer } from '@rivera/kit/tls/instance-issuer';
 import type { Garden } from '../../garden/garden.js';
+import { Volumes } from '../../volumes/volumes.js';
 import type { ExecutorConfig } from '../config.js';
 import { type ExecutorCounters, newCounters } from '../counters.js';
 import { Downloader } from '../downloads/downloader.js';
@@ -28,6 +29,7 @@ export interface CellContext {
   healthSlots: Slots;
   createSlots: Slots;
   deleteSlots: Slots;
+  volumes: Volumes;
   logs: RetainingLogStore;
   /** Where files of containers are laid out. */
   filesDirectory: string;
@@ -85,6 +87,7 @@ export function makeCellContext(
     healthSlots: new Slots(config.healthcheckWorkPoolSize),
     createSlots: new Slots(config.createWorkPoolSize),
     deleteSlots: new Slots(config.deleteWorkPoolSize),
+    volumes: new Volumes({ directory: join(dataDirectory, 'volumes'), drivers: options.volumeDrivers ?? [], logger }),
     filesDirectory: join(dataDirectory, 'files'),
     credentialsDirectory: join(dataDirectory, 'credentials'),
     issuer: options.issuer,

@@ -1,5 +1,6 @@
 import { join } from 'node:path';
 import { type BindMount, type GardenContainer, GardenError } from '../../garden/garden.js';
+import { VolumeError } from '../../volumes/driver.js';
 import { redactUrls } from '../downloads/redact.js';
 import type { RunRequest } from '../executor.js';
 import type { ContainerLog } from '../logs/container-log.js';
@@ -9,6 +10,7 @@ import { type CellMounts, cellMounts, credentialFiles } from './cell-mounts.js';
 import { fetchDependencies, type HeldDependencies } from './dependencies.js';
 import { gardenSpec, unsupported } from './garden-spec.js';
 import { layOutMountedFiles, MountedFilesError } from './mounted-files.js';
+import { volumeBinds, volumesOf } from './volume-mounts.js';
 
 /** A container that could not be made. Its text is the failure reason. */
 export class CreateError extends Error {
@@ -57,7 +59,8 @@ export async function createContainer(
     if (signal.aborted) throw new StoppedError();
     const own = cellMounts(guid, request, cell);
     await credentialsDirectory(create, cell);
-    const mounts = [...own.mounts, ...dependencies.mounts, ...(files ? [files] : [])];
+    const volumes = await volumeMounts(create, cell);
+    const mounts = [...own.mounts, ...dependencies.mounts, ...(files ? [files] : []), ...volumes];
     const container = await makeContainer(create, { ...own, mounts }, cell);
     log.platform(`Cell ${cellId} successfully created container for instance ${guid}`);
     if (request.sidecars.some(({ memoryMb, diskMb }) => memoryMb > 0 || diskMb > 0)) {
@@ -69,6 +72,7 @@ export async function createContainer(
     return { container, dependencies };
   } catch (error) {
     dependencies?.release();
+    await releaseVolumes(create, cell);
     if (error instanceof StoppedError) throw error;
     // The fetching of an image was cut.
     if (signal.aborted && error === signal.reason) throw new StoppedError();
@@ -130,6 +134,31 @@ async function credentialsDirectory({ guid }: CreateRequest, cell: CellContext):
     cell.logger.error({ err: cause, guid }, 'the directory of a certificate could not be made');
     throw new CreateError('failed to create credentials directory', { cause });
   }
+}
+
+/** All of them, or none; they are let go of when the container is removed, in whichever life of the agent. */
+async function volumeMounts(
+  { guid, request }: CreateRequest,
+  { volumes, lifetime, logger }: CellContext,
+): Promise<BindMount[]> {
+  try {
+    const wanted = volumesOf(request.container.volumeMounts);
+    const uses = wanted.map(({ use }) => use);
+    return volumeBinds(wanted, await lifetime.alive(lifetime.track(volumes.mount(guid, uses))));
+  } catch (error) {
+    if (error instanceof VolumeError)
+      throw new CreateError(`failed to mount volume: ${error.message}`, { cause: error });
+    // What else a driver says may not be for users.
+    logger.error({ err: error, guid }, 'a volume could not be mounted');
+    throw new CreateError('failed to mount volume', { cause: error });
+  }
+}
+
+/** The container didn't come to be. What can't be let go of now is when it is removed. */
+async function releaseVolumes({ guid }: CreateRequest, { volumes, lifetime, logger }: CellContext): Promise<void> {
+  await lifetime.track(volumes.release(guid)).catch((error: unknown) => {
+    logger.warn({ err: error, guid }, 'volumes of a container that was not made could not be unmounted');
+  });
 }
 
 async function makeContainer(

@@ -32,7 +32,6 @@ export function unsupported(
   } catch (error) {
     return error instanceof Error ? error.message : String(error);
   }
-  if (container.volumeMounts.length > 0) return 'volume mounts are not supported by this cell';
   if (container.imageLayers.length > 0) return 'image layers are not supported by this cell';
   if (container.privileged && !config.allowPrivileged) return 'privileged container creation is disabled';
   return undefined;

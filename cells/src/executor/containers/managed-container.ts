@@ -329,6 +329,7 @@ export class ManagedContainer {
     failpoint('cell.container-destroyed');
     this.#releaseDependencies();
     this.#releaseLog();
+    await lifetime.alive(lifetime.track(this.cell.volumes.release(this.#record.guid)));
     await lifetime.alive(lifetime.track(removeMountedFiles(join(this.cell.filesDirectory, this.#record.guid))));
     await lifetime.alive(
       lifetime.track(new CredentialFiles(join(this.cell.credentialsDirectory, this.#record.guid)).remove()),

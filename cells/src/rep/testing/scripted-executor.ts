@@ -12,6 +12,7 @@ import type { LogStore } from '../../executor/logs/log-store.js';
 
 /** An executor whose containers change when the test says so. It keeps the order and the errors of the interface. */
 export class ScriptedExecutor implements Executor {
+  readonly volumeDrivers = [];
   readonly logs: LogStore = { append() {}, async *read() {} };
   /** What was asked of it: "run a", "stop a", "delete a" … */
   readonly calls: string[] = [];
