@@ -242,7 +242,7 @@ export class OciContainer implements GardenContainer {
     const { maxExecs } = cell.settings;
     if (this.persons.size + this.starting >= maxExecs)
       throw new GardenError('process-failed', `container '${this.handle}' has ${maxExecs} such processes already`);
-    const spec = this.processSpec({ ...request, nofile: cell.settings.nofile, ...(terminal ? { terminal } : {}) });
+    const spec = this.processSpec({ ...request, nofile: request.nofile ?? cell.settings.nofile, ...(terminal ? { terminal } : {}) });
     this.starting++;
     const person = await startExec({ cell, places, cgroup, spec, ...(terminal ? { terminal } : {}) }).finally(() => {
       this.starting--;
