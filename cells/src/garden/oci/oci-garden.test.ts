@@ -15,6 +15,8 @@ gardenContract('oci', async () => {
       exit: (code, afterMs = 0) => shell(`sleep ${afterMs / 1000}; exit ${code}`),
       run: () => shell('exec sleep 1000'),
       print: (lines) => ({ path: '/bin/printf', args: [`${lines.join('\\n')}\\n`] }),
+      cat: { path: '/bin/cat', args: [] },
+      size: shell('while read line; do stty size; done'),
       missing: { path: '/bin/no-such-program', args: [] },
     },
     async loseSupervisor(handle, id) {

@@ -3,12 +3,14 @@ import { basename } from 'node:path';
 import type { Clock } from '@rivera/kit/clock';
 import { failpoint } from '@rivera/kit/failpoint';
 import type { Logger } from '@rivera/kit/log';
-import { type ExitStatus, GardenError, type GardenProcess, type ProcessOutput } from '../garden.js';
+import { type ExitStatus, GardenError, type GardenProcess, type ProcessOutput, type WindowSize } from '../garden.js';
 import { Gate } from '../gate.js';
+import { unlessAborted } from '../unless-aborted.js';
 import type { ContainerCgroup } from './cgroup.js';
 import { readIfPresent, writeDurably } from './durable.js';
 import { followLog } from './output.js';
 import { processFacts } from './proc.js';
+import { ProcessInput } from './process-input.js';
 import { type ProcessIdentity, signalProcess } from './signals.js';
 import { type LaunchReport, livingSupervisor, type ProcessPlaces, readReport } from './supervisor.js';
 
@@ -27,6 +29,9 @@ export interface ProcessContext {
   clock: Clock;
   log: Logger;
   launchedAtMs: number;
+  input?: 'pipe' | 'terminal' | undefined;
+  /** Somebody reads its output or waits for its end; returns how to say that they don't any more. */
+  use(): () => void;
 }
 
 /** A process under a supervisor, followed through the files that the supervisor writes. */
@@ -34,6 +39,7 @@ export class OciProcess implements GardenProcess {
   readonly id: string;
   private readonly logChanged = new Gate();
   private readonly stateChanged = new Gate();
+  private readonly input: ProcessInput;
   private readonly ended: Promise<ExitStatus>;
   private identity: ProcessIdentity | undefined;
   private status: ExitStatus | undefined;
@@ -43,6 +49,7 @@ export class OciProcess implements GardenProcess {
 
   constructor(private readonly context: ProcessContext) {
     this.id = context.id;
+    this.input = new ProcessInput(context.places, context.input ?? 'none');
     this.startWatching();
     this.ended = this.follow();
     // Whoever asks with wait() is told; nobody has to ask.
@@ -68,17 +75,39 @@ export class OciProcess implements GardenProcess {
   }
 
   async *output(signal?: AbortSignal): AsyncGenerator<ProcessOutput> {
-    yield* followLog({
-      path: this.context.places.log,
-      isOver: () => this.status !== undefined || this.closed,
-      change: () => this.logChanged.next(signal),
-      signal,
-    });
+    const release = this.context.use();
+    try {
+      yield* followLog({
+        path: this.context.places.log,
+        isOver: () => this.status !== undefined || this.closed,
+        change: () => this.logChanged.next(signal),
+        signal,
+      });
+    } finally {
+      release();
+    }
     if (this.closed && !this.status && !signal?.aborted) throw closedError();
   }
 
-  wait(): Promise<ExitStatus> {
-    return this.ended;
+  get hasEnded(): boolean {
+    return this.status !== undefined;
+  }
+
+  wait(signal?: AbortSignal): Promise<ExitStatus> {
+    const release = this.context.use();
+    return unlessAborted(this.ended, signal).finally(release);
+  }
+
+  async write(data: Buffer): Promise<void> {
+    await this.input.write(data);
+  }
+
+  async closeStdin(): Promise<void> {
+    await this.input.end();
+  }
+
+  async resize(size: WindowSize): Promise<void> {
+    await this.input.resize(size);
   }
 
   async signal(signal: NodeJS.Signals): Promise<void> {
@@ -104,9 +133,10 @@ export class OciProcess implements GardenProcess {
   }
 
   /** Stops following; the process goes on. */
-  close(): void {
+  async close(): Promise<void> {
     this.closed = true;
     this.stopWatching();
+    await this.input.close();
   }
 
   private async follow(): Promise<ExitStatus> {

@@ -13,6 +13,8 @@ export interface ContainerRecord {
   /** Run of the machine in which it was made; in another one nothing of it runs. */
   bootId: string;
   init: ProcessIdentity;
+  /** `stop` ended its processes. */
+  stopped?: boolean;
 }
 
 /** Makes a container whole. */

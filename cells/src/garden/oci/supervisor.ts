@@ -32,6 +32,8 @@ export interface ProcessRecord {
   /** Appears in the supervisor's command line. */
   uuid: string;
   launchedAtMs: number;
+  /** What goes into it; absent: nothing. */
+  input?: 'pipe' | 'terminal';
 }
 
 /** Places of a process. */
@@ -81,6 +83,7 @@ export async function launch(o: {
   handle: string;
   runtime: { path: string; root: string };
   outputLimitBytes: number;
+  input?: ProcessRecord['input'];
 }): Promise<void> {
   const { places } = o;
   const report = await open(places.report, 'w', 0o600);
@@ -108,6 +111,9 @@ export async function launch(o: {
       places.dir,
       '--no-sync-log',
     );
+    if (o.input === 'pipe') args.push('-i');
+    // A terminal stays open when the bridge to it ends: others may come, also from a later agent.
+    if (o.input === 'terminal') args.push('-i', '-t', '--leave-stdin-open');
     const child = spawn('conmon', args, {
       // It leaves a file "oom" where it works when the container runs out of memory.
       cwd: places.dir,

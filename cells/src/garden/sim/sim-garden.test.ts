@@ -17,6 +17,8 @@ gardenContract('sim', async () => {
       exit: (code, afterMs = 0) => ({ path: '/sim/exit', args: [String(code), String(afterMs)] }),
       run: () => ({ path: '/sim/run', args: [] }),
       print: (lines) => ({ path: '/sim/print', args: lines }),
+      cat: { path: '/sim/cat', args: [] },
+      size: { path: '/sim/size', args: [] },
       missing: { path: '/sim/missing', args: [] },
     },
     loseSupervisor: async (handle, id) => machine.lose(handle, id),
