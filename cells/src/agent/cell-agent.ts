@@ -19,6 +19,7 @@ import { CellAdmin } from './cell-admin.js';
 import type { CellConfig } from './config.js';
 import { DataLock } from './data-lock.js';
 import { untilDrained } from './drain.js';
+import { openGardenPort } from './garden-port.js';
 import { makeParts, rootFsDirOf, type SimulatedMachine } from './parts.js';
 
 export interface CellAgentDeps {
@@ -54,6 +55,7 @@ export class CellAgent {
   readonly #undo: (() => Promise<void> | void)[] = [];
   #running: Running | undefined;
   #admin: CellAdmin | undefined;
+  #gardenAddress: string | undefined;
   #evacuating = false;
   /** Nothing is left that would need the bridge. */
   #dissolve = false;
@@ -75,6 +77,11 @@ export class CellAgent {
   /** host:port of metrics, health and state; undefined: there is none. */
   get adminAddress(): string | undefined {
     return this.#admin?.address;
+  }
+
+  /** Where the garden is served for others; undefined: nowhere. */
+  get gardenAddress(): string | undefined {
+    return this.#gardenAddress;
   }
 
   /** Whether BBS and auctioneer know of this cell now. */
@@ -148,6 +155,15 @@ export class CellAgent {
     host.add(RepServiceService, rep, REP_ACCESS);
     const { port } = await host.listen(config.listen);
     this.#undo.push(() => host.close());
+    const gardenPort = await openGardenPort(config.garden.listen, {
+      garden,
+      cellId: config.cellId,
+      identity,
+      logger,
+      admin,
+    });
+    this.#undo.push(() => gardenPort?.close());
+    this.#gardenAddress = gardenPort?.address;
     presence.repAddress = config.advertise || `${config.hostAddress}:${port}`;
     metrics.start();
     this.#undo.push(() => metrics.close());

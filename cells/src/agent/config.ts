@@ -84,6 +84,17 @@ export const cellConfig = z.object({
   stopTimeout: duration({ min: '1s', max: '1h' })
     .default(30_000)
     .describe('How long an ending agent waits for its containers to stop and the BBS to know'),
+  garden: z
+    .object({
+      listen: z
+        .string()
+        .default('')
+        .describe(
+          'host:port, or unix:/PATH, that rivera.garden.v1 is served on, for certificates of role garden; empty: nowhere',
+        ),
+    })
+    .prefault({})
+    .describe('Containers for other programs than Rivera'),
   executor: z
     .object(executorShape)
     .prefault({})
