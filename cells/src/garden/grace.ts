@@ -51,6 +51,12 @@ export class Grace {
     this.cancel();
   }
 
+  /** Goes on after `close`. */
+  open(): void {
+    this.over = false;
+    this.wind();
+  }
+
   private wind(): void {
     this.cancel();
     if (this.over || this.uses > 0 || this.graceTimeMs === 0) return;

@@ -1,5 +1,6 @@
 import { spawn } from 'node:child_process';
-import { agentMark } from './orphans.js';
+import { agentMark } from './agent-mark.js';
+import { sendToGroup } from './send.js';
 
 /** What a command left. */
 export interface CommandResult {
@@ -42,11 +43,18 @@ export function runToEnd(command: string, args: string[], options: CommandOption
       stdio: [options.input === undefined ? 'ignore' : 'pipe', out, out],
       env: { ...(options.env ?? process.env), ...agentMark },
       ...(options.cwd !== undefined && { cwd: options.cwd }),
-      timeout: options.timeoutMs ?? 60_000,
-      killSignal: 'SIGKILL',
+      // A group of its own, so that all of it can be ended.
+      detached: true,
     });
     const stdout = collect(child.stdout);
     const stderr = collect(child.stderr);
+    const timer = setTimeout(() => {
+      if (child.pid !== undefined) sendToGroup(child.pid, 'SIGKILL');
+      // What left the group may hold them for ever.
+      child.stdout?.destroy();
+      child.stderr?.destroy();
+    }, options.timeoutMs ?? 60_000);
+    child.on('close', () => clearTimeout(timer));
     child.on('error', (error) => resolve({ code: 127, stdout: '', stderr: error.message }));
     child.on('close', (code, signal) =>
       resolve({ code: code ?? 128, stdout: stdout(), stderr: signal ? `${stderr()} (ended by ${signal})` : stderr() }),

@@ -33,7 +33,8 @@ import { OciProcess } from './process.js';
 import { hasBridge } from './process-input.js';
 import { type ProcessRequest, processSpec } from './process-spec.js';
 import { type ContainerRecord, isInitAlive } from './record.js';
-import { send, signalProcess } from './signals.js';
+import { send } from './send.js';
+import { signalProcess } from './signals.js';
 import { streamIn, streamOut } from './streams.js';
 import {
   launch,
@@ -48,8 +49,6 @@ import { type ContainerUser, findUser } from './users.js';
 const PROCESS_ID = /^[A-Za-z0-9._-]{1,128}$/;
 /** Bytes of the user database that are looked at. */
 const DATABASE_LIMIT = 1024 * 1024;
-/** The runtime takes some 30 ms; this long only on a machine in trouble. */
-const START_TIMEOUT_MS = 30_000;
 /** Events that are told of a container. */
 const MAX_EVENTS = 100;
 /** How long processes may take to die of KILL. */
@@ -91,6 +90,7 @@ export class OciContainer implements GardenContainer {
 
   /** Takes up the processes of an earlier life, and ends those that belonged to its people. */
   async adopt(): Promise<void> {
+    await this.adoptLimits();
     for (const record of await recordedProcesses(this.places)) {
       this.follow(record);
     }
@@ -101,6 +101,18 @@ export class OciContainer implements GardenContainer {
       if (facts) await signalProcess(this.cgroup, facts, 'SIGKILL');
       await rm(path, { force: true });
     }
+  }
+
+  /** Makes a change of limits that an earlier agent had recorded when it died. */
+  private async adoptLimits(): Promise<void> {
+    if (!isInitAlive(this.record)) return;
+    const { limits } = this.spec;
+    const now = await readLimits(this.cgroup, limits);
+    if (now.memoryBytes === pages(limits.memoryBytes) && now.pids === limits.pids && now.cpuShares === limits.cpuShares)
+      return;
+    await writeLimits(this.cell, this.places, limits).catch((error: unknown) => {
+      this.cell.settings.log.error({ error, handle: this.handle }, 'limits of a container could not be made again');
+    });
   }
 
   info(): ContainerInfo {
@@ -139,11 +151,22 @@ export class OciContainer implements GardenContainer {
       await this.grace.during(() =>
         this.kept.changeSpec(
           (spec) => ({ ...spec, limits: { ...spec.limits, ...change } }),
-          () => writeLimits(this.cell, this.places, change),
+          () => this.writeLimits(change),
         ),
       );
     }
     return this.limits();
+  }
+
+  private async writeLimits(change: Partial<GardenLimits>): Promise<void> {
+    const { limits } = this.spec;
+    try {
+      await writeLimits(this.cell, this.places, change);
+    } catch (error) {
+      // Some may have been written before another was refused.
+      await writeLimits(this.cell, this.places, limits).catch(() => undefined);
+      throw error;
+    }
   }
 
   async setGraceTime(graceTimeMs: number): Promise<void> {
@@ -178,8 +201,12 @@ export class OciContainer implements GardenContainer {
     const launching = this.launch(record, this.processSpec(request));
     this.launches.add(launching);
     const process = await launching.finally(() => this.launches.delete(launching));
-    const { failure } = await process.started(START_TIMEOUT_MS);
-    if (failure) throw new GardenError('process-failed', failure);
+    const { failure } = await process.started(this.cell.settings.runtimeTimeoutMs);
+    if (failure) {
+      // Told to have failed, it must not run after all.
+      await process.abandon();
+      throw new GardenError('process-failed', failure);
+    }
     failpoint('cell.process-started');
     return process;
   }
@@ -249,6 +276,13 @@ export class OciContainer implements GardenContainer {
     this.grace.close();
     await this.kept.seal();
     await Promise.allSettled(this.launches);
+  }
+
+  /** Its destruction could not begin. */
+  acceptWork(): void {
+    this.ending = false;
+    this.kept.unseal();
+    this.grace.open();
   }
 
   /** Supervisors that still run. */
@@ -323,7 +357,8 @@ export class OciContainer implements GardenContainer {
     const { clock, log } = this.cell.settings;
     const places = processPlaces(this.places, record.id);
     const use = () => this.grace.begin();
-    const process = new OciProcess({ ...record, places, cgroup: this.cgroup, clock, log, use });
+    const startTimeoutMs = this.cell.settings.runtimeTimeoutMs;
+    const process = new OciProcess({ ...record, places, cgroup: this.cgroup, clock, log, use, startTimeoutMs });
     this.processes.set(record.id, process);
     return process;
   }
@@ -358,6 +393,11 @@ export class OciContainer implements GardenContainer {
     if (this.ending || !isInitAlive(this.record))
       throw new GardenError('process-failed', `container '${this.handle}' does not run any more`);
   }
+}
+
+/** The kernel counts memory in pages. */
+function pages(bytes: number): number {
+  return bytes - (bytes % 4096);
 }
 
 function absolute(path: string): string {

@@ -33,12 +33,7 @@ export async function writeLimits(cell: Cell, places: ContainerPlaces, change: P
   }
   if (pids !== undefined) args.push('--pids-limit', String(pids || UNLIMITED));
   if (cpuShares !== undefined) args.push('--cpu-share', String(Math.max(2, cpuShares || USUAL_CPU_SHARES)));
-  const { code, stderr } = await runToEnd(cell.runtime, [
-    '--root',
-    cell.places.runtimeRoot,
-    'update',
-    ...args,
-    places.handle,
-  ]);
+  const command = ['--root', cell.places.runtimeRoot, 'update', ...args, places.handle];
+  const { code, stderr } = await runToEnd(cell.runtime, command, { timeoutMs: cell.settings.runtimeTimeoutMs });
   if (code !== 0) throw new GardenError('limit-failed', `the kernel refuses the limits: ${stderr.trim().slice(-500)}`);
 }

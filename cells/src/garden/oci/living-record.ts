@@ -1,3 +1,4 @@
+import { failpoint } from '@rivera/kit/failpoint';
 import pLimit from 'p-limit';
 import { GardenError, type GardenSpec } from '../garden.js';
 import type { ContainerPlaces } from './places.js';
@@ -19,7 +20,8 @@ export class LivingRecord {
 
   /**
    * Changes it. What `meanwhile` does happens after the new record is on disk; when that throws, the old record is put back.
-   * @throws GardenError `not-found` once the container is being destroyed; what either function throws
+   * @throws GardenError `not-found` once the container is being destroyed, `unavailable` when the disk doesn't take it; what either
+   * function throws
    */
   change(
     next: (record: ContainerRecord) => ContainerRecord,
@@ -29,11 +31,12 @@ export class LivingRecord {
       if (this.sealed) throw new GardenError('not-found', `unknown handle: ${this.kept.spec.handle}`);
       const before = this.kept;
       const after = next(before);
-      await writeRecord(this.places, after);
+      await this.write(after);
+      failpoint('cell.change-recorded');
       try {
         await meanwhile();
       } catch (error) {
-        await writeRecord(this.places, before);
+        await this.write(before);
         throw error;
       }
       this.kept = after;
@@ -49,5 +52,17 @@ export class LivingRecord {
   async seal(): Promise<void> {
     this.sealed = true;
     await this.oneAtATime(async () => undefined);
+  }
+
+  /** It doesn't die after all. */
+  unseal(): void {
+    this.sealed = false;
+  }
+
+  private async write(record: ContainerRecord): Promise<void> {
+    await writeRecord(this.places, record).catch((cause: unknown) => {
+      const why = cause instanceof Error ? cause.message : String(cause);
+      throw new GardenError('unavailable', `the change could not be kept: ${why}`, { cause });
+    });
   }
 }

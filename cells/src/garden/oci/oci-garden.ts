@@ -28,8 +28,6 @@ import { type ContainerRecord, readRecord } from './record.js';
 import { type RootLayers, rootLayers } from './root-layers.js';
 import { tracesOf } from './traces.js';
 
-/** The runtime answers within some 20 ms. */
-const PING_TIMEOUT_MS = 10_000;
 /** How long after a destruction that failed the next one of an unused container is tried. */
 const UNUSED_RETRY_MS = 30_000;
 
@@ -84,14 +82,14 @@ export class OciGarden implements Garden {
 
   async ping(): Promise<void> {
     this.assertOpen();
-    const { places, runtime } = this.cell;
+    const { places, runtime, settings } = this.cell;
     await access(places.containers, constants.W_OK).catch((cause: unknown) => {
       throw new GardenError('unavailable', `containers can't be kept in ${places.containers}: ${messageOf(cause)}`, {
         cause,
       });
     });
     const args = ['--root', places.runtimeRoot, 'list', '-q'];
-    const { code, stderr } = await runToEnd(runtime, args, { timeoutMs: PING_TIMEOUT_MS });
+    const { code, stderr } = await runToEnd(runtime, args, { timeoutMs: settings.runtimeTimeoutMs });
     if (code !== 0)
       throw new GardenError(
         'unavailable',
@@ -234,7 +232,12 @@ export class OciGarden implements Garden {
     await container.refuseWork();
     const supervisors = await container.supervisors();
     // From here on it isn't whole: an agent that starts after a crash goes on with the destruction.
-    await renameDurably(places.record, places.dyingRecord);
+    await renameDurably(places.record, places.dyingRecord).catch((cause: unknown) => {
+      container.acceptWork();
+      throw new GardenError('destroy-failed', `container '${handle}' can't be destroyed now: ${messageOf(cause)}`, {
+        cause,
+      });
+    });
     failpoint('cell.container-dying');
     this.containers.delete(handle);
     await this.finish(handle, () =>

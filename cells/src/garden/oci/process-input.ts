@@ -4,8 +4,8 @@ import { constants, existsSync } from 'node:fs';
 import { open } from 'node:fs/promises';
 import { join } from 'node:path';
 import { GardenError, type WindowSize } from '../garden.js';
+import { agentMark } from './agent-mark.js';
 import { hasCode, isMissing } from './durable.js';
-import { agentMark } from './orphans.js';
 import type { ProcessPlaces } from './supervisor.js';
 
 /** Ctrl-D: what a terminal gets instead of an end of input. */

@@ -12,7 +12,7 @@ import { followLog } from './output.js';
 import { processFacts } from './proc.js';
 import { ProcessInput } from './process-input.js';
 import { type ProcessIdentity, signalProcess } from './signals.js';
-import { type LaunchReport, livingSupervisor, type ProcessPlaces, readReport } from './supervisor.js';
+import { endLaunch, type LaunchReport, livingSupervisor, type ProcessPlaces, readReport } from './supervisor.js';
 
 /** How often is looked when the kernel reports nothing: for supervisors that were killed, and where watches are used up. */
 const POLL_MS = 1000;
@@ -30,6 +30,8 @@ export interface ProcessContext {
   log: Logger;
   launchedAtMs: number;
   input?: 'pipe' | 'terminal' | undefined;
+  /** How long the runtime may take to start it. */
+  startTimeoutMs: number;
   /** Somebody reads its output or waits for its end; returns how to say that they don't any more. */
   use(): () => void;
 }
@@ -119,6 +121,16 @@ export class OciProcess implements GardenProcess {
     if (this.identity) await signalProcess(this.context.cgroup, this.identity, signal);
   }
 
+  /** Ends whatever would start it, and it: its start failed, or nothing was heard of it for too long. */
+  async abandon(): Promise<void> {
+    const { places, uuid, cgroup } = this.context;
+    await endLaunch(places, uuid);
+    const pid = Number(await readIfPresent(places.pidFile));
+    const facts = pid > 0 && (await cgroup.pids()).includes(pid) ? processFacts(pid) : undefined;
+    if (facts) await signalProcess(cgroup, facts, 'SIGKILL');
+    this.stateChanged.open();
+  }
+
   /** Looks once more, and takes the end for lost when there is still none: the container is being destroyed. */
   async settle(reason: string): Promise<void> {
     if (this.status || this.closed) return;
@@ -162,9 +174,17 @@ export class OciProcess implements GardenProcess {
     const end = await this.readEnd();
     if (end) return this.remember(end);
     const report = await readReport(places);
-    if (report?.failure) return this.remember(lost(`could not be started: ${report.failure}`));
+    if (report?.failure) {
+      await this.abandon();
+      return this.remember(lost(`could not be started: ${report.failure}`));
+    }
     if (report) this.identify(report);
-    if (await this.supervisor()) return undefined;
+    if (await this.supervisor()) {
+      const late = !report && clock.now() - this.context.launchedAtMs > this.context.startTimeoutMs;
+      if (!late) return undefined;
+      await this.abandon();
+      return this.remember(lost(`could not be started within ${this.context.startTimeoutMs} ms`));
+    }
     if (!report && clock.now() - this.context.launchedAtMs < SUPERVISOR_START_MS) return undefined;
     // It may have ended properly between the two looks.
     const late = await this.readEnd();

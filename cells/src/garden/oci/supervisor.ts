@@ -7,7 +7,9 @@ import { syncDirectory } from '../../sync-directory.js';
 import { GardenError } from '../garden.js';
 import { hasCode, readIfPresent, writeDurably } from './durable.js';
 import type { ContainerPlaces } from './places.js';
-import { commandLine } from './proc.js';
+import { commandLine, processFacts } from './proc.js';
+import { send } from './send.js';
+import { familyOf } from './signals.js';
 
 /** What a process leaves on disk. The order in which these appear is what makes a crash at any point tell its story. */
 export interface ProcessPlaces {
@@ -173,4 +175,16 @@ export async function recordedProcesses(container: ContainerPlaces): Promise<Pro
     else records.push(JSON.parse(text) as ProcessRecord);
   }
   return records;
+}
+
+/**
+ * Ends a supervisor, the runtime that starts its process, and whatever these have started. The supervisor goes first, so that
+ * nothing follows; the runtime names the process's files.
+ */
+export async function endLaunch(places: ProcessPlaces, uuid: string): Promise<void> {
+  const supervisor = await livingSupervisor(places, uuid);
+  const all = (await readdir('/proc')).flatMap((name) => processFacts(Number(name)) ?? []);
+  const starters = all.filter(({ pid }) => pid === supervisor || commandLine(pid).includes(places.spec));
+  if (supervisor !== undefined) send(supervisor, 'SIGKILL');
+  for (const starter of starters) for (const { pid } of familyOf(starter, all)) send(pid, 'SIGKILL');
 }
