@@ -175,7 +175,7 @@ export class OciContainer implements GardenContainer {
   }
 
   run(spec: ProcessSpec): Promise<GardenProcess> {
-    return this.grace.during(() => this.start(spec));
+    return this.grace.during(() => this.inside('process-failed', () => this.start(spec)));
   }
 
   private async start(spec: ProcessSpec): Promise<GardenProcess> {
@@ -216,7 +216,7 @@ export class OciContainer implements GardenContainer {
   }
 
   exec(spec: ExecSpec): Promise<InteractiveProcess> {
-    return this.grace.during(() => this.startExec(spec));
+    return this.grace.during(() => this.inside('process-failed', () => this.startExec(spec)));
   }
 
   private async startExec(spec: ExecSpec): Promise<InteractiveProcess> {
@@ -257,12 +257,17 @@ export class OciContainer implements GardenContainer {
   async streamIn(path: string, user: string, tar: Readable): Promise<void> {
     this.assertUsable();
     const { files } = this;
-    await streamIn({ start: this.starter, files, path: absolute(path), user: await this.user(user), tar });
+    await this.inside('stream-failed', async () =>
+      streamIn({ start: this.starter, files, path: absolute(path), user: await this.user(user), tar }),
+    );
   }
 
   async streamOut(path: string, user: string): Promise<Readable> {
     this.assertUsable();
-    return streamOut({ start: this.starter, files: this.files, path: absolute(path), user: await this.user(user) });
+    const { files } = this;
+    return this.inside('stream-failed', async () =>
+      streamOut({ start: this.starter, files, path: absolute(path), user: await this.user(user) }),
+    );
   }
 
   async metrics(): Promise<GardenMetrics> {
@@ -386,6 +391,17 @@ export class OciContainer implements GardenContainer {
       if (path !== '' && (await this.files.kind(path)) === 'file') return [path, []];
     }
     return [BUSYBOX, ['sh']];
+  }
+
+  /** Its init may die, and with it the way to its files, at any moment. @throws GardenError */
+  private async inside<T>(kind: 'process-failed' | 'stream-failed', work: () => Promise<T>): Promise<T> {
+    try {
+      return await work();
+    } catch (cause) {
+      if (cause instanceof GardenError) throw cause;
+      this.assertUsable();
+      throw new GardenError(kind, cause instanceof Error ? cause.message : String(cause), { cause });
+    }
   }
 
   private assertUsable(): void {
