@@ -105,7 +105,9 @@ export class RemoteProcess implements GardenProcess {
   private async sayNow(inputs: ProcessInput['input'][]): Promise<void> {
     const meeting = this.meet({ withoutOutput: true });
     try {
-      for (const input of inputs) await meeting.write({ message: { $case: 'input', value: { input } } });
+      // A process that has ended takes nothing more; how the meeting ended is told by what was answered.
+      for (const input of inputs)
+        await meeting.write({ message: { $case: 'input', value: { input } } }).catch(() => undefined);
       meeting.end();
       for await (const { output } of meeting.responses) if (exitOf(output)) return;
     } catch (error) {
