@@ -24,7 +24,14 @@ export interface ErrorFacts {
 const RETRYABLE_CODES: ReadonlySet<number> = new Set([StatusCode.UNAVAILABLE, StatusCode.DEADLINE_EXCEEDED]);
 /** Reasons of other codes that pass with time. */
 const RETRYABLE_REASONS: ReadonlySet<string> = new Set([
-  ...['TOO_MANY_REQUESTS', 'WATCHER_TOO_SLOW', 'LOCK_HELD', 'CONTAINER_NOT_READY'],
+  'TOO_MANY_REQUESTS',
+  'WATCHER_TOO_SLOW',
+  'LOCK_HELD',
+  'CONTAINER_NOT_READY',
+  'TOO_MANY_CONTAINERS',
+  'NO_PORTS',
+  'IMAGE_FAILED',
+  'LIMIT_REFUSED',
 ]);
 
 /** Every failure of a call is one of the subclasses of this. */

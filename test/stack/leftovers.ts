@@ -2,6 +2,7 @@ import { existsSync, mkdtempSync, readdirSync, readFileSync, writeFileSync } fro
 import { rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { unmountBelow } from '@rivera/cells/garden/oci/mounts';
 import { OciGarden } from '@rivera/cells/garden/oci/oci-garden';
 import { systemClock } from '@rivera/kit/clock';
 import { silentLogger } from '@rivera/kit/log';
@@ -25,6 +26,8 @@ export async function sweepLeftovers(): Promise<void> {
     if (isOwned(folder)) continue;
     await endPrograms(folder);
     await emptyCells(folder);
+    // A test may have given a cell a disk of its own.
+    await unmountBelow(folder);
     await rm(folder, { recursive: true, force: true });
   }
 }

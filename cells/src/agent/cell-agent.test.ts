@@ -4,12 +4,14 @@ import { join } from 'node:path';
 import { PassThrough } from 'node:stream';
 import { DesiredLrp } from '@rivera/gen/rivera/bbs/v1/desired_lrp';
 import { TaskDefinition } from '@rivera/gen/rivera/bbs/v1/task';
+import { ContainerSpec as ContainerSpecOfGarden } from '@rivera/gen/rivera/garden/v1/container';
+import { GardenServiceClient } from '@rivera/gen/rivera/garden/v1/garden_service';
 import { type Action, RunAction } from '@rivera/gen/rivera/recipe/v1/action';
 import { ContainerSpec } from '@rivera/gen/rivera/recipe/v1/container';
 import type { ExecOutput } from '@rivera/gen/rivera/rep/v1/container';
 import { type ExecRequest, ReadLogsRequest, RepServiceClient } from '@rivera/gen/rivera/rep/v1/rep_service';
 import { systemClock } from '@rivera/kit/clock';
-import { bidi, dial, serverStream } from '@rivera/kit/grpc/dial';
+import { bidi, dial, serverStream, unary } from '@rivera/kit/grpc/dial';
 import { TestBed } from '@rivera/kit/grpc/test-bed';
 import { createLogger, type Logger, silentLogger } from '@rivera/kit/log';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
@@ -92,6 +94,46 @@ async function started(logger?: Logger): Promise<CellAgent> {
   await eventually(() => expect(agent.connected).toBe(true));
   return agent;
 }
+
+it.each(['127.0.0.1:0', 'unix:'])('serves its garden at %s when it is told to, and to nobody else', async (where) => {
+  const listen = where === 'unix:' ? `unix:${join(dir, 'garden.sock')}` : where;
+  const agent = await make({ garden: { listen } });
+  await agent.start();
+  await eventually(() => expect(agent.connected).toBe(true));
+  auctioneer.send([lrpWork('w1', 0)]);
+  await eventually(() => expect(announced()).toHaveLength(1));
+  const identity = await bed.identity('garden', 'ops');
+  const garden = dial(GardenServiceClient, agent.gardenAddress ?? '', identity, {
+    expect: 'cell',
+    expectName: 'cell-1',
+  });
+  const stranger = dial(GardenServiceClient, agent.gardenAddress ?? '', await bed.identity('server'), {
+    expect: 'cell',
+  });
+  try {
+    const all = { properties: {}, pageSize: 0, pageToken: '' };
+    const { containers } = await unary(garden, garden.listContainers, all);
+    expect(containers).toMatchObject([{ managed: true }]);
+    const handle = containers[0]?.spec?.handle ?? '';
+    await expect(unary(garden, garden.destroyContainer, { handle })).rejects.toMatchObject({
+      reason: 'CONTAINER_MANAGED',
+    });
+    const spec = ContainerSpecOfGarden.fromPartial({ handle: 'mine', rootFs: 'preloaded:busybox' });
+    await unary(garden, garden.createContainer, { spec, imageCredentials: undefined });
+    await expect(unary(stranger, stranger.ping, {})).rejects.toMatchObject({ reason: 'PERMISSION_DENIED' });
+    // What clients made outlives the agent as the rest does, and isn't taken for a leftover.
+    await agent.close({ stopContainers: false });
+    const later = await make({ garden: { listen } });
+    await later.start();
+    expect(later.gardenAddress).toBeDefined();
+    expect([...simulated.machine.containers.keys()].sort()).toEqual([handle, 'mine'].sort());
+    await later.close({ stopContainers: false });
+  } finally {
+    garden.close();
+    stranger.close();
+  }
+  expect((await make()).gardenAddress).toBeUndefined();
+});
 
 const announced = () => bbs.seen.filter((seen) => seen.startsWith('running '));
 

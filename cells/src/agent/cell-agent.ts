@@ -20,6 +20,7 @@ import { CellAdmin } from './cell-admin.js';
 import type { CellConfig } from './config.js';
 import { DataLock } from './data-lock.js';
 import { untilDrained } from './drain.js';
+import { openGardenPort } from './garden-port.js';
 import { makeParts, openIssuer, openTransferTls, rootFsDirOf, type SimulatedMachine } from './parts.js';
 import { RuntimeCheck } from './runtime-check.js';
 
@@ -57,6 +58,7 @@ export class CellAgent {
   readonly #undo: (() => Promise<void> | void)[] = [];
   #running: Running | undefined;
   #admin: CellAdmin | undefined;
+  #gardenAddress: string | undefined;
   #evacuating = false;
   /** Nothing is left that would need the bridge. */
   #dissolve = false;
@@ -78,6 +80,11 @@ export class CellAgent {
   /** host:port of metrics, health and state; undefined: there is none. */
   get adminAddress(): string | undefined {
     return this.#admin?.address;
+  }
+
+  /** Where the garden is served for others; undefined: nowhere. */
+  get gardenAddress(): string | undefined {
+    return this.#gardenAddress;
   }
 
   /** Whether BBS and auctioneer know of this cell now. */
@@ -164,6 +171,15 @@ export class CellAgent {
     host.add(RepServiceService, rep, REP_ACCESS);
     const { port } = await host.listen(config.listen);
     this.#undo.push(() => host.close());
+    const gardenPort = await openGardenPort(config.garden.listen, {
+      garden,
+      cellId: config.cellId,
+      identity,
+      logger,
+      admin,
+    });
+    this.#undo.push(() => gardenPort?.close());
+    this.#gardenAddress = gardenPort?.address;
     presence.repAddress = config.advertise || `${config.hostAddress}:${port}`;
     metrics.start();
     this.#undo.push(() => metrics.close());

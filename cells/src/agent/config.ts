@@ -165,6 +165,17 @@ export const cellConfig = z.object({
     .describe(
       'Looks whether the runtime still works; while it does not, this cell refuses work. Only with backend oci',
     ),
+  garden: z
+    .object({
+      listen: z
+        .string()
+        .default('')
+        .describe(
+          'host:port, or unix:/PATH, that rivera.garden.v1 is served on, for certificates of role garden; empty: nowhere',
+        ),
+    })
+    .prefault({})
+    .describe('Containers for other programs than Rivera'),
   executor: z
     .object(executorShape)
     .prefault({})

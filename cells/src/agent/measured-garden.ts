@@ -1,4 +1,13 @@
-import type { Garden, GardenCapacity, GardenContainer, GardenSpec, ImageFetching } from '../garden/garden.js';
+import type {
+  ContainerStatus,
+  Garden,
+  GardenCapacity,
+  GardenContainer,
+  GardenError,
+  GardenMetrics,
+  GardenSpec,
+  ImageFetching,
+} from '../garden/garden.js';
 
 /** How long one container's creation or destruction took, in milliseconds, and whether it went well. */
 export type ReportGardenWork = (work: { kind: 'create' | 'destroy'; ok: boolean; ms: number }) => void;
@@ -22,6 +31,10 @@ export class MeasuredGarden implements Garden {
     return this.garden.start();
   }
 
+  ping(): Promise<void> {
+    return this.garden.ping();
+  }
+
   capacity(): Promise<GardenCapacity> {
     return this.garden.capacity();
   }
@@ -34,8 +47,16 @@ export class MeasuredGarden implements Garden {
     return this.timed('create', () => this.garden.create(spec, fetching));
   }
 
-  list(): GardenContainer[] {
-    return this.garden.list();
+  list(properties?: Readonly<Record<string, string>>): GardenContainer[] {
+    return this.garden.list(properties);
+  }
+
+  bulkStatus(handles: readonly string[]): Promise<Map<string, ContainerStatus | GardenError>> {
+    return this.garden.bulkStatus(handles);
+  }
+
+  bulkMetrics(handles: readonly string[]): Promise<Map<string, GardenMetrics | GardenError>> {
+    return this.garden.bulkMetrics(handles);
   }
 
   lookup(handle: string): GardenContainer | undefined {

@@ -1,7 +1,8 @@
 import { Readable } from 'node:stream';
 import { buffer } from 'node:stream/consumers';
+import { systemClock } from '@rivera/kit/clock';
 import tar from 'tar-stream';
-import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from 'vitest';
 import type {
   EgressRule,
   Garden,
@@ -28,6 +29,10 @@ export interface GardenWorld {
     run(): Program;
     print(lines: string[]): Program;
     missing: Program;
+    /** Writes each line of its input, and ends with it. */
+    cat: Program;
+    /** Writes `ROWS COLUMNS` of its terminal for each line of its input. */
+    size: Program;
   };
   /** Kills what would tell the end of a process. */
   loseSupervisor(handle: string, id: string): Promise<void>;
@@ -192,18 +197,176 @@ export function gardenContract(name: string, makeWorld: () => Promise<GardenWorl
       it('refuse what makes no sense, with a reason', async () => {
         const container = await create();
         const rule: EgressRule = { protocol: 'tcp', networks: [], ports: [{ start: 2, end: 1 }], log: false };
-        const refusal = { kind: 'unsupported', message: expect.stringContaining('egress rule 0: ports[0]: 2-1') };
+        const refusal = { kind: 'invalid', message: expect.stringContaining('egress rule 0: ports[0]: 2-1') };
         await expect(container.netOut([rule])).rejects.toMatchObject(refusal);
         await expect(create({ egress: [rule] })).rejects.toMatchObject(refusal);
         for (const port of [-1, 65_536, 1.5]) {
-          await expect(container.netIn({ hostPort: port })).rejects.toMatchObject({ kind: 'unsupported' });
-          await expect(container.netIn({ containerPort: port })).rejects.toMatchObject({ kind: 'unsupported' });
+          await expect(container.netIn({ hostPort: port })).rejects.toMatchObject({ kind: 'invalid' });
+          await expect(container.netIn({ containerPort: port })).rejects.toMatchObject({ kind: 'invalid' });
         }
         expect(container.info().ports).toEqual([]);
       });
     });
 
+    describe('containers in use', () => {
+      it('keep properties, of which each can be read, set and taken away, also by a later garden', async () => {
+        const container = await create({ properties: { owner: 'me', kept: 'yes' } });
+        await Promise.all([container.setProperty('a', '1'), container.setProperty('owner', 'you')]);
+        await container.setProperty('a', '2');
+        await container.removeProperty('kept');
+        await container.removeProperty('never there');
+        expect(() => container.property('kept')).toThrow(
+          expect.objectContaining({ kind: 'property-not-found', message: 'property does not exist: kept' }),
+        );
+        await restart();
+        expect(again(container).spec.properties).toEqual({ owner: 'you', a: '2' });
+        expect(again(container).property('a')).toBe('2');
+        for (const [name, value] of [
+          ['', 'x'],
+          ['n'.repeat(257), 'x'],
+          ['n', 'v'.repeat(16 * 1024 + 1)],
+        ] as const)
+          await expect(again(container).setProperty(name, value)).rejects.toMatchObject({ kind: 'invalid' });
+      });
+
+      it('are found by all the properties that are asked for', async () => {
+        const first = await create({ properties: { a: '1', b: '1' } });
+        const second = await create({ properties: { a: '1', b: '2' } });
+        const found = (properties: Record<string, string>) => garden.list(properties).map(({ handle }) => handle);
+        expect(found({ a: '1' }).sort()).toEqual([first.handle, second.handle].sort());
+        expect(found({ a: '1', b: '2' })).toEqual([second.handle]);
+        expect(found({ a: '1', c: '' })).toEqual([]);
+        expect(found({ toString: '' })).toEqual([]);
+      });
+
+      it('have limits that can be read and, but for the disk, changed for good', async () => {
+        const mib = 1024 * 1024;
+        const limits = { memoryBytes: 64 * mib, diskBytes: 8 * mib, pids: 64, cpuShares: 100 };
+        const container = await create({ limits });
+        expect(await container.limits()).toEqual(limits);
+        const changed = { ...limits, memoryBytes: 32 * mib, pids: 32, cpuShares: 200 };
+        expect(await container.setLimits({ memoryBytes: 32 * mib, pids: 32, cpuShares: 200 })).toEqual(changed);
+        expect(await container.setLimits({ diskBytes: 8 * mib })).toEqual(changed);
+        await expect(container.setLimits({ pids: 16, diskBytes: 9 * mib })).rejects.toMatchObject({
+          kind: 'unsupported',
+        });
+        await expect(container.setLimits({ memoryBytes: -1 })).rejects.toMatchObject({ kind: 'invalid' });
+        await restart();
+        expect(await again(container).limits()).toEqual(changed);
+        expect(again(container).spec.limits).toEqual(changed);
+        expect(await again(container).setLimits({ memoryBytes: 0, pids: 0, cpuShares: 0 })).toEqual({
+          ...changed,
+          memoryBytes: 0,
+          pids: 0,
+          cpuShares: 0,
+        });
+      });
+
+      it('tell where they are in their life, one by one and in bulk', async () => {
+        const [container, other] = [await create(), await create()];
+        await (await run(container, world.programs.exit(0), { id: 'over' })).wait();
+        await run(container, world.programs.run(), { id: 'on' });
+        const active = { state: 'active', events: [] };
+        const over = { id: 'over', ended: true };
+        const status = await container.status();
+        expect(status).toMatchObject(active);
+        expect(status.processes).toHaveLength(2);
+        expect(status.processes).toEqual(expect.arrayContaining([over, { id: 'on', ended: false }]));
+        await container.stop(0);
+        await restart();
+        const handles = [container.handle, other.handle, 'nobody'];
+        const statuses = await garden.bulkStatus(handles);
+        expect([...statuses.keys()]).toEqual(handles);
+        expect(statuses.get(container.handle)).toMatchObject({ state: 'stopped' });
+        expect(statuses.get(other.handle)).toEqual({ ...active, processes: [] });
+        const missing = { kind: 'not-found', message: 'unknown handle: nobody' };
+        expect(statuses.get('nobody')).toMatchObject(missing);
+        const metrics = await garden.bulkMetrics(handles);
+        expect(metrics.get(other.handle)).toMatchObject({ ageMs: expect.any(Number) });
+        expect(metrics.get('nobody')).toMatchObject(missing);
+        await garden.ping();
+      });
+
+      it('go by themselves when nobody has used them for their grace time, and not while somebody does', async () => {
+        const graceTimeMs = 300;
+        const forgotten = await create({ graceTimeMs });
+        const used = await create({ graceTimeMs });
+        const leaving = new AbortController();
+        const process = await run(used, world.programs.run());
+        const waiting = process.wait(leaving.signal).catch(() => 'left');
+        const gone = (handle: string) =>
+          vi.waitFor(() => expect(garden.lookup(handle)).toBeUndefined(), { timeout: 30_000, interval: 10 });
+        await gone(forgotten.handle);
+        await systemClock.sleep(2 * graceTimeMs);
+        expect(garden.lookup(used.handle)).toBeDefined();
+        leaving.abort();
+        expect(await waiting).toBe('left');
+        await gone(used.handle);
+      });
+
+      it('keep a grace time that was given to them later', async () => {
+        const container = await create();
+        await expect(container.setGraceTime(-1)).rejects.toMatchObject({ kind: 'invalid' });
+        await container.setGraceTime(3_600_000);
+        await restart();
+        expect(again(container).spec.graceTimeMs).toBe(3_600_000);
+        await again(container).setGraceTime(1);
+        await vi.waitFor(() => expect(garden.list()).toEqual([]), { timeout: 30_000, interval: 10 });
+      });
+    });
+
     describe('processes', () => {
+      it('take input until it ends', async () => {
+        const process = await run(await create(), world.programs.cat, { stdin: true });
+        await process.write(Buffer.from('one\ntw'));
+        await process.write(Buffer.from('o\n'));
+        await process.closeStdin();
+        // How it is cut depends on when it was read.
+        const lines = await collectOutput(process);
+        expect(lines.join('\n').replace(/…\nstdout: /g, '')).toBe('stdout: one\nstdout: two');
+        expect(await process.wait()).toMatchObject({ code: 0 });
+        await process.write(Buffer.from('nobody hears this'));
+        await process.closeStdin();
+      });
+
+      it('take none that were run without', async () => {
+        const process = await run(await create(), world.programs.run());
+        await expect(process.write(Buffer.from('x'))).rejects.toMatchObject({ kind: 'no-stdin' });
+        await expect(process.closeStdin()).rejects.toMatchObject({ kind: 'no-stdin' });
+        await process.resize({ columns: 1, rows: 1 });
+      });
+
+      it('have a terminal that a later garden can write to and resize', async () => {
+        const terminal = { term: 'xterm', columns: 80, rows: 24 };
+        const container = await create();
+        const process = await run(container, world.programs.size, { terminal });
+        const says = async (from: GardenProcess, text: string) => {
+          await from.write(Buffer.from('\n'));
+          const lines: string[] = [];
+          for await (const { data } of from.output()) {
+            lines.push(data.toString().trim());
+            if (lines.includes(text)) return;
+          }
+          expect(lines).toContain(text);
+        };
+        await says(process, '24 80');
+        await restart();
+        const later = again(container).attach('p') as GardenProcess;
+        await later.resize({ columns: 132, rows: 50 });
+        await says(later, '50 132');
+        await later.signal('SIGKILL');
+        expect(await later.wait()).toMatchObject({ code: 137 });
+      });
+
+      it('let those go that wait for them and want to', async () => {
+        const process = await run(await create(), world.programs.run());
+        const abort = new AbortController();
+        const waiting = expect(process.wait(abort.signal)).rejects.toThrow('enough');
+        abort.abort(new Error('enough'));
+        await waiting;
+        await expect(process.wait(abort.signal)).rejects.toThrow('enough');
+      });
+
       it('tell how they ended, also to those who ask later', async () => {
         const container = await create();
         const process = await run(container, world.programs.exit(3));
@@ -367,6 +530,26 @@ export function gardenContract(name: string, makeWorld: () => Promise<GardenWorl
           'app/sub/b': '755 second',
         });
         expect(await unpack(await container.streamOut('/home/vcap/app/a', 'root'))).toEqual({ a: '640 first' });
+      });
+
+      it('keep their owners when root brings them, and are the user’s otherwise', async () => {
+        const container = await create();
+        const owned = (): Readable => {
+          const pack = tar.pack();
+          pack.entry({ name: 'f', uid: 1234, gid: 4321 }, 'x');
+          pack.finalize();
+          return Readable.from(pack);
+        };
+        await container.streamIn('/home/vcap/root', 'root', owned());
+        await container.streamIn('/home/vcap/own', 'vcap', owned());
+        const ownerOf = async (path: string) => {
+          const extract = (await container.streamOut(path, 'root')).pipe(tar.extract());
+          for await (const { header } of extract as AsyncIterable<{ header: tar.Header; resume(): void }>)
+            return [header.uid, header.gid];
+          return [];
+        };
+        expect(await ownerOf('/home/vcap/root/f')).toEqual([1234, 4321]);
+        expect(await ownerOf('/home/vcap/own/f')).toEqual([1000, 1000]);
       });
 
       it('are told to be missing', async () => {

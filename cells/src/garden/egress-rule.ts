@@ -28,19 +28,19 @@ export function egressRuleFault(rule: EgressRule): string | undefined {
   return undefined;
 }
 
-/** @throws GardenError `unsupported` that names the first bad rule and what is wrong with it */
+/** @throws GardenError `invalid` that names the first bad rule and what is wrong with it */
 export function assertEgressRules(rules: readonly EgressRule[], existing = 0): void {
   if (existing + rules.length > MAX_EGRESS_RULES)
-    throw new GardenError('unsupported', `egress rules: a container can have at most ${MAX_EGRESS_RULES}`);
+    throw new GardenError('invalid', `egress rules: a container can have at most ${MAX_EGRESS_RULES}`);
   for (const [index, rule] of rules.entries()) {
     const fault = egressRuleFault(rule);
-    if (fault !== undefined) throw new GardenError('unsupported', `egress rule ${index}: ${fault}`);
+    if (fault !== undefined) throw new GardenError('invalid', `egress rule ${index}: ${fault}`);
   }
 }
 
 /**
  * Checks a request for a mapped port.
- * @throws GardenError `unsupported`
+ * @throws GardenError `invalid`
  */
 export function assertPortRequest(o: { hostPort?: number; containerPort?: number }): void {
   for (const [field, port] of [
@@ -48,7 +48,7 @@ export function assertPortRequest(o: { hostPort?: number; containerPort?: number
     ['container', o.containerPort],
   ] as const) {
     if (port !== undefined && port !== 0 && !isWithin(port, 1, 65_535))
-      throw new GardenError('unsupported', `${field} port ${port} is not 0..65535`);
+      throw new GardenError('invalid', `${field} port ${port} is not 0..65535`);
   }
 }
 

@@ -14,6 +14,11 @@ export interface Garden {
   readonly imageSchemes: readonly string[];
   /** Finds what an earlier garden on the same data left behind; half-made containers are destroyed. Call once, first. */
   start(): Promise<void>;
+  /**
+   * Whether containers can be made here: the runtime answers and the disk takes what is written.
+   * @throws GardenError `unavailable`, `closed`
+   */
+  ping(): Promise<void>;
   /** What the machine can hold. */
   capacity(): Promise<GardenCapacity>;
   /** Names that `preloaded:NAME` can ask for. */
@@ -24,10 +29,14 @@ export interface Garden {
    * reason when it was aborted while an image was fetched
    */
   create(spec: GardenSpec, fetching?: ImageFetching): Promise<GardenContainer>;
-  /** Containers that exist whole. */
-  list(): GardenContainer[];
+  /** Containers that exist whole; with properties, those that have all of them with these values. */
+  list(properties?: Readonly<Record<string, string>>): GardenContainer[];
   /** One of them. */
   lookup(handle: string): GardenContainer | undefined;
+  /** Where many containers are in their life; for one that isn't there, why not. */
+  bulkStatus(handles: readonly string[]): Promise<Map<string, ContainerStatus | GardenError>>;
+  /** What many containers use; for one that can't be measured, why not. */
+  bulkMetrics(handles: readonly string[]): Promise<Map<string, GardenMetrics | GardenError>>;
   /**
    * Ends all processes and removes every trace: mounts, namespaces, ports, files. Two concurrent calls share one destruction.
    * @throws GardenError `not-found`; `destroy-failed` when something could not be taken away: call again
@@ -65,6 +74,8 @@ export interface GardenSpec {
   egress: EgressRule[];
   mounts: BindMount[];
   privileged: boolean;
+  /** Destroyed when nobody has used it for so long; 0 or absent: never. */
+  graceTimeMs?: number;
 }
 
 /**
@@ -121,9 +132,28 @@ export interface BindMount {
 /** A container that exists whole. */
 export interface GardenContainer {
   readonly handle: string;
+  /** As it was made, with properties, limits and grace time as they are now. */
   readonly spec: GardenSpec;
   /** What it became. */
   info(): ContainerInfo;
+  /** Where it is in its life. */
+  status(): Promise<ContainerStatus>;
+  /** Value of a property. @throws GardenError `property-not-found` */
+  property(name: string): string;
+  /** Sets a property, durably. @throws GardenError `invalid` beyond the bounds of `properties.ts` */
+  setProperty(name: string, value: string): Promise<void>;
+  /** Takes a property away, durably; fine when there is none. */
+  removeProperty(name: string): Promise<void>;
+  /** Limits as they are in force. */
+  limits(): Promise<GardenLimits>;
+  /**
+   * Changes some limits while the container runs, durably; resolves with all of them.
+   * @throws GardenError `unsupported` for the disk, which is cut when the container is made; `limit-failed` when the kernel refuses,
+   * as it does when more is in use; nothing has changed then
+   */
+  setLimits(change: Partial<GardenLimits>): Promise<GardenLimits>;
+  /** From now on it is destroyed when nobody has used it for so long, durably; 0: never. Setting it isn't a use. */
+  setGraceTime(graceTimeMs: number): Promise<void>;
   /**
    * Starts a process under a supervisor that outlives this program. An id that was used before is refused, also when
    * the earlier process has ended: that is what makes running at most once possible.
@@ -134,7 +164,7 @@ export interface GardenContainer {
   attach(id: string): GardenProcess | undefined;
   /** A process for a person: it ends with this program, and with `kill`. */
   exec(spec: ExecSpec): Promise<InteractiveProcess>;
-  /** TERM to all processes but init, then KILL to those left after `graceMs`. */
+  /** TERM to all processes but init, then KILL to those left after `graceMs`; 0: KILL at once. Its files stay usable. */
   stop(graceMs: number): Promise<void>;
   /** Unpacks a tar stream into a directory, made if missing; nothing can land outside the container. */
   streamIn(path: string, user: string, tar: Readable): Promise<void>;
@@ -175,6 +205,42 @@ export interface ContainerInfo {
   imageCmd?: string[];
 }
 
+/** Where a container is in its life. */
+export interface ContainerStatus {
+  /** `stopped` once `stop` ended its processes, and when its init is gone. */
+  state: 'active' | 'stopped';
+  /** What happened to it; `Out of memory` once for each time that the kernel ended something for it, the latest 100. */
+  events: string[];
+  /** Processes that `run` started, whether they run or have ended. */
+  processes: { id: string; ended: boolean }[];
+}
+
+/** Limits of a process that the kernel knows; soft and hard are the same. */
+export const RLIMITS = [
+  'as',
+  'core',
+  'cpu',
+  'data',
+  'fsize',
+  'locks',
+  'memlock',
+  'msgqueue',
+  'nice',
+  'nofile',
+  'nproc',
+  'rss',
+  'rtprio',
+  'sigpending',
+  'stack',
+] as const;
+export type Rlimit = (typeof RLIMITS)[number];
+
+/** Size of a terminal. */
+export interface WindowSize {
+  columns: number;
+  rows: number;
+}
+
 /** A process to be run. */
 export interface ProcessSpec {
   /** Unique within the container for ever, 1..128 of `[A-Za-z0-9._-]`. */
@@ -187,6 +253,12 @@ export interface ProcessSpec {
   /** Name or `uid:gid`; empty: the image's, else root. */
   user: string;
   nofile?: number;
+  /** Beside `nofile`; one above what the cell itself may have is refused. */
+  rlimits?: Partial<Record<Rlimit, number>>;
+  /** Whether it can be written to. What isn't a terminal sees the end of its input when the garden is closed. */
+  stdin?: boolean;
+  /** It gets a terminal, and input with it; all its output is standard output then. */
+  terminal?: WindowSize & { term: string };
 }
 
 /** A process that is running or has ended. */
@@ -197,10 +269,19 @@ export interface GardenProcess {
    * Older output may be gone when the process wrote more than the backend keeps (`outputLimitBytes`).
    */
   output(signal?: AbortSignal): AsyncIterable<ProcessOutput>;
-  /** Resolves when it has ended. */
-  wait(): Promise<ExitStatus>;
+  /** Resolves when it has ended; rejects with the signal's reason when that is aborted. */
+  wait(signal?: AbortSignal): Promise<ExitStatus>;
   /** Does nothing once it has ended. */
   signal(signal: NodeJS.Signals): Promise<void>;
+  /**
+   * Resolves when there is room for more. What a process doesn't read before it ends is lost, and nothing reaches one that has
+   * ended. @throws GardenError `no-stdin` when it was run without
+   */
+  write(data: Buffer): Promise<void>;
+  /** The end of its input; a terminal gets Ctrl-D. @throws GardenError `no-stdin` */
+  closeStdin(): Promise<void>;
+  /** The terminal has another size; nothing happens without one. */
+  resize(size: WindowSize): Promise<void>;
 }
 
 /** A piece of output. */
@@ -231,7 +312,7 @@ export interface ExecSpec {
   env: Record<string, string>;
   dir: string;
   user: string;
-  terminal?: { term: string; columns: number; rows: number };
+  terminal?: WindowSize & { term: string };
   /** Open files; unset: as every process. */
   nofile?: number;
 }
@@ -273,8 +354,13 @@ export type GardenErrorKind =
   | 'no-ports'
   | 'process-exists'
   | 'process-failed'
+  | 'no-stdin'
   | 'path-not-found'
   | 'stream-failed'
+  | 'property-not-found'
+  | 'invalid'
+  | 'limit-failed'
+  | 'unavailable'
   | 'closed';
 
 /** What a garden throws. */

@@ -139,6 +139,15 @@ export function allChecks(o: { dataDir: string; userNamespaces: boolean }): Chec
     },
     {
       ...program({
+        name: 'socat',
+        program: 'socat',
+        needed: 'socat, for processes of the garden that take input or have a terminal',
+        packages: ['socat'],
+      }),
+      optional: true,
+    },
+    {
+      ...program({
         name: 'debootstrap',
         program: 'debootstrap',
         needed: 'debootstrap, only to build the Debian root filesystem',

@@ -1,6 +1,6 @@
 import { constants } from 'node:os';
 import type { Readable } from 'node:stream';
-import type { ExecInput, ExecOutput, ExecStart, WindowSize } from '@rivera/gen/rivera/rep/v1/container';
+import type { ExecInput, ExecOutput, ExecStart, ExecStarted, WindowSize } from '@rivera/gen/rivera/rep/v1/container';
 import type { ExecRequest, ExecResponse } from '@rivera/gen/rivera/rep/v1/rep_service';
 import { RiveraError } from '@rivera/kit/errors';
 import type { CallContext } from '@rivera/kit/grpc/host';
@@ -33,6 +33,20 @@ export async function* exec(
   const start = first.input.input.value;
   const container = findLiveContainer(executor, start.target);
   const process = await startProcess(executor, container.guid, start);
+  yield* converse({ process, inputs, started: { containerGuid: container.guid, cellId } }, context);
+}
+
+/** A part of what the client of an exec sends; services wrap it alike. */
+interface ExecPart {
+  input: ExecInput | undefined;
+}
+
+/** Lets a client and a process for a person talk. */
+export async function* converse(
+  o: { process: InteractiveProcess; inputs: AsyncIterator<ExecPart>; started: ExecStarted },
+  context: CallContext,
+): AsyncGenerator<ExecResponse, void> {
+  const { process, inputs, started } = o;
   const kill = (): void => process.kill();
   context.signal.addEventListener('abort', kill, { once: true });
   if (context.signal.aborted) kill();
@@ -44,7 +58,7 @@ export async function* exec(
   );
   feed(process, inputs).catch((error: unknown) => outputs.fail(error));
   try {
-    yield response({ $case: 'started', value: { containerGuid: container.guid, cellId } });
+    yield response({ $case: 'started', value: started });
     for await (const output of outputs.read()) yield response(output);
     const { code, signal } = await exited;
     yield response({ $case: 'exit', value: { code, signal: signal?.replace(/^SIG/, '') ?? '' } });
@@ -67,7 +81,8 @@ async function startProcess(executor: Executor, guid: string, start: ExecStart):
   }
 }
 
-function execSpec(start: ExecStart): ExecSpec {
+/** What a client asks to be run. @throws RiveraError INVALID_REQUEST */
+export function execSpec(start: ExecStart): ExecSpec {
   const env: Record<string, string> = {};
   for (const variable of start.env) {
     const at = variable.indexOf('=');
@@ -86,7 +101,7 @@ function sizeOf(size: WindowSize | undefined): { columns: number; rows: number }
 }
 
 /** Hands over what the client sends, and waits where the process does not read. */
-async function feed(process: InteractiveProcess, inputs: AsyncIterator<ExecRequest>): Promise<void> {
+async function feed(process: InteractiveProcess, inputs: AsyncIterator<ExecPart>): Promise<void> {
   const { stdin } = process;
   // A process that closes its input is its own business; what is written to it then goes nowhere.
   stdin.on('error', () => {});

@@ -50,15 +50,18 @@ describe('rivera cert issue', () => {
     expect(await loadIdentity(tls)).toMatchObject({ role, name: 'a-1' });
   });
 
-  it.each(['client', 'reader'] as const)('gives a %s its files, and the variables that name them', async (role) => {
-    await cert('authority', 'ca');
-    const { stdout } = await cert('issue', role, 'ops', '--ca', 'ca', '--out', 'tls');
-    expect(stdout).toBe(
-      `export RIVERA_CA=${cwd}/tls/ca.crt RIVERA_CERT=${cwd}/tls/ops.crt RIVERA_KEY=${cwd}/tls/ops.key\n`,
-    );
-    const files = { ca: join(cwd, 'tls/ca.crt'), cert: join(cwd, 'tls/ops.crt'), key: join(cwd, 'tls/ops.key') };
-    expect(await loadIdentity(files)).toMatchObject({ role, name: 'ops' });
-  });
+  it.each(['client', 'reader', 'garden'] as const)(
+    'gives a %s its files, and the variables that name them',
+    async (role) => {
+      await cert('authority', 'ca');
+      const { stdout } = await cert('issue', role, 'ops', '--ca', 'ca', '--out', 'tls');
+      expect(stdout).toBe(
+        `export RIVERA_CA=${cwd}/tls/ca.crt RIVERA_CERT=${cwd}/tls/ops.crt RIVERA_KEY=${cwd}/tls/ops.key\n`,
+      );
+      const files = { ca: join(cwd, 'tls/ca.crt'), cert: join(cwd, 'tls/ops.crt'), key: join(cwd, 'tls/ops.key') };
+      expect(await loadIdentity(files)).toMatchObject({ role, name: 'ops' });
+    },
+  );
 
   it('keeps what fits, and issues anew for other hosts', async () => {
     await cert('authority', '.');

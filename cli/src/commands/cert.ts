@@ -9,7 +9,7 @@ import type { Io } from '../io.js';
 import type { Session } from '../session.js';
 import { collect } from './work-options.js';
 
-const ROLES = ['server', 'cell', 'client', 'reader'] as const satisfies readonly Role[];
+const ROLES = ['server', 'cell', 'client', 'reader', 'garden'] as const satisfies readonly Role[];
 
 /** `rivera cert …`: a certificate authority, and certificates for everybody who connects. */
 export function addCert(program: Command, io: Io, outcome: Outcome): void {
@@ -64,6 +64,7 @@ function addIssue(cert: Command, io: Io, outcome: Outcome): void {
     ['rivera cert issue cell cell-a --ca ca --out tls', 'for the cell with this cellId'],
     ['rivera cert issue client ops --ca ca --out tls', 'for somebody who may do everything'],
     ['rivera cert issue reader grafana --ca ca --out tls', 'for somebody who may only look'],
+    ['rivera cert issue garden ci --ca ca --out tls', "for a program that makes containers through a cell's garden"],
   );
   command.addHelpText(
     'after',

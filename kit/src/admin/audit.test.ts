@@ -166,6 +166,12 @@ describe('what a request is about', () => {
     expect(subjectOf(request)).toEqual({ processGuid: 'p', index: 2, path: '/bin/sh', user: 'root' });
   });
 
+  test('a process of the garden is named by its container, and nothing of what it runs', () => {
+    const process = { id: 'p', path: '/bin/sh', args: ['hunter2'], env: ['key=hunter2'] };
+    const request = { message: { $case: 'start', value: { handle: 'c1', process } } };
+    expect(subjectOf(request)).toEqual({ handle: 'c1' });
+  });
+
   test('is cut where it is too long', () => {
     expect(String(subjectOf({ taskGuid: 'x'.repeat(10_000) }).taskGuid)).toHaveLength(256);
   });

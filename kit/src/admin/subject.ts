@@ -4,6 +4,7 @@ const SUBJECTS: readonly { readonly field: string; readonly with: readonly strin
   { field: 'processGuid', with: ['index', 'instanceGuid', 'domain'] },
   { field: 'instanceGuid', with: [] },
   { field: 'containerGuid', with: [] },
+  { field: 'handle', with: ['processId', 'path', 'user'] },
   { field: 'domain', with: [] },
   { field: 'cellId', with: ['zone'] },
   { field: 'auctioneerId', with: ['epoch'] },

@@ -141,6 +141,67 @@ const registry = {
     meaning: 'The process could not be started in the container.',
   },
 
+  // The garden of a cell
+  CONTAINER_EXISTS: {
+    code: status.ALREADY_EXISTS,
+    retryable: false,
+    meaning: 'The cell has a container with this handle, or is still taking one away.',
+  },
+  CONTAINER_MANAGED: {
+    code: status.FAILED_PRECONDITION,
+    retryable: false,
+    meaning: 'The cell made this container for a Task or an LRP: it is changed and ended through the BBS.',
+  },
+  CONTAINER_NOT_MADE: {
+    code: status.UNAVAILABLE,
+    retryable: true,
+    meaning: 'The runtime, the network or the disk failed while the container was made; nothing is left of it.',
+  },
+  CONTAINER_NOT_DESTROYED: {
+    code: status.UNAVAILABLE,
+    retryable: true,
+    meaning: 'Something of the container could not be taken away: ask again.',
+  },
+  TOO_MANY_CONTAINERS: {
+    code: status.RESOURCE_EXHAUSTED,
+    retryable: true,
+    meaning: 'The cell has as many containers as it can hold.',
+  },
+  NO_PORTS: {
+    code: status.RESOURCE_EXHAUSTED,
+    retryable: true,
+    meaning: 'Too few host ports of the range are free.',
+  },
+  ROOT_FS_NOT_FOUND: notFound('The cell has no root filesystem of this name.'),
+  IMAGE_FAILED: {
+    code: status.FAILED_PRECONDITION,
+    retryable: true,
+    meaning: 'The image could not be fetched or unpacked.',
+  },
+  NOT_SUPPORTED: {
+    code: status.FAILED_PRECONDITION,
+    retryable: false,
+    meaning: 'The cell can not do this, or is configured not to.',
+  },
+  PROPERTY_NOT_FOUND: notFound('The container has no property of this name.'),
+  PROCESS_NOT_FOUND: notFound('The container never had a process of this id.'),
+  PROCESS_EXISTS: {
+    code: status.ALREADY_EXISTS,
+    retryable: false,
+    meaning: 'The container had a process of this id before; an id is used once.',
+  },
+  NO_STDIN: {
+    code: status.FAILED_PRECONDITION,
+    retryable: false,
+    meaning: 'The process was run without standard input.',
+  },
+  LIMIT_REFUSED: {
+    code: status.FAILED_PRECONDITION,
+    retryable: true,
+    meaning: 'The kernel refuses the limit, as more is in use; nothing has changed.',
+  },
+  RUNTIME_UNAVAILABLE: unavailable("The cell can not make containers now: its runtime or its disk doesn't work."),
+
   // Any call
   INVALID_REQUEST: {
     code: status.INVALID_ARGUMENT,

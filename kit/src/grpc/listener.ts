@@ -1,4 +1,5 @@
-import { createServer, type Server, type Socket } from 'node:net';
+import { chmod, lstat, unlink } from 'node:fs/promises';
+import { connect, createServer, type Server, type Socket } from 'node:net';
 import type { ConnectionInjector } from '@grpc/grpc-js';
 import type { Logger } from '../log.js';
 
@@ -20,17 +21,30 @@ export class Listener {
   }
 
   /**
-   * Listens on "host:port" or "[v6 address]:port"; port 0 is any free one.
+   * Listens on "host:port" or "[v6 address]:port", where port 0 is any free one, or on the socket "unix:/PATH", which is for its
+   * owner alone and has port 0.
    * @throws Error of Node, such as EADDRINUSE, or one that says what an address looks like.
    */
-  listen(address: string): Promise<number> {
+  async listen(address: string): Promise<number> {
+    const path = socketPathOf(address);
+    if (path !== undefined) {
+      await dropDeadSocket(path);
+      await this.#listenOn({ path });
+      await chmod(path, 0o600);
+      return 0;
+    }
     const { host, port } = parseAddress(address);
+    await this.#listenOn({ host, port });
+    const bound = this.#server.address();
+    return typeof bound === 'object' && bound !== null ? bound.port : port;
+  }
+
+  #listenOn(where: { path: string } | { host: string; port: number }): Promise<void> {
     return new Promise((resolve, reject) => {
       this.#server.once('error', reject);
-      this.#server.listen({ host, port }, () => {
+      this.#server.listen(where, () => {
         this.#server.off('error', reject);
-        const bound = this.#server.address();
-        resolve(typeof bound === 'object' && bound !== null ? bound.port : port);
+        resolve();
       });
     });
   }
@@ -45,6 +59,24 @@ export class Listener {
     this.stop();
     for (const socket of this.#sockets) socket.destroy();
   }
+}
+
+/** Path of "unix:/PATH"; undefined for another address. */
+export function socketPathOf(address: string): string | undefined {
+  return address.startsWith('unix:/') ? address.slice('unix:'.length) : undefined;
+}
+
+/** Takes away the socket of a program that was killed: nobody answers there. */
+async function dropDeadSocket(path: string): Promise<void> {
+  const code = await new Promise<string | undefined>((resolve) => {
+    const socket = connect({ path }, () => resolve(undefined));
+    socket.once('error', (error: NodeJS.ErrnoException) => resolve(error.code));
+    socket.once('close', () => socket.destroy());
+    socket.once('connect', () => socket.destroy());
+  });
+  if (code === 'ECONNREFUSED' && !(await lstat(path)).isSocket()) return;
+  // Anything else than a socket, and a living one, is left for listen() to complain of.
+  if (code === 'ECONNREFUSED') await unlink(path);
 }
 
 /** Splits "host:port". */

@@ -2,10 +2,10 @@ import { createPrivateKey, X509Certificate } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import type { PeerCertificate } from 'node:tls';
 
-/** What a certificate allows its holder: `client` everything a user may, `reader` only looking. */
-export type Role = 'client' | 'reader' | 'cell' | 'server';
+/** What a certificate allows its holder: `client` everything a user may, `reader` only looking, `garden` containers of a cell. */
+export type Role = 'client' | 'reader' | 'cell' | 'server' | 'garden';
 
-export const ROLES: readonly Role[] = ['client', 'reader', 'cell', 'server'];
+export const ROLES: readonly Role[] = ['client', 'reader', 'cell', 'server', 'garden'];
 
 /** Paths of PEM files. */
 export interface IdentityFiles {

@@ -155,6 +155,7 @@ async function startInit(cell: Cell, places: ContainerPlaces): Promise<Container
   // Init keeps whatever it is given, so pipes would never close.
   const { code } = await runToEnd(cell.runtime, [...args, '--bundle', places.dir, places.handle], {
     discardOutput: true,
+    timeoutMs: cell.settings.runtimeTimeoutMs,
   });
   if (code === 0) return identifyInit(places);
   throw new Error(

@@ -1,11 +1,11 @@
 import { existsSync } from 'node:fs';
 import { ImageStore } from '../../images/image-store.js';
+import { agentMark } from './agent-mark.js';
 import type { HostTools, KernelFeatures } from './bundle.js';
 import { hasSwapLimit } from './cgroup.js';
 import { lowerDirectoriesBelow } from './mounts.js';
 import { CellNetwork } from './network.js';
 import type { OciSettings } from './options.js';
-import { agentMark } from './orphans.js';
 import { type CellPlaces, cellPlaces } from './places.js';
 import { PortPool } from './ports.js';
 

@@ -4,6 +4,8 @@ import { join } from 'node:path';
 import type { Clock } from '@rivera/kit/clock';
 import { hasCode, isMissing, readIfPresent } from './durable.js';
 
+/** Where version 1 has no limit of memory, it tells the most that it can count, rounded down to pages. */
+const ENDLESS = 2 ** 62;
 const MOUNT = '/sys/fs/cgroup';
 
 /** One hierarchy for all controllers (v2), or one each (v1, also with an empty v2 mount beside it). */
@@ -43,6 +45,12 @@ export class ContainerCgroup {
     const file = cgroupVersion === 2 ? 'memory.events' : 'memory.oom_control';
     const text = await readIfPresent(this.file('memory', file)).catch(gone);
     return Number(/^oom_kill (\d+)/m.exec(text ?? '')?.[1] ?? 0);
+  }
+
+  /** A limit as the kernel holds it; 0: none. */
+  async limit(controller: string, name: string): Promise<number> {
+    const text = (await readFile(this.file(controller, name), 'utf8')).trim();
+    return text === 'max' || Number(text) >= ENDLESS ? 0 : Number(text);
   }
 
   /** What it uses now; memory without file cache that could be dropped at once. */

@@ -1,5 +1,5 @@
+import { agentMark } from './agent-mark.js';
 import { launch } from './launcher.js';
-import { agentMark } from './orphans.js';
 
 /** What a command left. */
 export interface CommandResult {

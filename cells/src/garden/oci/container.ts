@@ -4,10 +4,12 @@ import type { Readable } from 'node:stream';
 import { failpoint } from '@rivera/kit/failpoint';
 import {
   type ContainerInfo,
+  type ContainerStatus,
   type EgressRule,
   type ExecSpec,
   type GardenContainer,
   GardenError,
+  type GardenLimits,
   type GardenMetrics,
   type GardenProcess,
   type GardenSpec,
@@ -15,20 +17,27 @@ import {
   type PortMapping,
   type ProcessSpec,
 } from '../garden.js';
+import { Grace } from '../grace.js';
+import { limitChange } from '../limits.js';
+import { propertyOf, withGraceTime, withoutProperty, withProperty } from '../properties.js';
 import { BUSYBOX } from './bundle.js';
 import type { Cell } from './cell.js';
 import { ContainerCgroup } from './cgroup.js';
 import { readIfPresent } from './durable.js';
 import { type PersonsProcess, startExec } from './exec.js';
 import { ContainerFiles } from './inside.js';
+import { readLimits, writeLimits } from './limits.js';
+import { LivingRecord } from './living-record.js';
 import { readMetrics } from './metrics.js';
 import { Passage } from './passage.js';
 import type { ContainerPlaces } from './places.js';
 import { processFacts } from './proc.js';
 import { OciProcess } from './process.js';
+import { hasBridge } from './process-input.js';
 import { type ProcessRequest, processSpec } from './process-spec.js';
 import { type ContainerRecord, isInitAlive } from './record.js';
-import { send, signalProcess } from './signals.js';
+import { send } from './send.js';
+import { signalProcess } from './signals.js';
 import type { Patience } from './stall.js';
 import { makeInside, streamIn, streamOut } from './streams.js';
 import {
@@ -44,15 +53,16 @@ import { assertMapped, type ContainerUser, findUser, ROOT } from './users.js';
 const PROCESS_ID = /^[A-Za-z0-9._-]{1,128}$/;
 /** Bytes of the user database that are looked at. */
 const DATABASE_LIMIT = 1024 * 1024;
-/** The runtime takes some 30 ms; this long only on a machine in trouble. */
-const START_TIMEOUT_MS = 30_000;
+/** Events that are told of a container. */
+const MAX_EVENTS = 100;
 /** How long processes may take to die of KILL. */
 const KILL_WAIT_MS = 10_000;
 
 /** A container that exists whole. */
 export class OciContainer implements GardenContainer {
   readonly handle: string;
-  readonly spec: GardenSpec;
+  private readonly kept: LivingRecord;
+  private readonly grace: Grace;
   private readonly cgroup: ContainerCgroup;
   private readonly files: ContainerFiles;
   private readonly network: Passage;
@@ -67,10 +77,12 @@ export class OciContainer implements GardenContainer {
   constructor(
     private readonly cell: Cell,
     readonly places: ContainerPlaces,
-    readonly record: ContainerRecord,
+    record: ContainerRecord,
+    onUnused: () => void,
   ) {
     this.handle = record.spec.handle;
-    this.spec = record.spec;
+    this.kept = new LivingRecord(places, record);
+    this.grace = new Grace(cell.settings.clock, record.spec.graceTimeMs ?? 0, onUnused);
     this.cgroup = new ContainerCgroup(places.cgroup);
     this.network = new Passage(cell, places, record);
     this.files = new ContainerFiles(`/proc/${record.init.pid}/root`, {
@@ -79,9 +91,18 @@ export class OciContainer implements GardenContainer {
     });
   }
 
+  get record(): ContainerRecord {
+    return this.kept.current;
+  }
+
+  get spec(): GardenSpec {
+    return this.record.spec;
+  }
+
   /** Takes up the processes of an earlier life, and ends those that belonged to its people. */
   async adopt(): Promise<void> {
     await this.network.load();
+    await this.adoptLimits();
     for (const record of await recordedProcesses(this.places)) {
       this.follow(record);
     }
@@ -94,29 +115,112 @@ export class OciContainer implements GardenContainer {
     }
   }
 
+  /** Makes a change of limits that an earlier agent had recorded when it died. */
+  private async adoptLimits(): Promise<void> {
+    if (!isInitAlive(this.record)) return;
+    const { limits } = this.spec;
+    const now = await readLimits(this.cgroup, { asked: limits, maxPids: this.cell.settings.maxPids });
+    if (now.memoryBytes === pages(limits.memoryBytes) && now.pids === limits.pids && now.cpuShares === limits.cpuShares)
+      return;
+    await writeLimits(this.cell, this.places, limits).catch((error: unknown) => {
+      this.cell.settings.log.error({ error, handle: this.handle }, 'limits of a container could not be made again');
+    });
+  }
+
   info(): ContainerInfo {
     return { ...this.record.info, ports: this.network.ports };
   }
 
-  async run(spec: ProcessSpec): Promise<GardenProcess> {
+  async status(): Promise<ContainerStatus> {
+    const outOfMemory = Math.min(await this.cgroup.oomKills(), MAX_EVENTS);
+    return {
+      state: this.record.stopped || !isInitAlive(this.record) ? 'stopped' : 'active',
+      events: Array.from({ length: outOfMemory }, () => 'Out of memory'),
+      processes: [...this.processes.values()].map(({ id, hasEnded }) => ({ id, ended: hasEnded })),
+    };
+  }
+
+  property(name: string): string {
+    return propertyOf(this.spec, name);
+  }
+
+  setProperty(name: string, value: string): Promise<void> {
+    return this.grace.during(() => this.kept.changeSpec((spec) => withProperty(spec, name, value)));
+  }
+
+  removeProperty(name: string): Promise<void> {
+    return this.grace.during(() => this.kept.changeSpec((spec) => withoutProperty(spec, name)));
+  }
+
+  async limits(): Promise<GardenLimits> {
+    return this.grace.during(() =>
+      readLimits(this.cgroup, { asked: this.spec.limits, maxPids: this.cell.settings.maxPids }),
+    );
+  }
+
+  async setLimits(wanted: Partial<GardenLimits>): Promise<GardenLimits> {
+    this.assertUsable();
+    const change = limitChange(this.spec.limits, wanted);
+    if (Object.keys(change).length > 0) {
+      await this.grace.during(() =>
+        this.kept.changeSpec(
+          (spec) => ({ ...spec, limits: { ...spec.limits, ...change } }),
+          () => this.writeLimits(change),
+        ),
+      );
+    }
+    return this.limits();
+  }
+
+  private async writeLimits(change: Partial<GardenLimits>): Promise<void> {
+    const { limits } = this.spec;
+    try {
+      await writeLimits(this.cell, this.places, change);
+    } catch (error) {
+      // Some may have been written before another was refused.
+      await writeLimits(this.cell, this.places, limits).catch(() => undefined);
+      throw error;
+    }
+  }
+
+  async setGraceTime(graceTimeMs: number): Promise<void> {
+    await this.kept.changeSpec((spec) => withGraceTime(spec, graceTimeMs));
+    this.grace.set(graceTimeMs);
+  }
+
+  run(spec: ProcessSpec): Promise<GardenProcess> {
+    return this.grace.during(() => this.inside('process-failed', () => this.start(spec)));
+  }
+
+  private async start(spec: ProcessSpec): Promise<GardenProcess> {
     this.assertUsable();
     if (!PROCESS_ID.test(spec.id) || spec.id.startsWith('.')) {
       throw new GardenError('process-failed', `process id '${spec.id}' is not 1..128 of A-Z a-z 0-9 . _ -`);
     }
+    if ((spec.stdin || spec.terminal) && !hasBridge())
+      throw new GardenError('unsupported', 'processes take input only where socat is installed');
     if (this.processes.has(spec.id)) throw new GardenError('process-exists', `process '${spec.id}' exists already`);
     const user = await this.user(spec.user || (this.record.info.imageUser ?? ''));
     const cwd = await this.workingDirectory(spec.dir || (this.record.info.imageDir ?? ''), user);
     const uuid = processUuid({ cellId: this.cell.settings.cellId, handle: this.handle, id: spec.id });
     const launchedAtMs = this.cell.settings.clock.now();
     const nofile = spec.nofile || this.cell.settings.nofile;
-    const env = [this.record.info.imageEnv, this.spec.env, spec.env];
-    const request = { path: spec.path, args: spec.args, user, cwd, env, nofile };
+    const term: Record<string, string> = spec.terminal ? { TERM: spec.terminal.term } : {};
+    const env = [this.record.info.imageEnv, this.spec.env, term, spec.env];
+    const { path, args, rlimits, terminal } = spec;
+    const request = { path, args, user, cwd, env, nofile, rlimits, ...(terminal ? { terminal } : {}) };
+    const input = terminal ? ('terminal' as const) : ('pipe' as const);
+    const record = { id: spec.id, uuid, launchedAtMs, ...(terminal || spec.stdin ? { input } : {}) };
     this.assertUsable();
-    const launching = this.launch({ id: spec.id, uuid, launchedAtMs }, this.processSpec(request));
+    const launching = this.launch(record, this.processSpec(request));
     this.launches.add(launching);
     const process = await launching.finally(() => this.launches.delete(launching));
-    const { failure } = await process.started(START_TIMEOUT_MS);
-    if (failure) throw new GardenError('process-failed', failure);
+    const { failure } = await process.started(this.cell.settings.runtimeTimeoutMs);
+    if (failure) {
+      // Told to have failed, it must not run after all.
+      await process.abandon();
+      throw new GardenError('process-failed', failure);
+    }
     failpoint('cell.process-started');
     return process;
   }
@@ -125,7 +229,11 @@ export class OciContainer implements GardenContainer {
     return this.processes.get(id);
   }
 
-  async exec(spec: ExecSpec): Promise<InteractiveProcess> {
+  exec(spec: ExecSpec): Promise<InteractiveProcess> {
+    return this.grace.during(() => this.inside('process-failed', () => this.startExec(spec)));
+  }
+
+  private async startExec(spec: ExecSpec): Promise<InteractiveProcess> {
     this.assertUsable();
     const user = await this.user(spec.user || (this.record.info.imageUser ?? ''));
     const cwd = await this.workingDirectory(spec.dir || (this.record.info.imageDir ?? ''), user);
@@ -137,6 +245,11 @@ export class OciContainer implements GardenContainer {
   }
 
   async stop(graceMs: number): Promise<void> {
+    await this.grace.during(() => this.endProcesses(graceMs));
+    if (!this.record.stopped) await this.kept.change((record) => ({ ...record, stopped: true }));
+  }
+
+  private async endProcesses(graceMs: number): Promise<void> {
     const { clock } = this.cell.settings;
     const others = async () => (await this.cgroup.pids()).filter((pid) => pid !== this.record.init.pid);
     for (const [signal, waitMs] of [
@@ -159,20 +272,24 @@ export class OciContainer implements GardenContainer {
   async streamIn(path: string, user: string, tar: Readable): Promise<void> {
     this.assertUsable();
     const { files } = this;
-    await streamIn({
-      start: this.starter,
-      files,
-      path: absolute(path),
-      user: await this.user(user),
-      tar,
-      patience: this.patience,
-    });
+    await this.inside('stream-failed', async () =>
+      streamIn({
+        start: this.starter,
+        files,
+        path: absolute(path),
+        user: await this.user(user),
+        tar,
+        patience: this.patience,
+      }),
+    );
   }
 
   async streamOut(path: string, user: string): Promise<Readable> {
     this.assertUsable();
     const { starter: start, files, patience } = this;
-    return streamOut({ start, files, path: absolute(path), user: await this.user(user), patience });
+    return this.inside('stream-failed', async () =>
+      streamOut({ start, files, path: absolute(path), user: await this.user(user), patience }),
+    );
   }
 
   async metrics(): Promise<GardenMetrics> {
@@ -199,8 +316,17 @@ export class OciContainer implements GardenContainer {
   /** Takes no more processes, and waits for those that are just being launched: the container is about to end. */
   async refuseWork(): Promise<void> {
     this.ending = true;
+    this.grace.close();
+    await this.kept.seal();
     await Promise.allSettled(this.launches);
     await this.network.settled();
+  }
+
+  /** Its destruction could not begin. */
+  acceptWork(): void {
+    this.ending = false;
+    this.kept.unseal();
+    this.grace.open();
   }
 
   /** Supervisors that still run. */
@@ -217,7 +343,8 @@ export class OciContainer implements GardenContainer {
   /** Lets go; what belongs to people ends. */
   async close(): Promise<void> {
     this.closed = true;
-    for (const process of this.processes.values()) process.close();
+    this.grace.close();
+    await Promise.all([...this.processes.values()].map((process) => process.close()));
     for (const person of this.persons) person.kill();
     await Promise.all([...this.persons].map((person) => person.exited));
   }
@@ -242,13 +369,21 @@ export class OciContainer implements GardenContainer {
     const { maxExecs } = cell.settings;
     if (this.persons.size + this.starting >= maxExecs)
       throw new GardenError('process-failed', `container '${this.handle}' has ${maxExecs} such processes already`);
-    const spec = this.processSpec({ ...request, nofile: request.nofile ?? cell.settings.nofile, ...(terminal ? { terminal } : {}) });
+    const spec = this.processSpec({
+      ...request,
+      nofile: request.nofile ?? cell.settings.nofile,
+      ...(terminal ? { terminal } : {}),
+    });
     this.starting++;
     const person = await startExec({ cell, places, cgroup, spec, ...(terminal ? { terminal } : {}) }).finally(() => {
       this.starting--;
     });
     this.persons.add(person);
-    void person.exited.then(() => this.persons.delete(person));
+    const release = this.grace.begin();
+    void person.exited.then(() => {
+      this.persons.delete(person);
+      release();
+    });
     if (this.closed) person.kill();
     return person;
   }
@@ -269,6 +404,7 @@ export class OciContainer implements GardenContainer {
         runtime: { path: this.cell.runtime, root: this.cell.places.runtimeRoot },
         owner: this.record.ids?.hostId,
         outputLimitBytes: this.cell.settings.outputLimitBytes,
+        input: record.input,
       });
     } catch (cause) {
       if (cause instanceof GardenError) throw cause;
@@ -277,10 +413,13 @@ export class OciContainer implements GardenContainer {
     return this.follow(record);
   }
 
-  private follow(o: { id: string; uuid: string; launchedAtMs: number }): OciProcess {
+  private follow(record: ProcessRecord): OciProcess {
     const { clock, log } = this.cell.settings;
-    const process = new OciProcess({ ...o, places: processPlaces(this.places, o.id), cgroup: this.cgroup, clock, log });
-    this.processes.set(o.id, process);
+    const places = processPlaces(this.places, record.id);
+    const use = () => this.grace.begin();
+    const startTimeoutMs = this.cell.settings.runtimeTimeoutMs;
+    const process = new OciProcess({ ...record, places, cgroup: this.cgroup, clock, log, use, startTimeoutMs });
+    this.processes.set(record.id, process);
     return process;
   }
 
@@ -311,11 +450,27 @@ export class OciContainer implements GardenContainer {
     return [BUSYBOX, ['sh']];
   }
 
+  /** Its init may die, and with it the way to its files, at any moment. @throws GardenError */
+  private async inside<T>(kind: 'process-failed' | 'stream-failed', work: () => Promise<T>): Promise<T> {
+    try {
+      return await work();
+    } catch (cause) {
+      if (cause instanceof GardenError) throw cause;
+      this.assertUsable();
+      throw new GardenError(kind, cause instanceof Error ? cause.message : String(cause), { cause });
+    }
+  }
+
   private assertUsable(): void {
     if (this.closed) throw new GardenError('closed', 'the garden was closed');
     if (this.ending || !isInitAlive(this.record))
       throw new GardenError('process-failed', `container '${this.handle}' does not run any more`);
   }
+}
+
+/** The kernel counts memory in pages. */
+function pages(bytes: number): number {
+  return bytes - (bytes % 4096);
 }
 
 function absolute(path: string): string {

@@ -7,17 +7,16 @@ import { finished } from 'node:stream/promises';
 import { type IPty, spawn as spawnTerminal } from '@lydell/node-pty';
 import type { Clock } from '@rivera/kit/clock';
 import { GardenError, type InteractiveProcess } from '../garden.js';
+import { agentMark } from './agent-mark.js';
 import type { Cell } from './cell.js';
 import type { ContainerCgroup } from './cgroup.js';
 import { hasCode, readIfPresent } from './durable.js';
-import { agentMark } from './orphans.js';
 import type { ContainerPlaces } from './places.js';
 import { processFacts } from './proc.js';
-import { type ProcessIdentity, send, signalProcess } from './signals.js';
+import { sendToGroup } from './send.js';
+import { type ProcessIdentity, signalProcess } from './signals.js';
 import { runtimeMessage } from './supervisor.js';
 
-/** The runtime takes some 20 ms; this long only on a machine in trouble. */
-const START_TIMEOUT_MS = 20_000;
 /** Ctrl-D: what a terminal sends instead of an end of input. */
 const END_OF_TRANSMISSION = '\x04';
 
@@ -65,7 +64,10 @@ export async function startExec(request: ExecRequest): Promise<PersonsProcess> {
   const { cell, places, cgroup } = request;
   const base = join(places.execs, `${process.pid}-${++made}`);
   const files = { spec: `${base}.json`, pid: `${base}.pid`, log: `${base}.log` };
-  await writeFile(files.spec, JSON.stringify(request.spec), { mode: 0o600 });
+  await writeFile(files.spec, JSON.stringify(request.spec), { mode: 0o600 }).catch((cause: unknown) => {
+    const why = cause instanceof Error ? cause.message : String(cause);
+    throw new GardenError('process-failed', `the process could not be noted: ${why}`, { cause });
+  });
   const args = [
     '--root',
     cell.places.runtimeRoot,
@@ -89,7 +91,7 @@ export async function startExec(request: ExecRequest): Promise<PersonsProcess> {
   void exited.then(() => Promise.all(Object.values(files).map((file) => rm(file, { force: true }))));
   if (!identity) {
     const message = await readFile(files.log, 'utf8').catch(() => '');
-    send(running.pid, 'SIGKILL');
+    sendToGroup(running.pid, 'SIGKILL');
     throw new GardenError('process-failed', runtimeMessage(message || 'the process could not be started'));
   }
   const tell = (signal: NodeJS.Signals) =>
@@ -109,7 +111,7 @@ export async function startExec(request: ExecRequest): Promise<PersonsProcess> {
     kill: () => {
       // The family first, while it can be recognised; the runtime ends with its process.
       void tell('SIGKILL').then(() => {
-        if (!over) send(running.pid, 'SIGKILL');
+        if (!over) sendToGroup(running.pid, 'SIGKILL');
       });
     },
     wait: () => running.ended,
@@ -120,7 +122,7 @@ export async function startExec(request: ExecRequest): Promise<PersonsProcess> {
 /** Who runs in the container: known once the runtime has written the pid. Undefined when that never happened. */
 async function identify(cell: Cell, pidFile: string, isOver: () => boolean): Promise<ProcessIdentity | undefined> {
   const { clock } = cell.settings;
-  const deadline = clock.now() + START_TIMEOUT_MS;
+  const deadline = clock.now() + cell.settings.runtimeTimeoutMs;
   for (;;) {
     // Looked at first: what ended just now may have written its pid before.
     const over = isOver();
@@ -132,7 +134,7 @@ async function identify(cell: Cell, pidFile: string, isOver: () => boolean): Pro
 }
 
 function withPipes(command: string, args: string[]): Running {
-  const child = spawn(command, args, { stdio: 'pipe', env: { ...process.env, ...agentMark } });
+  const child = spawn(command, args, { stdio: 'pipe', detached: true, env: { ...process.env, ...agentMark } });
   // A process that doesn't read its input isn't an error.
   child.stdin.on('error', () => undefined);
   const exited = new Promise<void>((resolve) => {

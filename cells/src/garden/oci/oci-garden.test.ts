@@ -1,27 +1,4 @@
-import { spawnSync } from 'node:child_process';
-import { readFile } from 'node:fs/promises';
-import { join } from 'node:path';
 import { gardenContract } from '../contract.js';
-import { cellPlaces } from './places.js';
-import { scratchCell } from './scratch-cell.js';
+import { ociWorld } from './contract-world.js';
 
-gardenContract('oci', async () => {
-  const cell = await scratchCell();
-  const shell = (script: string) => ({ path: '/bin/sh', args: ['-c', script] });
-  return {
-    open: () => cell.open(),
-    rootFs: cell.rootFs,
-    programs: {
-      exit: (code, afterMs = 0) => shell(`sleep ${afterMs / 1000}; exit ${code}`),
-      run: () => shell('exec sleep 1000'),
-      print: (lines) => ({ path: '/bin/printf', args: [`${lines.join('\\n')}\\n`] }),
-      missing: { path: '/bin/no-such-program', args: [] },
-    },
-    async loseSupervisor(handle, id) {
-      const dir = join(cellPlaces(cell.options.dataDir, cell.options.cellId).container(handle).processes, id);
-      spawnSync('kill', ['-9', await readFile(join(dir, 'conmon.pid'), 'utf8')]);
-    },
-    leaks: () => cell.leaks(),
-    close: () => cell.remove(),
-  };
-});
+gardenContract('oci', ociWorld);

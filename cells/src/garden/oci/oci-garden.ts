@@ -1,18 +1,23 @@
-import { mkdir, readdir, statfs } from 'node:fs/promises';
+import { access, constants, mkdir, readdir, statfs } from 'node:fs/promises';
 import { totalmem } from 'node:os';
 import { failpoint } from '@rivera/kit/failpoint';
 import pLimit from 'p-limit';
+import { askMany } from '../bulk.js';
 import {
+  type ContainerStatus,
   type Garden,
   type GardenCapacity,
   type GardenContainer,
   GardenError,
+  type GardenMetrics,
   type GardenSpec,
   type ImageFetching,
 } from '../garden.js';
+import { hasProperties } from '../properties.js';
 import { checkSpec, makeContainer } from './birth.js';
 import { assembleCell, type Cell } from './cell.js';
 import { ContainerCgroup } from './cgroup.js';
+import { runToEnd } from './command.js';
 import { OciContainer } from './container.js';
 import { dismantle } from './death.js';
 import { isMissing, renameDurably } from './durable.js';
@@ -21,9 +26,13 @@ import { removeStage } from './mounts.js';
 import { prepareNamespaceFolder } from './network/namespaces.js';
 import { CONCURRENT_CHANGES, type OciGardenOptions, settle } from './options.js';
 import { endOrphans } from './orphans.js';
-import { readRecord } from './record.js';
+import type { ContainerPlaces } from './places.js';
+import { type ContainerRecord, readRecord } from './record.js';
 import { type RootLayers, rootLayers } from './root-layers.js';
 import { tracesOf } from './traces.js';
+
+/** How long after a destruction that failed the next one of an unused container is tried. */
+const UNUSED_RETRY_MS = 30_000;
 
 /** Real containers: an OCI runtime, overlays, disk images, control groups and networks of their own (see README). */
 export class OciGarden implements Garden {
@@ -57,7 +66,7 @@ export class OciGarden implements Garden {
       const own = places.container(handle);
       const record = await readRecord(own.record);
       if (!record) continue;
-      const container = new OciContainer(this.cell, own, record);
+      const container = this.container(own, record);
       await container.adopt();
       this.containers.set(handle, container);
     }
@@ -77,6 +86,23 @@ export class OciGarden implements Garden {
     // Now that nothing of an earlier agent runs, mounts or unmounts any more.
     await this.cell.images.start();
     settings.log.info({ containers: this.containers.size, cleared: leftovers.size }, 'garden started');
+  }
+
+  async ping(): Promise<void> {
+    this.assertOpen();
+    const { places, runtime, settings } = this.cell;
+    await access(places.containers, constants.W_OK).catch((cause: unknown) => {
+      throw new GardenError('unavailable', `containers can't be kept in ${places.containers}: ${messageOf(cause)}`, {
+        cause,
+      });
+    });
+    const args = ['--root', places.runtimeRoot, 'list', '-q'];
+    const { code, stderr } = await runToEnd(runtime, args, { timeoutMs: settings.runtimeTimeoutMs });
+    if (code !== 0)
+      throw new GardenError(
+        'unavailable',
+        `the runtime ${runtime} fails: ${stderr.trim().slice(-500) || `exit ${code}`}`,
+      );
   }
 
   async capacity(): Promise<GardenCapacity> {
@@ -118,8 +144,24 @@ export class OciGarden implements Garden {
     }
   }
 
-  list(): GardenContainer[] {
-    return [...this.containers.values()];
+  list(properties: Readonly<Record<string, string>> = {}): GardenContainer[] {
+    return [...this.containers.values()].filter(({ spec }) => hasProperties(spec, properties));
+  }
+
+  bulkStatus(handles: readonly string[]): Promise<Map<string, ContainerStatus | GardenError>> {
+    return askMany(
+      handles,
+      (handle) => this.lookup(handle),
+      (container) => container.status(),
+    );
+  }
+
+  bulkMetrics(handles: readonly string[]): Promise<Map<string, GardenMetrics | GardenError>> {
+    return askMany(
+      handles,
+      (handle) => this.lookup(handle),
+      (container) => container.metrics(),
+    );
   }
 
   lookup(handle: string): GardenContainer | undefined {
@@ -165,11 +207,26 @@ export class OciGarden implements Garden {
     return this.tracked(rootLayers(this.cell, spec, { ...fetching, signal }));
   }
 
+  private container(places: ContainerPlaces, record: ContainerRecord): OciContainer {
+    return new OciContainer(this.cell, places, record, () => this.unused(record.spec.handle));
+  }
+
+  /** Nobody has used a container for its grace time. */
+  private unused(handle: string): void {
+    const { log, clock } = this.cell.settings;
+    log.info({ handle }, 'destroying a container that nobody has used for its grace time');
+    this.destroy(handle).catch((error: unknown) => {
+      if (error instanceof GardenError && (error.kind === 'not-found' || error.kind === 'closed')) return;
+      log.error({ error, handle }, 'a container that nobody uses could not be destroyed');
+      clock.setTimer(UNUSED_RETRY_MS, () => this.unused(handle), { unref: true });
+    });
+  }
+
   private async make(spec: GardenSpec, root: RootLayers): Promise<OciContainer> {
     const places = this.cell.places.container(spec.handle);
     try {
       const record = await makeContainer(this.cell, { spec, root, places });
-      const container = new OciContainer(this.cell, places, record);
+      const container = this.container(places, record);
       this.containers.set(spec.handle, container);
       return container;
     } catch (cause) {
@@ -186,7 +243,12 @@ export class OciGarden implements Garden {
     await container.refuseWork();
     const supervisors = await container.supervisors();
     // From here on it isn't whole: an agent that starts after a crash goes on with the destruction.
-    await renameDurably(places.record, places.dyingRecord);
+    await renameDurably(places.record, places.dyingRecord).catch((cause: unknown) => {
+      container.acceptWork();
+      throw new GardenError('destroy-failed', `container '${handle}' can't be destroyed now: ${messageOf(cause)}`, {
+        cause,
+      });
+    });
     failpoint('cell.container-dying');
     this.containers.delete(handle);
     await this.finish(handle, () =>

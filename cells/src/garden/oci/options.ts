@@ -30,6 +30,8 @@ export interface OciGardenOptions {
   portRange?: { first: number; last: number };
   /** OCI runtime, by name or path. Default `runc`. */
   runtime?: string;
+  /** How long the runtime may take for anything before it is given up; it takes milliseconds. Default 30 s. */
+  runtimeTimeoutMs?: number;
   /** Whether specs may ask for `privileged`. Default no. */
   allowPrivileged?: boolean;
   /**
@@ -97,6 +99,7 @@ export function settle(options: OciGardenOptions): OciSettings {
     hostAddress: '127.0.0.1',
     portRange: { first: 61_001, last: 65_534 },
     runtime: 'runc',
+    runtimeTimeoutMs: 30_000,
     allowPrivileged: false,
     userNamespaces: DEFAULT_USER_NAMESPACES,
     outputLimitBytes: 64 * 1024 * 1024,

@@ -1,16 +1,12 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import type { Clock } from '@rivera/kit/clock';
+import { MARK } from './agent-mark.js';
 import { hasCode, isMissing } from './durable.js';
-import { isAlive, processFacts } from './proc.js';
-import { send } from './signals.js';
+import { isAlive } from './proc.js';
+import { send } from './send.js';
 
-const MARK = 'RIVERA_AGENT';
-const own = `${process.pid}.${processFacts(process.pid)?.startTime ?? 0}`;
 /** Killed programs are gone at once unless the kernel is in the middle of something for them. */
 const END_TIMEOUT_MS = 10_000;
-
-/** Tells the children of this agent from those of others: every command gets it, supervisors and containers do not. */
-export const agentMark: Readonly<Record<string, string>> = { [MARK]: own };
 
 /**
  * Ends what agents that are dead left running in the middle of some work: a mount or a runtime that goes on would put back what

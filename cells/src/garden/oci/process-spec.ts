@@ -1,4 +1,5 @@
-import { readFileSync } from 'node:fs';
+import type { Rlimit } from '../garden.js';
+import { hardLimit, rlimitsOf } from './rlimits.js';
 import { capabilities } from './security.js';
 import type { ContainerUser } from './users.js';
 
@@ -12,18 +13,15 @@ export interface ProcessRequest {
   env: Record<string, string>[];
   privileged: boolean;
   nofile: number;
+  rlimits?: Partial<Record<Rlimit, number>> | undefined;
   terminal?: { columns: number; rows: number };
 }
 
-/** The agent's own hard limit of open files: more can't be given away without CAP_SYS_RESOURCE. */
-const hardNofile = Number(
-  /^Max open files\s+\d+\s+(\d+)/m.exec(readFileSync('/proc/self/limits', 'utf8'))?.[1] ?? 1024,
-);
-
-/** The OCI process specification. */
+/** The OCI process specification. @throws GardenError `process-failed` for limits that can't be given */
 export function processSpec(request: ProcessRequest): object {
   const { user } = request;
-  const nofile = Math.min(request.nofile, hardNofile);
+  const nofile = Math.min(request.nofile, hardLimit('nofile'));
+  const rlimits = rlimitsOf(request.rlimits ?? {});
   return {
     terminal: request.terminal !== undefined,
     ...(request.terminal ? { consoleSize: { height: request.terminal.rows, width: request.terminal.columns } } : {}),
@@ -33,7 +31,7 @@ export function processSpec(request: ProcessRequest): object {
     cwd: request.cwd,
     noNewPrivileges: !request.privileged,
     capabilities: capabilities({ privileged: request.privileged, root: user.uid === 0 }),
-    rlimits: [{ type: 'RLIMIT_NOFILE', hard: nofile, soft: nofile }],
+    rlimits: request.rlimits?.nofile === undefined ? [...rlimits, ...rlimitsOf({ nofile })] : rlimits,
   };
 }
 

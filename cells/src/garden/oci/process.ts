@@ -3,14 +3,16 @@ import { basename } from 'node:path';
 import type { Clock } from '@rivera/kit/clock';
 import { failpoint } from '@rivera/kit/failpoint';
 import type { Logger } from '@rivera/kit/log';
-import { type ExitStatus, GardenError, type GardenProcess, type ProcessOutput } from '../garden.js';
+import { type ExitStatus, GardenError, type GardenProcess, type ProcessOutput, type WindowSize } from '../garden.js';
 import { Gate } from '../gate.js';
+import { unlessAborted } from '../unless-aborted.js';
 import type { ContainerCgroup } from './cgroup.js';
 import { readIfPresent, writeDurably } from './durable.js';
 import { followLog } from './output.js';
 import { processFacts } from './proc.js';
+import { ProcessInput } from './process-input.js';
 import { type ProcessIdentity, signalProcess } from './signals.js';
-import { type LaunchReport, livingSupervisor, type ProcessPlaces, readReport } from './supervisor.js';
+import { endLaunch, type LaunchReport, livingSupervisor, type ProcessPlaces, readReport } from './supervisor.js';
 
 /** How often is looked when the kernel reports nothing: for supervisors that were killed; and where watches are used up, for all. */
 const WATCHED_POLL_MS = 5000;
@@ -28,6 +30,11 @@ export interface ProcessContext {
   clock: Clock;
   log: Logger;
   launchedAtMs: number;
+  input?: 'pipe' | 'terminal' | undefined;
+  /** How long the runtime may take to start it. */
+  startTimeoutMs: number;
+  /** Somebody reads its output or waits for its end; returns how to say that they don't any more. */
+  use(): () => void;
 }
 
 /** A process under a supervisor, followed through the files that the supervisor writes. */
@@ -35,6 +42,7 @@ export class OciProcess implements GardenProcess {
   readonly id: string;
   private readonly logChanged = new Gate();
   private readonly stateChanged = new Gate();
+  private readonly input: ProcessInput;
   private readonly ended: Promise<ExitStatus>;
   private identity: ProcessIdentity | undefined;
   private status: ExitStatus | undefined;
@@ -44,6 +52,7 @@ export class OciProcess implements GardenProcess {
 
   constructor(private readonly context: ProcessContext) {
     this.id = context.id;
+    this.input = new ProcessInput(context.places, context.input ?? 'none');
     this.startWatching();
     this.ended = this.follow();
     // Whoever asks with wait() is told; nobody has to ask.
@@ -69,17 +78,39 @@ export class OciProcess implements GardenProcess {
   }
 
   async *output(signal?: AbortSignal): AsyncGenerator<ProcessOutput> {
-    yield* followLog({
-      path: this.context.places.log,
-      isOver: () => this.status !== undefined || this.closed,
-      change: () => this.logChanged.next(signal),
-      signal,
-    });
+    const release = this.context.use();
+    try {
+      yield* followLog({
+        path: this.context.places.log,
+        isOver: () => this.status !== undefined || this.closed,
+        change: () => this.logChanged.next(signal),
+        signal,
+      });
+    } finally {
+      release();
+    }
     if (this.closed && !this.status && !signal?.aborted) throw closedError();
   }
 
-  wait(): Promise<ExitStatus> {
-    return this.ended;
+  get hasEnded(): boolean {
+    return this.status !== undefined;
+  }
+
+  wait(signal?: AbortSignal): Promise<ExitStatus> {
+    const release = this.context.use();
+    return unlessAborted(this.ended, signal).finally(release);
+  }
+
+  async write(data: Buffer): Promise<void> {
+    await this.input.write(data);
+  }
+
+  async closeStdin(): Promise<void> {
+    await this.input.end();
+  }
+
+  async resize(size: WindowSize): Promise<void> {
+    await this.input.resize(size);
   }
 
   async signal(signal: NodeJS.Signals): Promise<void> {
@@ -89,6 +120,16 @@ export class OciProcess implements GardenProcess {
       if (report) this.identify(report);
     }
     if (this.identity) await signalProcess(this.context.cgroup, this.identity, signal);
+  }
+
+  /** Ends whatever would start it, and it: its start failed, or nothing was heard of it for too long. */
+  async abandon(): Promise<void> {
+    const { places, uuid, cgroup } = this.context;
+    await endLaunch(places, uuid);
+    const pid = Number(await readIfPresent(places.pidFile));
+    const facts = pid > 0 && (await cgroup.pids()).includes(pid) ? processFacts(pid) : undefined;
+    if (facts) await signalProcess(cgroup, facts, 'SIGKILL');
+    this.stateChanged.open();
   }
 
   /** Looks once more, and takes the end for lost when there is still none: the container is being destroyed. */
@@ -105,9 +146,10 @@ export class OciProcess implements GardenProcess {
   }
 
   /** Stops following; the process goes on. */
-  close(): void {
+  async close(): Promise<void> {
     this.closed = true;
     this.stopWatching();
+    await this.input.close();
   }
 
   private async follow(): Promise<ExitStatus> {
@@ -133,9 +175,17 @@ export class OciProcess implements GardenProcess {
     const end = await this.readEnd();
     if (end) return this.remember(end);
     const report = await readReport(places);
-    if (report?.failure) return this.remember(lost(`could not be started: ${report.failure}`));
+    if (report?.failure) {
+      await this.abandon();
+      return this.remember(lost(`could not be started: ${report.failure}`));
+    }
     if (report) this.identify(report);
-    if (await this.supervisor()) return undefined;
+    if (await this.supervisor()) {
+      const late = !report && clock.now() - this.context.launchedAtMs > this.context.startTimeoutMs;
+      if (!late) return undefined;
+      await this.abandon();
+      return this.remember(lost(`could not be started within ${this.context.startTimeoutMs} ms`));
+    }
     if (!report && clock.now() - this.context.launchedAtMs < SUPERVISOR_START_MS) return undefined;
     // It may have ended properly between the two looks.
     const late = await this.readEnd();

@@ -16,6 +16,8 @@ export interface ContainerRecord {
   init: ProcessIdentity;
   /** Its own ids; absent with the host's user namespace, which privileged containers have and those of earlier agents. */
   ids?: IdMapping;
+  /** `stop` ended its processes. */
+  stopped?: boolean;
 }
 
 /** Makes a container whole. */

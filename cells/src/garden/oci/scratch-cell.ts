@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { systemClock } from '@rivera/kit/clock';
 import { silentLogger } from '@rivera/kit/log';
 import { buildBusyboxRootFs } from '../rootfs/busybox.js';
+import { unmountBelow } from './mounts.js';
 import { OciGarden } from './oci-garden.js';
 import type { OciGardenOptions } from './options.js';
 import { cellPlaces } from './places.js';
@@ -96,6 +97,8 @@ async function clear(base: string, note: ScratchNote): Promise<void> {
   await Promise.all(garden.list().map((container) => garden.destroy(container.handle)));
   await garden.close();
   await garden.dissolve();
+  // A test may have put a filesystem of its own there.
+  await unmountBelow(base);
   await rm(base, { recursive: true, force: true });
 }
 

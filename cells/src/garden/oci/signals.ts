@@ -1,6 +1,6 @@
 import type { ContainerCgroup } from './cgroup.js';
-import { isMissing } from './durable.js';
 import { isAlive, type ProcessFacts, processFacts } from './proc.js';
+import { send } from './send.js';
 
 /** A process of a container by what can't be mistaken for another. */
 export interface ProcessIdentity {
@@ -56,13 +56,4 @@ export function familyOf(target: ProcessIdentity, members: ProcessFacts[]): Proc
 
 async function isMember(cgroup: ContainerCgroup, target: ProcessIdentity): Promise<boolean> {
   return isAlive(target.pid, target.startTime) && (await cgroup.pids()).includes(target.pid);
-}
-
-/** Sends a signal; fine when nobody is there any more. */
-export function send(pid: number, signal: NodeJS.Signals): void {
-  try {
-    process.kill(pid, signal);
-  } catch (error) {
-    if (!isMissing(error)) throw error;
-  }
 }

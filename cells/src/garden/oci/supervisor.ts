@@ -4,12 +4,14 @@ import { join } from 'node:path';
 import { failpoint } from '@rivera/kit/failpoint';
 import { syncDirectory } from '../../sync-directory.js';
 import { GardenError } from '../garden.js';
+import { agentMark } from './agent-mark.js';
 import { hasCode, readIfPresent, writeDurably } from './durable.js';
 import { OWN_OUTPUT_SCRIPT, PERL } from './kernel-script.js';
 import { launch as launchProgram } from './launcher.js';
-import { agentMark } from './orphans.js';
 import type { ContainerPlaces } from './places.js';
-import { commandLine } from './proc.js';
+import { commandLine, processFacts } from './proc.js';
+import { send } from './send.js';
+import { familyOf } from './signals.js';
 
 /** The supervisor detaches in milliseconds; this long only on a machine in trouble. */
 const START_TIMEOUT_MS = 60_000;
@@ -37,6 +39,8 @@ export interface ProcessRecord {
   /** Appears in the supervisor's command line. */
   uuid: string;
   launchedAtMs: number;
+  /** What goes into it; absent: nothing. */
+  input?: 'pipe' | 'terminal';
 }
 
 /** Places of a process. */
@@ -88,6 +92,7 @@ export async function launch(o: {
   /** Host id of the container's root, who is to own its output; undefined when that is the host's root. */
   owner: number | undefined;
   outputLimitBytes: number;
+  input?: ProcessRecord['input'];
 }): Promise<void> {
   const { places } = o;
   const args = ['--api-version', '1', '--full-attach', '--exec', '--log-level', 'error', '-c', o.handle, '-u', o.uuid];
@@ -107,6 +112,9 @@ export async function launch(o: {
     places.dir,
     '--no-sync-log',
   );
+  if (o.input === 'pipe') args.push('-i');
+  // A terminal stays open when the bridge to it ends: others may come, also from a later agent.
+  if (o.input === 'terminal') args.push('-i', '-t', '--leave-stdin-open');
   const env = { PATH: process.env.PATH, LC_ALL: 'C', _OCI_SYNCPIPE: '3' };
   const request = { argv: ['conmon', ...args], env, discardOutput: true, timeoutMs: START_TIMEOUT_MS };
   // It leaves a file "oom" where it works when the container runs out of memory.
@@ -161,4 +169,16 @@ export async function recordedProcesses(container: ContainerPlaces): Promise<Pro
     else records.push(JSON.parse(text) as ProcessRecord);
   }
   return records;
+}
+
+/**
+ * Ends a supervisor, the runtime that starts its process, and whatever these have started. The supervisor goes first, so that
+ * nothing follows; the runtime names the process's files.
+ */
+export async function endLaunch(places: ProcessPlaces, uuid: string): Promise<void> {
+  const supervisor = await livingSupervisor(places, uuid);
+  const all = (await readdir('/proc')).flatMap((name) => processFacts(Number(name)) ?? []);
+  const starters = all.filter(({ pid }) => pid === supervisor || commandLine(pid).includes(places.spec));
+  if (supervisor !== undefined) send(supervisor, 'SIGKILL');
+  for (const starter of starters) for (const { pid } of familyOf(starter, all)) send(pid, 'SIGKILL');
 }

@@ -7,8 +7,12 @@ import type { SimFile } from './machine.js';
 /** Files are all that a simulated container keeps of an archive; at most this much of each. */
 const MAX_FILE_BYTES = 16 * 1024 * 1024;
 
-/** Takes the files of a tar stream in below a directory; names can't lead out of it. */
-export async function unpackFiles(files: Map<string, SimFile>, dir: string, archive: Readable): Promise<void> {
+/** Takes the files of a tar stream in below a directory; names can't lead out of it. Without an owner they keep theirs. */
+export async function unpackFiles(
+  files: Map<string, SimFile>,
+  { dir, owner }: { dir: string; owner: { uid: number; gid: number } | undefined },
+  archive: Readable,
+): Promise<void> {
   const extract = archive.pipe(tar.extract());
   archive.once('error', (error) => extract.destroy(error));
   try {
@@ -22,7 +26,8 @@ export async function unpackFiles(files: Map<string, SimFile>, dir: string, arch
       }
       if (entry.header.type !== 'file') continue;
       const path = posix.join('/', dir, posix.join('/', entry.header.name));
-      files.set(path, { mode: entry.header.mode ?? 0o644, content: Buffer.concat(chunks) });
+      const { mode = 0o644, uid = 0, gid = 0 } = entry.header;
+      files.set(path, { mode, ...(owner ?? { uid, gid }), content: Buffer.concat(chunks) });
     }
   } catch (cause) {
     throw new GardenError('stream-failed', `stream-in: ${cause instanceof Error ? cause.message : cause}`, { cause });
@@ -37,7 +42,8 @@ export function packFiles(files: Map<string, SimFile>, path: string): Readable {
   const chosen = [...files].filter(([name]) => name === wanted || name.startsWith(`${wanted}/`));
   if (chosen.length === 0) throw new GardenError('path-not-found', `stream-out: ${path}: no such file or directory`);
   const pack = tar.pack();
-  for (const [name, file] of chosen) pack.entry({ name: name.slice(prefix.length), mode: file.mode }, file.content);
+  for (const [name, { mode, uid, gid, content }] of chosen)
+    pack.entry({ name: name.slice(prefix.length), mode, uid, gid }, content);
   pack.finalize();
   return pack.pipe(new PassThrough());
 }

@@ -7,8 +7,12 @@ import {
   type PortMapping,
   type ProcessOutput,
   type ProcessSpec,
+  type WindowSize,
 } from '../garden.js';
-import { behaviourOf } from './programs.js';
+import { type Behaviour, behaviourOf } from './programs.js';
+
+/** Of a line without end no more than this is kept. */
+const MAX_LINE_LENGTH = 64 * 1024;
 
 const SIGNAL_NUMBERS: Partial<Record<NodeJS.Signals, number>> = {
   SIGHUP: 1,
@@ -23,6 +27,8 @@ const SIGNAL_NUMBERS: Partial<Record<NodeJS.Signals, number>> = {
 /** A file of a simulated container. */
 export interface SimFile {
   mode: number;
+  uid: number;
+  gid: number;
   content: Buffer;
 }
 
@@ -32,9 +38,10 @@ export class SimContainerState {
   readonly files = new Map<string, SimFile>();
   /** What `netOut` added. */
   readonly egress: EgressRule[] = [];
+  stopped = false;
 
   constructor(
-    readonly spec: GardenSpec,
+    public spec: GardenSpec,
     readonly createdAtMs: number,
     readonly address: string,
     readonly ports: PortMapping[],
@@ -45,6 +52,8 @@ export class SimContainerState {
 export class SimProcessState {
   readonly output: ProcessOutput[] = [];
   status: ExitStatus | undefined;
+  window: WindowSize | undefined;
+  private input = '';
   private cancel: (() => void) | undefined;
   private readonly listeners = new Set<() => void>();
 
@@ -52,7 +61,11 @@ export class SimProcessState {
     readonly id: string,
     private readonly clock: Clock,
     private readonly termDelayMs: number,
-  ) {}
+    readonly spec: ProcessSpec,
+    private readonly answer: Behaviour['answer'],
+  ) {
+    this.window = spec.terminal;
+  }
 
   /** Calls a listener at every change; returns how to stop that. */
   onChange(listener: () => void): () => void {
@@ -63,6 +76,20 @@ export class SimProcessState {
   print(stream: 'stdout' | 'stderr', line: string): void {
     this.output.push({ timeMs: this.clock.now(), stream, data: Buffer.from(line), partial: false });
     this.changed();
+  }
+
+  /** Takes input; each line of it may be answered with one of output. */
+  write(data: Buffer): void {
+    if (this.status) return;
+    const lines = (this.input + data.toString()).split('\n');
+    this.input = lines.pop() ?? '';
+    if (this.input.length > MAX_LINE_LENGTH) this.input = '';
+    for (const line of lines) if (this.answer) this.print('stdout', this.answer(line, this.window));
+  }
+
+  /** Who answers has nothing more to do then. */
+  closeInput(): void {
+    if (this.answer) this.end({ code: 0, outOfMemory: false });
   }
 
   endAfter(ms: number, code: number): void {
@@ -136,11 +163,11 @@ export class SimMachine {
   start(container: SimContainerState, spec: ProcessSpec): SimProcessState | undefined {
     const behaviour = behaviourOf(spec);
     if (behaviour.kind === 'missing') return undefined;
-    const process = new SimProcessState(spec.id, this.clock, behaviour.termDelayMs);
+    const process = new SimProcessState(spec.id, this.clock, behaviour.termDelayMs, spec, behaviour.answer);
     container.processes.set(spec.id, process);
     for (const line of behaviour.lines) process.print('stdout', line);
     for (const file of behaviour.writes)
-      container.files.set(file.path, { mode: 0o644, content: Buffer.from(file.content) });
+      container.files.set(file.path, { mode: 0o644, uid: 0, gid: 0, content: Buffer.from(file.content) });
     if (behaviour.kind === 'exits') process.endAfter(behaviour.afterMs, behaviour.code);
     return process;
   }

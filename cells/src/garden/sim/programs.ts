@@ -1,4 +1,4 @@
-import type { ProcessSpec } from '../garden.js';
+import type { ProcessSpec, WindowSize } from '../garden.js';
 
 /** What a simulated program does. */
 export interface Behaviour {
@@ -9,6 +9,8 @@ export interface Behaviour {
   termDelayMs: number;
   lines: string[];
   writes: { path: string; content: string }[];
+  /** What it prints for a line of its input; it exits 0 when that ends. */
+  answer?: (line: string, window: WindowSize | undefined) => string;
 }
 
 const RUNS: Behaviour = { kind: 'runs', code: 0, afterMs: 0, termDelayMs: 0, lines: [], writes: [] };
@@ -25,6 +27,10 @@ export function behaviourOf(spec: Pick<ProcessSpec, 'path' | 'args'>): Behaviour
       return { ...RUNS, kind: 'exits', lines: spec.args };
     case '/sim/write':
       return { ...RUNS, kind: 'exits', writes: [{ path: first, content: second }] };
+    case '/sim/cat':
+      return { ...RUNS, answer: (line) => line };
+    case '/sim/size':
+      return { ...RUNS, answer: (_line, window) => `${window?.rows ?? 0} ${window?.columns ?? 0}` };
     case '/sim/missing':
       return { ...RUNS, kind: 'missing' };
     default:

@@ -1,29 +1,11 @@
-import { ManualClock, systemClock } from '@rivera/kit/clock';
+import { ManualClock } from '@rivera/kit/clock';
 import { expect, it } from 'vitest';
 import { gardenContract, plainProcess, plainSpec } from '../contract.js';
+import { simWorld } from './contract-world.js';
 import { SimMachine } from './machine.js';
 import { SimGarden } from './sim-garden.js';
 
-gardenContract('sim', async () => {
-  const machine = new SimMachine({ clock: systemClock });
-  return {
-    async open() {
-      const garden = new SimGarden(machine);
-      await garden.start();
-      return garden;
-    },
-    rootFs: 'preloaded:busybox',
-    programs: {
-      exit: (code, afterMs = 0) => ({ path: '/sim/exit', args: [String(code), String(afterMs)] }),
-      run: () => ({ path: '/sim/run', args: [] }),
-      print: (lines) => ({ path: '/sim/print', args: lines }),
-      missing: { path: '/sim/missing', args: [] },
-    },
-    loseSupervisor: async (handle, id) => machine.lose(handle, id),
-    leaks: async () => [...machine.containers.keys()],
-    close: async () => undefined,
-  };
-});
+gardenContract('sim', simWorld);
 
 it('takes its time from the clock alone', async () => {
   const clock = new ManualClock(1000);

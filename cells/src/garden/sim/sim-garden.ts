@@ -1,7 +1,17 @@
+import { askMany } from '../bulk.js';
 import { assertEgressRules } from '../egress-rule.js';
-import { type Garden, type GardenCapacity, type GardenContainer, GardenError, type GardenSpec } from '../garden.js';
+import {
+  type ContainerStatus,
+  type Garden,
+  type GardenCapacity,
+  type GardenContainer,
+  GardenError,
+  type GardenMetrics,
+  type GardenSpec,
+} from '../garden.js';
+import { hasProperties } from '../properties.js';
 import { SimContainer } from './container.js';
-import type { SimMachine } from './machine.js';
+import type { SimContainerState, SimMachine } from './machine.js';
 
 const HANDLE = /^[A-Za-z0-9_-]{1,64}$/;
 
@@ -15,8 +25,11 @@ export class SimGarden implements Garden {
   constructor(private readonly machine: SimMachine) {}
 
   async start(): Promise<void> {
-    for (const [handle, state] of this.machine.containers)
-      this.containers.set(handle, new SimContainer(this.machine, state));
+    for (const state of this.machine.containers.values()) this.view(state);
+  }
+
+  async ping(): Promise<void> {
+    this.assertOpen();
   }
 
   async capacity(): Promise<GardenCapacity> {
@@ -29,7 +42,7 @@ export class SimGarden implements Garden {
   }
 
   async create(spec: GardenSpec): Promise<GardenContainer> {
-    if (this.closed) throw new GardenError('closed', 'the garden was closed');
+    this.assertOpen();
     if (!HANDLE.test(spec.handle))
       throw new GardenError('create-failed', `handle '${spec.handle}' is not 1..64 of A-Z a-z 0-9 _ -`);
     if (this.containers.has(spec.handle))
@@ -43,13 +56,27 @@ export class SimGarden implements Garden {
       throw new GardenError('unknown-rootfs', `there is no root filesystem '${name}' on this cell`);
     if (this.containers.has(spec.handle))
       throw new GardenError('handle-in-use', `Handle '${spec.handle}' already in use`);
-    const container = new SimContainer(this.machine, this.machine.create(spec));
-    this.containers.set(spec.handle, container);
-    return container;
+    return this.view(this.machine.create(spec));
   }
 
-  list(): GardenContainer[] {
-    return [...this.containers.values()];
+  list(properties: Readonly<Record<string, string>> = {}): GardenContainer[] {
+    return [...this.containers.values()].filter(({ spec }) => hasProperties(spec, properties));
+  }
+
+  bulkStatus(handles: readonly string[]): Promise<Map<string, ContainerStatus | GardenError>> {
+    return askMany(
+      handles,
+      (handle) => this.lookup(handle),
+      (container) => container.status(),
+    );
+  }
+
+  bulkMetrics(handles: readonly string[]): Promise<Map<string, GardenMetrics | GardenError>> {
+    return askMany(
+      handles,
+      (handle) => this.lookup(handle),
+      (container) => container.metrics(),
+    );
   }
 
   lookup(handle: string): GardenContainer | undefined {
@@ -57,8 +84,11 @@ export class SimGarden implements Garden {
   }
 
   async destroy(handle: string): Promise<void> {
-    if (this.closed) throw new GardenError('closed', 'the garden was closed');
-    if (!this.containers.delete(handle)) throw new GardenError('not-found', `unknown handle: ${handle}`);
+    this.assertOpen();
+    const container = this.containers.get(handle);
+    if (!container) throw new GardenError('not-found', `unknown handle: ${handle}`);
+    this.containers.delete(handle);
+    container.endUses();
     this.machine.destroy(handle);
   }
 
@@ -68,5 +98,16 @@ export class SimGarden implements Garden {
   async close(): Promise<void> {
     this.closed = true;
     for (const container of this.containers.values()) container.close();
+  }
+
+  private view(state: SimContainerState): SimContainer {
+    const { handle } = state.spec;
+    const container = new SimContainer(this.machine, state, () => void this.destroy(handle));
+    this.containers.set(handle, container);
+    return container;
+  }
+
+  private assertOpen(): void {
+    if (this.closed) throw new GardenError('closed', 'the garden was closed');
   }
 }
