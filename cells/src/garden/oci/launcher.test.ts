@@ -36,7 +36,7 @@ it('tells what a program said and how it ended, as the program itself would', as
 });
 
 it('has nobody wait for another, and mixes nothing up', async () => {
-  const slow = sh('exec sleep 1000', { timeoutMs: 1500 });
+  const slow = sh('exec sleep 654', { timeoutMs: 1500 });
   const answers = await Promise.all(
     Array.from({ length: 40 }, (_, n) => sh(`head -c ${n * 5000} /dev/zero | tr '\\0' ${n % 10}`)),
   );
@@ -47,7 +47,7 @@ it('has nobody wait for another, and mixes nothing up', async () => {
 it('ends a program and its family when its time is over, whoever holds its output', async () => {
   const folder = await mkdtemp(join(tmpdir(), 'rivera-launcher-'));
   const report = join(folder, 'report');
-  const { signal } = await sh('sleep 1000 3>&- & echo $! >&3; setsid sleep 1000 3>&- & echo $! >&3; wait', {
+  const { signal } = await sh('sleep 654 3>&- & echo $! >&3; setsid sleep 654 3>&- & echo $! >&3; wait', {
     report,
     timeoutMs: 700,
   });
@@ -67,7 +67,7 @@ it('takes as much input as there is, also when nobody reads it', async () => {
 it('gives a report as the third descriptor, and waits for no child when output is thrown away', async () => {
   const folder = await mkdtemp(join(tmpdir(), 'rivera-launcher-'));
   const report = join(folder, 'report');
-  const { code } = await sh('echo told >&3; sleep 1000 3>&- & echo $! >&3', { discardOutput: true, report });
+  const { code } = await sh('echo told >&3; sleep 654 3>&- & echo $! >&3', { discardOutput: true, report });
   const [told, pid] = (await readFile(report, 'utf8')).split('\n');
   process.kill(Number(pid), 'SIGKILL');
   expect([code, told]).toEqual([0, 'told']);
