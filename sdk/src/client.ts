@@ -9,6 +9,7 @@ import { ExecSession } from './api/exec.js';
 import { type FileOptions, readFiles, writeFiles } from './api/files.js';
 import { Locket } from './api/locket.js';
 import { type LogOptions, logs } from './api/logs.js';
+import { Ssh } from './api/ssh.js';
 import { Tasks } from './api/tasks.js';
 import { type WatchItem, type WatchOptions, watch } from './api/watch.js';
 import type { Input } from './input.js';
@@ -22,6 +23,7 @@ export type { UpdateOptions } from './api/desired-lrps.js';
 export { ExecSession } from './api/exec.js';
 export type { FileOptions } from './api/files.js';
 export type { LogGap, LogOptions } from './api/logs.js';
+export type { AddSshKeyOptions } from './api/ssh.js';
 export type { RunningProgress, WaitForRunningOptions } from './api/wait-for-running.js';
 export type { WaitForTaskOptions } from './api/wait-for-task.js';
 export type { WaitOptions } from './api/waiting.js';
@@ -56,6 +58,8 @@ export class RiveraClient {
   readonly auction: Auction;
   /** Locks and presences. */
   readonly locket: Locket;
+  /** Where SSH is, and who gets in. */
+  readonly ssh: Ssh;
   readonly #transport: Transport;
 
   constructor(options: ConnectOptions = {}, runtime: Runtime = systemRuntime) {
@@ -67,6 +71,7 @@ export class RiveraClient {
     this.cells = new Cells(this.#transport);
     this.auction = new Auction(this.#transport);
     this.locket = new Locket(this.#transport);
+    this.ssh = new Ssh(this.#transport);
   }
 
   /**

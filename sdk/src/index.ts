@@ -1,4 +1,5 @@
 export {
+  type AddSshKeyOptions,
   type CallOptions,
   type ConnectOptions,
   connect,
@@ -145,6 +146,7 @@ export {
   SharedDevice,
   Sidecar,
   SnapshotRecord,
+  SshKey,
   Task,
   TaskCallback,
   TaskChanged,

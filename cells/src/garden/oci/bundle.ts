@@ -9,10 +9,15 @@ export const INIT = `${TOOLS_DIR}/init`;
 /** Static tar and shell. */
 export const BUSYBOX = `${TOOLS_DIR}/busybox`;
 
-/** Programs of the host that containers use; both are static. */
+/** Folder of what SSH needs inside (`ssh-tools.ts`). */
+export const SSH_TOOLS = `${TOOLS_DIR}/ssh`;
+
+/** Programs of the host that containers use; the first two are static. */
 export interface HostTools {
   init: string;
   busybox: string;
+  /** Folder with sftp-server and scp; undefined: this machine has none. */
+  ssh?: string | undefined;
 }
 
 /** What the kernel of this machine can limit. */
@@ -100,6 +105,7 @@ function ownMounts(places: ContainerPlaces, tools: HostTools): object[] {
   return [
     { destination: INIT, type: 'bind', source: tools.init, options: readOnly },
     { destination: BUSYBOX, type: 'bind', source: tools.busybox, options: readOnly },
+    ...(tools.ssh ? [{ destination: SSH_TOOLS, type: 'bind', source: tools.ssh, options: readOnly }] : []),
     // Root in a container may add names, as elsewhere; the files are the container's own.
     { destination: '/etc/hosts', type: 'bind', source: places.hosts, options: ['bind', 'rw', 'nosuid', 'nodev'] },
     {

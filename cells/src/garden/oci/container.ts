@@ -1,9 +1,10 @@
 import { readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { Readable } from 'node:stream';
+import type { Duplex, Readable } from 'node:stream';
 import { failpoint } from '@rivera/kit/failpoint';
 import {
   type ContainerInfo,
+  type ContainerListener,
   type ExecSpec,
   type GardenContainer,
   GardenError,
@@ -12,6 +13,7 @@ import {
   type GardenSpec,
   type InteractiveProcess,
   type ProcessSpec,
+  type TcpAddress,
 } from '../garden.js';
 import { BUSYBOX } from './bundle.js';
 import type { Cell } from './cell.js';
@@ -20,6 +22,7 @@ import { readIfPresent } from './durable.js';
 import { type PersonsProcess, startExec } from './exec.js';
 import { ContainerFiles } from './inside.js';
 import { readMetrics } from './metrics.js';
+import { NetworkDoor } from './network-door.js';
 import type { ContainerPlaces } from './places.js';
 import { processFacts } from './proc.js';
 import { OciProcess } from './process.js';
@@ -35,11 +38,14 @@ import {
   recordedProcesses,
   recordLaunch,
 } from './supervisor.js';
+import { withModes } from './terminal-modes.js';
 import { type ContainerUser, findUser } from './users.js';
 
 const PROCESS_ID = /^[A-Za-z0-9._-]{1,128}$/;
 /** Bytes of the user database that are looked at. */
 const DATABASE_LIMIT = 1024 * 1024;
+/** Bytes of the files that say what names mean. */
+const NAME_FILE_LIMIT = 64 * 1024;
 /** The runtime takes some 30 ms; this long only on a machine in trouble. */
 const START_TIMEOUT_MS = 30_000;
 /** How long processes may take to die of KILL. */
@@ -54,6 +60,7 @@ export class OciContainer implements GardenContainer {
   private readonly processes = new Map<string, OciProcess>();
   private readonly persons = new Set<PersonsProcess>();
   private readonly launches = new Set<Promise<OciProcess>>();
+  private readonly door: NetworkDoor;
   private closed = false;
   private ending = false;
 
@@ -66,6 +73,7 @@ export class OciContainer implements GardenContainer {
     this.spec = record.spec;
     this.cgroup = new ContainerCgroup(places.cgroup);
     this.files = new ContainerFiles(`/proc/${record.init.pid}/root`);
+    this.door = new NetworkDoor(places.netns);
   }
 
   /** Takes up the processes of an earlier life, and ends those that belonged to its people. */
@@ -120,7 +128,29 @@ export class OciContainer implements GardenContainer {
     const [path, leading] = spec.path === '' ? await this.shell(user) : [spec.path, []];
     const term: Record<string, string> = spec.terminal ? { TERM: spec.terminal.term } : {};
     const env = [this.record.info.imageEnv, this.spec.env, term, spec.env];
-    return this.startPerson({ path, args: [...leading, ...spec.args], user, cwd, env }, spec.terminal);
+    const [program, args] = withModes(path, [...leading, ...spec.args], spec.terminal?.modes);
+    return this.startPerson({ path: program, args, user, cwd, env }, spec.terminal);
+  }
+
+  async connect(address: TcpAddress): Promise<Duplex> {
+    this.assertUsable();
+    return this.door.connect(address, await this.nameFiles());
+  }
+
+  async listen(
+    address: TcpAddress,
+    accepted: (connection: Duplex, origin: TcpAddress) => void,
+  ): Promise<ContainerListener> {
+    this.assertUsable();
+    return this.door.listen(address, accepted);
+  }
+
+  /** What names mean in the container. */
+  private async nameFiles(): Promise<{ hosts: string; resolvConf: string }> {
+    const [hosts = '', resolvConf = ''] = await Promise.all(
+      ['/etc/hosts', '/etc/resolv.conf'].map((path) => this.files.readText(path, NAME_FILE_LIMIT)),
+    );
+    return { hosts, resolvConf };
   }
 
   async stop(graceMs: number): Promise<void> {
@@ -162,6 +192,7 @@ export class OciContainer implements GardenContainer {
   /** Takes no more processes, and waits for those that are just being launched: the container is about to end. */
   async refuseWork(): Promise<void> {
     this.ending = true;
+    this.door.close();
     await Promise.allSettled(this.launches);
   }
 
@@ -179,6 +210,7 @@ export class OciContainer implements GardenContainer {
   /** Lets go; what belongs to people ends. */
   async close(): Promise<void> {
     this.closed = true;
+    this.door.close();
     for (const process of this.processes.values()) process.close();
     for (const person of this.persons) person.kill();
     await Promise.all([...this.persons].map((person) => person.exited));

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { PassThrough, type Readable, Writable } from 'node:stream';
 import { finished } from 'node:stream/promises';
 import { spawn as spawnTerminal } from '@lydell/node-pty';
-import { GardenError, type InteractiveProcess } from '../garden.js';
+import { GardenError, type InteractiveProcess, type TerminalSpec } from '../garden.js';
 import type { Cell } from './cell.js';
 import type { ContainerCgroup } from './cgroup.js';
 import { readIfPresent } from './durable.js';
@@ -49,7 +49,7 @@ export interface ExecRequest {
   cgroup: ContainerCgroup;
   /** OCI process specification. */
   spec: object;
-  terminal?: { term: string; columns: number; rows: number };
+  terminal?: TerminalSpec;
 }
 
 /**
@@ -150,7 +150,7 @@ async function handedOver(stream: Readable): Promise<void> {
   await finished(stream, { writable: false }).catch(() => undefined);
 }
 
-function withTerminal(command: string, args: string[], o: { term: string; columns: number; rows: number }): Running {
+function withTerminal(command: string, args: string[], o: TerminalSpec): Running {
   const env = { PATH: process.env.PATH ?? '', TERM: o.term, ...agentMark };
   const terminal = spawnTerminal(command, args, { name: o.term, cols: o.columns, rows: o.rows, env, encoding: null });
   const stdout = new PassThrough();

@@ -1,5 +1,6 @@
 import { mkdir, readdir, statfs } from 'node:fs/promises';
 import { totalmem } from 'node:os';
+import { join } from 'node:path';
 import { failpoint } from '@rivera/kit/failpoint';
 import pLimit from 'p-limit';
 import {
@@ -20,6 +21,7 @@ import { CONCURRENT_CHANGES, type OciGardenOptions, settle } from './options.js'
 import { endOrphans } from './orphans.js';
 import { readRecord } from './record.js';
 import { type RootLayers, rootLayers } from './root-layers.js';
+import { prepareSshTools } from './ssh-tools.js';
 import { tracesOf } from './traces.js';
 
 /** Real containers: an OCI runtime, overlays, disk images, control groups and CNI networks (see README). */
@@ -46,6 +48,7 @@ export class OciGarden implements Garden {
       [places.containers, places.runtimeRoot, places.ipam].map((dir) => mkdir(dir, { recursive: true, mode: 0o700 })),
     );
     await endOrphans(settings.clock);
+    this.cell.tools.ssh = await prepareSshTools(join(places.dataDir, 'tools'), settings.log);
     await network.prepare();
     for (const handle of await readdir(places.containers)) {
       const own = places.container(handle);
