@@ -38,7 +38,7 @@ import {
   recordedProcesses,
   recordLaunch,
 } from './supervisor.js';
-import { withModes } from './terminal-modes.js';
+import { withTerminalModes } from './terminal-modes.js';
 import { type ContainerUser, findUser } from './users.js';
 
 const PROCESS_ID = /^[A-Za-z0-9._-]{1,128}$/;
@@ -128,7 +128,7 @@ export class OciContainer implements GardenContainer {
     const [path, leading] = spec.path === '' ? await this.shell(user) : [spec.path, []];
     const term: Record<string, string> = spec.terminal ? { TERM: spec.terminal.term } : {};
     const env = [this.record.info.imageEnv, this.spec.env, term, spec.env];
-    const [program, args] = withModes(path, [...leading, ...spec.args], spec.terminal?.modes);
+    const [program, args] = withTerminalModes(path, [...leading, ...spec.args], spec.terminal);
     return this.startPerson({ path: program, args, user, cwd, env }, spec.terminal);
   }
 

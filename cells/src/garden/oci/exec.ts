@@ -13,6 +13,7 @@ import type { ContainerPlaces } from './places.js';
 import { processFacts } from './proc.js';
 import { type ProcessIdentity, send, signalProcess } from './signals.js';
 import { runtimeMessage } from './supervisor.js';
+import { onPlainTerminal } from './terminal-modes.js';
 
 /** The runtime takes some 20 ms; this long only on a machine in trouble. */
 const START_TIMEOUT_MS = 20_000;
@@ -152,7 +153,8 @@ async function handedOver(stream: Readable): Promise<void> {
 
 function withTerminal(command: string, args: string[], o: TerminalSpec): Running {
   const env = { PATH: process.env.PATH ?? '', TERM: o.term, ...agentMark };
-  const terminal = spawnTerminal(command, args, { name: o.term, cols: o.columns, rows: o.rows, env, encoding: null });
+  const [shell, words] = onPlainTerminal(command, args);
+  const terminal = spawnTerminal(shell, words, { name: o.term, cols: o.columns, rows: o.rows, env, encoding: null });
   const stdout = new PassThrough();
   // With encoding null the data are buffers, whatever the types say.
   terminal.onData((data: unknown) => {

@@ -46,14 +46,23 @@ function characterWord(value: number): string {
   return value === 127 ? '^?' : String(value).padStart(3, '0');
 }
 
-/** The program, begun by one that sets the terminal first: its modes can only be set from inside, where it is. */
-export function withModes(
+/**
+ * The program, begun by one that sets the terminal first: its modes can only be set from inside, where it is. The runtime switches
+ * `onlcr` off there, as it expects the terminal around it to add carriage returns; ours doesn't, since it can't know when a program
+ * on the full screen wants none.
+ */
+export function withTerminalModes(
   path: string,
   args: string[],
-  modes: Readonly<Record<string, number>> | undefined,
+  terminal: { modes?: Readonly<Record<string, number>> } | undefined,
 ): [path: string, args: string[]] {
-  const words = sttyWords(modes ?? {});
-  if (words.length === 0) return [path, args];
+  if (!terminal) return [path, args];
+  const words = ['onlcr', ...sttyWords(terminal.modes ?? {})];
   const script = `n=$1; shift; ${BUSYBOX} stty $n 2>/dev/null; exec "$@"`;
   return [BUSYBOX, ['sh', '-c', script, 'terminal', words.join(' '), path, ...args]];
+}
+
+/** A command on a terminal that passes on bytes as they are. */
+export function onPlainTerminal(command: string, args: string[]): [command: string, args: string[]] {
+  return ['/bin/sh', ['-c', 'stty -onlcr; exec "$@"', 'terminal', command, ...args]];
 }
