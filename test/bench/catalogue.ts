@@ -6,6 +6,7 @@ import { desire } from './desire.js';
 import type { Report } from './figures.js';
 import { listing } from './listing.js';
 import { memory } from './memory.js';
+import { ssh } from './ssh.js';
 import { takeover } from './takeover.js';
 import { taskLatency } from './task-latency.js';
 import { taskLives } from './task-lives.js';
@@ -65,6 +66,10 @@ export const BENCHMARKS: Readonly<Record<string, Benchmark>> = {
   'container-start': {
     purpose: 'from asking for a container to its first process, by phase (--count 40)',
     run: (report, { count = 40 }) => containerStart(report, { containers: count }),
+  },
+  ssh: {
+    purpose: 'logins, handshakes and MB/s through the SSH proxy beside sshd, and 500 idle sessions (--count 15 logins)',
+    run: (report, { count = 15 }) => ssh(report, { logins: count }),
   },
   auction: {
     purpose: 'placements a second and the spread over cells, up to 10,000 cells x 1,000,000 LRPs, in one process',

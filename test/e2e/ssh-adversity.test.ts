@@ -99,7 +99,7 @@ describe('bad input', () => {
       'diego:',
       'diego:hello/',
       'diego:hello/0x',
-     
+
       'cf:x/0',
       `${'a'.repeat(5_000)}/0`,
       'x/99999999999',
