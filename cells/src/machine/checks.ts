@@ -128,6 +128,15 @@ export function allChecks(o: { dataDir: string }): Check[] {
       optional: true,
     },
     {
+      ...fixed({
+        name: 'sftp',
+        path: '/usr/lib/openssh/sftp-server',
+        needed: 'sftp-server and what it needs, for sftp and scp into containers',
+        packages: ['openssh-sftp-server', 'openssh-client', 'libnss-wrapper'],
+      }),
+      optional: true,
+    },
+    {
       ...program({
         name: 'debootstrap',
         program: 'debootstrap',

@@ -76,6 +76,6 @@ export function takeProxyHeader(socket: Socket, timeoutMs: number): Promise<Prox
         done(() => reject(error));
       }
     };
-    socket.on('data', more).on('close', gone).on('error', gone);
+    socket.on('data', more).on('close', gone).on('error', gone).resume();
   });
 }
