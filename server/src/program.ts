@@ -123,10 +123,11 @@ export async function runServer(config: ServerConfig, log: Logger): Promise<Runn
       closers.push(() => role.close());
     }
     if (roles.has('locket')) addLocket(host, leases);
+    const tellsOfSsh = config.ssh.hostKey !== '' && config.ssh.advertise !== '';
     if (roles.has('access') || roles.has('ssh')) {
       const way = openWay(identity, servers, closers);
       if (roles.has('access')) addAccess(host, way);
-      if (roles.has('ssh')) await addSsh(host, way, { config, address, database, admin, log, closers });
+      if (roles.has('ssh') || tellsOfSsh) await addSsh(host, way, { config, address, database, admin, log, closers });
     }
     await host.listen(listen);
     closers.push(() => host.close());
@@ -194,7 +195,8 @@ async function addSsh(
   const parts = { ...way, config: config.ssh, database, metrics: admin.ssh, auditLog: admin.auditLog };
   const role = new SshRole({ ...parts, log: log.child({ role: 'ssh' }) });
   o.closers.push(() => role.close());
-  const { service } = await role.start(o.address);
+  // Without the role it only answers for proxies elsewhere: people ask the servers that they know.
+  const service = config.roles.includes('ssh') ? await role.start(o.address) : role.service(config.ssh.advertise);
   host.add(SshServiceService, service, SSH_ACCESS);
 }
 

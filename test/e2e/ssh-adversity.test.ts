@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { RiveraClient } from '@rivera/sdk/client';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { Program } from '../stack/program.js';
 import { ended, SshClient } from '../stack/ssh-client.js';
 import { freePort, Stack } from '../stack/stack.js';
 import { until } from '../stack/until.js';
@@ -167,6 +168,33 @@ describe('limits', () => {
     });
     const [at, kind, text] = JSON.parse(lines.find((line) => line.includes('on stage')) ?? '');
     expect([typeof at, kind, text.includes('on stage\r\n')]).toEqual(['number', 'o', true]);
+  });
+});
+
+describe('several proxies', () => {
+  it('one of which does nothing else: it knows the codes and has the host key of all', async () => {
+    const own = await freePort();
+    const tls = await stack.authority.writeIdentity(keys, { role: 'server', name: 'proxy' });
+    const proxy = new Program('proxy', 'server', stack.folder, {
+      name: 'proxy',
+      listen: `127.0.0.1:${await freePort()}`,
+      servers: stack.addresses,
+      roles: ['ssh'],
+      database: { url: stack.databaseUrl },
+      tls,
+      ssh: { listen: `127.0.0.1:${own}`, hostKey: join(keys, 'host_key') },
+    });
+    proxy.start();
+    try {
+      const { hostKey } = await client.ssh.endpoint();
+      const there = new SshClient(join(stack.folder, 'other'), own, hostKey);
+      await until('it listens', () => proxy.log().includes('SSH listens'));
+      const { code } = await client.ssh.createCode('hello');
+      expect((await there.ssh('hello/0', 'echo there', { secret: code })).stdout).toBe('there\n');
+      expect((await box.ssh('hello/0', 'true', { secret: code })).code).toBe(255);
+    } finally {
+      await proxy.stop();
+    }
   });
 });
 

@@ -3,6 +3,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { RiveraClient } from '@rivera/sdk/client';
+import { isAnswer } from '../describe.js';
 import { CliError, EXIT, localError } from '../failures.js';
 
 /** Where SSH is, in the parts that OpenSSH wants. */
@@ -16,7 +17,13 @@ export interface SshEndpoint {
 
 /** @throws CliError when SSH is switched off */
 export async function findEndpoint(client: RiveraClient, signal: AbortSignal): Promise<SshEndpoint> {
-  const { address, hostKey, fingerprint, enabled } = await client.ssh.endpoint({ signal });
+  const found = await client.ssh.endpoint({ signal }).catch((error: unknown) => {
+    if (!isAnswer(error) || error.codeName !== 'UNIMPLEMENTED') throw error;
+    throw new CliError(EXIT.answered, 'this installation has no SSH', [
+      "Give a server the role 'ssh' and ssh.hostKey.",
+    ]);
+  });
+  const { address, hostKey, fingerprint, enabled } = found;
   if (!enabled) throw new CliError(EXIT.answered, 'SSH is switched off on this installation');
   const colon = address.lastIndexOf(':');
   const [host, port] = [address.slice(0, colon).replace(/^\[|\]$/g, ''), address.slice(colon + 1)];

@@ -75,6 +75,7 @@ export class SshProxy {
   /** Ends every connection, politely first; nothing is open afterwards. */
   async close(): Promise<void> {
     clearInterval(this.#check);
+    if (!this.#net.listening) return;
     const closed = new Promise<void>((resolve) => this.#net.close(() => resolve()));
     for (const { socket, connection } of this.#guests.values()) {
       if (connection) connection.end('the proxy stops');

@@ -69,10 +69,11 @@ export class SshRole {
   }
 
   /**
+   * Opens the port.
    * @param serverAddress host:port of this server, whose host is told where SSH listens on all addresses
-   * @returns handlers of the service, once the port is open
+   * @returns handlers of the service
    */
-  async start(serverAddress: string): Promise<{ service: ReturnType<typeof sshService>; address: string }> {
+  async start(serverAddress: string): Promise<ReturnType<typeof sshService>> {
     const { config, log } = this.parts;
     const port = await this.#proxy.listen(config.listen);
     if (config.healthListen !== '') this.#closeHealth = await listenForHealth(config.healthListen);
@@ -80,11 +81,13 @@ export class SshRole {
     const host = ['', '0.0.0.0', '[::]'].includes(listens) ? serverAddress.replace(/:\d+$/, '') : listens;
     const address = config.advertise || `${host}:${port}`;
     log.info({ address, fingerprint: this.#hostKey.fingerprint }, 'SSH listens');
-    const { enabled, codeTtl: codeTtlMs } = config;
-    return {
-      service: sshService({ store: this.#store, hostKey: this.#hostKey, address, enabled, codeTtlMs }),
-      address,
-    };
+    return this.service(address);
+  }
+
+  /** Handlers of the service, which tell of proxies at an address; the port need not be open here. */
+  service(address: string): ReturnType<typeof sshService> {
+    const { enabled, codeTtl: codeTtlMs } = this.parts.config;
+    return sshService({ store: this.#store, hostKey: this.#hostKey, address, enabled, codeTtlMs });
   }
 
   async close(): Promise<void> {
