@@ -8,7 +8,7 @@ cd "$(dirname "$0")/.."
 # that the installation of a data folder calls).
 packages=(
   mariadb-server-core mariadb-client-core runc conmon catatonit busybox-static
-  nftables iproute2 e2fsprogs zstd socat "$@"
+  nftables iproute2 e2fsprogs zstd socat openssh-client openssh-sftp-server libnss-wrapper "$@"
 )
 
 say() { printf '%s\n' "$*" >&2; }

@@ -4,7 +4,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 export npm_config_update_notifier=false
 
-bash scripts/setup.sh openssl procps git curl apache2-utils docker-registry skopeo umoci zsh fish protobuf-compiler protobuf-compiler-grpc python3-grpcio galera-4 rsync
+bash scripts/setup.sh openssl procps git curl apache2-utils docker-registry skopeo umoci zsh fish protobuf-compiler protobuf-compiler-grpc python3-grpcio galera-4 rsync tmux
 
 # Nodes of a Galera cluster copy their data with scripts of the package mariadb-server, which is not installed, as it would start a
 # service: they are taken out of it.

@@ -9,6 +9,7 @@ import { ExecSession } from './api/exec.js';
 import { type FileOptions, readFiles, writeFiles } from './api/files.js';
 import { Locket } from './api/locket.js';
 import { type LogOptions, logs } from './api/logs.js';
+import { Ssh } from './api/ssh.js';
 import { Tasks } from './api/tasks.js';
 import { type WatchItem, type WatchOptions, watch } from './api/watch.js';
 import type { Input } from './input.js';
@@ -23,6 +24,7 @@ export type { FileOptions } from './api/files.js';
 export type { LogGap, LogOptions } from './api/logs.js';
 export type { Items, ManyResult } from './api/many.js';
 export type { ResolveManyResult, TaskManyResult } from './api/many-tasks.js';
+export type { AddSshKeyOptions } from './api/ssh.js';
 export type { RunningProgress, WaitForRunningOptions } from './api/wait-for-running.js';
 export type { WaitForTaskOptions } from './api/wait-for-task.js';
 export type { WaitOptions } from './api/waiting.js';
@@ -57,6 +59,8 @@ export class RiveraClient {
   readonly auction: Auction;
   /** Locks and presences. */
   readonly locket: Locket;
+  /** Where SSH is, and who gets in. */
+  readonly ssh: Ssh;
   readonly #transport: Transport;
 
   constructor(options: ConnectOptions = {}, runtime: Runtime = systemRuntime) {
@@ -68,6 +72,7 @@ export class RiveraClient {
     this.cells = new Cells(this.#transport);
     this.auction = new Auction(this.#transport);
     this.locket = new Locket(this.#transport);
+    this.ssh = new Ssh(this.#transport);
   }
 
   /**

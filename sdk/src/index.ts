@@ -1,4 +1,5 @@
 export {
+  type AddSshKeyOptions,
   type CallOptions,
   type ConnectOptions,
   connect,
@@ -152,6 +153,7 @@ export {
   SharedDevice,
   Sidecar,
   SnapshotRecord,
+  SshKey,
   Task,
   TaskCallback,
   TaskChanged,

@@ -126,3 +126,4 @@ export {
   Terminal,
   WindowSize,
 } from '@rivera/gen/rivera/rep/v1/container';
+export { SshKey } from '@rivera/gen/rivera/ssh/v1/ssh_service';

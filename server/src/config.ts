@@ -3,8 +3,11 @@ import { z } from 'zod';
 import { auctionConfig } from './auction/config.js';
 import { bbsConfig } from './bbs/config.js';
 import { encryptionConfig } from './database/encryption-config.js';
+import { sshConfig } from './ssh/config.js';
 
-const ROLES = ['bbs', 'auction', 'access', 'locket'] as const;
+const ROLES = ['bbs', 'auction', 'access', 'locket', 'ssh'] as const;
+/** SSH needs a host key, so it is asked for by name. */
+const USUAL_ROLES = ['bbs', 'auction', 'access', 'locket'] as const;
 
 /** Configuration of a server. */
 export const serverConfig = z.object({
@@ -28,8 +31,8 @@ export const serverConfig = z.object({
   roles: z
     .array(z.enum(ROLES))
     .min(1)
-    .default([...ROLES])
-    .describe('What this server does: bbs, auction, access, locket'),
+    .default([...USUAL_ROLES])
+    .describe('What this server does: bbs, auction, access, locket, ssh'),
   database: z
     .object({
       url: z
@@ -50,6 +53,7 @@ export const serverConfig = z.object({
     .describe('Identity of this server'),
   bbs: bbsConfig.prefault({}).describe('The BBS'),
   auction: auctionConfig.prefault({}).describe('The auction'),
+  ssh: sshConfig.prefault({}).describe('The SSH proxy'),
   log: z
     .object({
       level: z.enum(['debug', 'info', 'warn', 'error']).default('info').describe('Least level that is written'),

@@ -2,11 +2,12 @@ import { createServer } from 'node:net';
 import { networkInterfaces } from 'node:os';
 import { AccessServiceService } from '@rivera/gen/rivera/access/v1/access_service';
 import { LocketServiceService } from '@rivera/gen/rivera/locket/v1/locket_service';
+import { SshServiceService } from '@rivera/gen/rivera/ssh/v1/ssh_service';
 import { systemClock } from '@rivera/kit/clock';
 import { GrpcHost } from '@rivera/kit/grpc/host';
 import type { Logger } from '@rivera/kit/log';
 import { type Identity, loadIdentity } from '@rivera/kit/tls/identity';
-import { connect } from '@rivera/sdk/client';
+import { connect, type RiveraClient } from '@rivera/sdk/client';
 import { accessService } from './access/access-service.js';
 import { CellClients } from './access/cell-clients.js';
 import { Directory } from './access/directory.js';
@@ -18,11 +19,14 @@ import { MysqlJournal } from './bbs/journal/mysql-journal.js';
 import type { ServerConfig } from './config.js';
 import { openDetailCodec } from './database/encryption-config.js';
 import { migrate } from './database/migrations.js';
+import type { Database } from './database/pool.js';
 import { Candidate } from './locket/election.js';
 import { AUCTIONEER_LEASE_KEY, BBS_LEASE_KEY } from './locket/keys.js';
 import type { LeaseStore } from './locket/lease-store.js';
 import { LOCKET_ACCESS, LocketService } from './locket/locket-service.js';
 import { MysqlLeaseStore } from './locket/mysql-lease-store.js';
+import { SshRole } from './ssh/ssh-role.js';
+import { SSH_ACCESS } from './ssh/ssh-service.js';
 
 export { type ServerConfig, serverConfig } from './config.js';
 
@@ -119,7 +123,12 @@ export async function runServer(config: ServerConfig, log: Logger): Promise<Runn
       closers.push(() => role.close());
     }
     if (roles.has('locket')) addLocket(host, leases);
-    if (roles.has('access')) addAccess(host, identity, servers, closers);
+    const tellsOfSsh = config.ssh.hostKey !== '' && config.ssh.advertise !== '';
+    if (roles.has('access') || roles.has('ssh')) {
+      const way = openWay(identity, servers, closers);
+      if (roles.has('access')) addAccess(host, way);
+      if (roles.has('ssh') || tellsOfSsh) await addSsh(host, way, { config, address, database, admin, log, closers });
+    }
     await host.listen(listen);
     closers.push(() => host.close());
     for (const { candidate: stands } of candidates) stands.start();
@@ -152,7 +161,14 @@ function addLocket(host: GrpcHost, leases: LeaseStore): void {
   host.add(LocketServiceService, new LocketService(leases, systemClock), LOCKET_ACCESS);
 }
 
-function addAccess(host: GrpcHost, identity: Identity, servers: readonly string[], closers: Closers): void {
+/** What leads to containers. */
+interface Way {
+  readonly client: RiveraClient;
+  readonly cells: CellClients;
+  readonly directory: Directory;
+}
+
+function openWay(identity: Identity, servers: readonly string[], closers: Closers): Way {
   const { caPem: ca, certPem: cert, keyPem: key } = identity;
   const client = connect({ servers, tls: { ca, cert, key } });
   const cells = new CellClients(identity);
@@ -160,11 +176,28 @@ function addAccess(host: GrpcHost, identity: Identity, servers: readonly string[
     cells.close();
     client.close();
   });
-  const directory = new Directory(client);
+  return { client, cells, directory: new Directory(client) };
+}
+
+function addAccess(host: GrpcHost, { directory, cells }: Way): void {
   host.add(AccessServiceService, accessService(directory, cells, new LogReader(directory, cells)), {
     default: ['client', 'server'],
     methods: { readLogs: ['client', 'reader', 'server'], listCellContainers: ['client', 'reader', 'server'] },
   });
+}
+
+async function addSsh(
+  host: GrpcHost,
+  way: Way,
+  o: { config: ServerConfig; address: string; database: Database; admin: ServerAdmin; log: Logger; closers: Closers },
+): Promise<void> {
+  const { config, database, admin, log } = o;
+  const parts = { ...way, config: config.ssh, database, metrics: admin.ssh, auditLog: admin.auditLog };
+  const role = new SshRole({ ...parts, log: log.child({ role: 'ssh' }) });
+  o.closers.push(() => role.close());
+  // Without the role it only answers for proxies elsewhere: people ask the servers that they know.
+  const service = config.roles.includes('ssh') ? await role.start(o.address) : role.service(config.ssh.advertise);
+  host.add(SshServiceService, service, SSH_ACCESS);
 }
 
 /** host:port with a free port in place of 0: the address must be known before anybody listens, as leases carry it. */

@@ -7,6 +7,7 @@ import { desire } from './desire.js';
 import type { Report } from './figures.js';
 import { listing } from './listing.js';
 import { memory } from './memory.js';
+import { ssh } from './ssh.js';
 import { takeover } from './takeover.js';
 import { taskLatency } from './task-latency.js';
 import { taskLives } from './task-lives.js';
@@ -70,6 +71,10 @@ export const BENCHMARKS: Readonly<Record<string, Benchmark>> = {
   'container-leaks': {
     purpose: 'containers made and destroyed over and over, and what they leave (--count 10 rounds --lrps 200)',
     run: (report, { count = 10, lrps = 200 }) => containerLeaks(report, { rounds: count, containers: lrps }),
+  },
+  ssh: {
+    purpose: 'logins, handshakes and MB/s through the SSH proxy beside sshd, and 500 idle sessions (--count 15 logins)',
+    run: (report, { count = 15 }) => ssh(report, { logins: count }),
   },
   auction: {
     purpose: 'placements a second and the spread over cells, up to 10,000 cells x 1,000,000 LRPs, in one process',

@@ -8,7 +8,7 @@ import { type Block, blocksOf, exchangesOf, wordOf } from '../docs/markdown.js';
 import { addressesIn, differenceOf } from '../docs/shape.js';
 import { runScript, Shell, type ShellOptions } from '../docs/shell.js';
 import { ROOT } from '../stack/program.js';
-import { Stack } from '../stack/stack.js';
+import { freePort, Stack } from '../stack/stack.js';
 import { until } from '../stack/until.js';
 
 const SLOW_MS = 300_000;
@@ -24,7 +24,9 @@ let shell: ShellOptions;
 
 /** A platform with the example app, and a checkout in which `npm start` seems to have run. */
 beforeAll(async () => {
-  stack = await Stack.start();
+  // As `rivera up` has it.
+  const ssh = { listen: `127.0.0.1:${await freePort()}`, hostKey: join(folder, 'ssh_host_key') };
+  stack = await Stack.start({ server: { roles: ['bbs', 'auction', 'access', 'locket', 'ssh'], ssh } });
   for (const each of ['bin', 'rivera/.rivera']) mkdirSync(join(folder, each), { recursive: true });
   for (const each of ['cli', 'proto', 'sdk']) symlinkSync(join(ROOT, each), join(checkout, each));
   symlinkSync(join(ROOT, 'cli/bin/rivera.mjs'), join(folder, 'bin/rivera'));

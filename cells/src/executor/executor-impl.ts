@@ -1,8 +1,8 @@
 import { mkdir } from 'node:fs/promises';
 import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
-import type { Readable } from 'node:stream';
-import type { ExecSpec, GardenContainer, InteractiveProcess } from '../garden/garden.js';
+import type { Duplex, Readable } from 'node:stream';
+import type { ContainerListener, ExecSpec, GardenContainer, InteractiveProcess, TcpAddress } from '../garden/garden.js';
 import { type CellContext, makeCellContext } from './containers/cell-context.js';
 import { schemeOf } from './containers/garden-spec.js';
 import { executorError, readTextFile } from './containers/inside.js';
@@ -167,6 +167,24 @@ export class ContainerExecutor implements Executor {
     return this.#inGarden(guid, 'exec-failed', (container) =>
       container.exec({ ...spec, env: { ...network, ...spec.env } }),
     );
+  }
+
+  async connect(guid: string, address: TcpAddress): Promise<Duplex> {
+    return this.#inGarden(guid, 'connect-failed', async (container) => {
+      if (!container.connect) throw new ExecutorError('connect-failed', 'containers have no network here');
+      return container.connect(address);
+    });
+  }
+
+  async listen(
+    guid: string,
+    address: TcpAddress,
+    accepted: (connection: Duplex, origin: TcpAddress) => void,
+  ): Promise<ContainerListener> {
+    return this.#inGarden(guid, 'connect-failed', async (container) => {
+      if (!container.listen) throw new ExecutorError('connect-failed', 'containers have no network here');
+      return container.listen(address, accepted);
+    });
   }
 
   async streamIn(guid: string, path: string, user: string, tar: Readable): Promise<void> {

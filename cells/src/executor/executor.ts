@@ -1,7 +1,7 @@
-import type { Readable } from 'node:stream';
+import type { Duplex, Readable } from 'node:stream';
 import type { Action, CheckDefinition } from '@rivera/gen/rivera/recipe/v1/action';
 import type { ContainerSpec, Sidecar } from '@rivera/gen/rivera/recipe/v1/container';
-import type { ExecSpec, GardenMetrics, InteractiveProcess } from '../garden/garden.js';
+import type { ContainerListener, ExecSpec, GardenMetrics, InteractiveProcess, TcpAddress } from '../garden/garden.js';
 import type { ExecutorCounters } from './counters.js';
 import type { LogStore } from './logs/log-store.js';
 
@@ -42,6 +42,14 @@ export interface Executor {
   /** Every change of a record, in order, after it is durable. Returns how to unsubscribe. */
   subscribe(listener: (event: ContainerEvent) => void): () => void;
   exec(guid: string, spec: ExecSpec): Promise<InteractiveProcess>;
+  /** A TCP connection from inside a container's network. @throws ExecutorError `connect-failed` */
+  connect?(guid: string, address: TcpAddress): Promise<Duplex>;
+  /** Listens on TCP inside a container's network. @throws ExecutorError `connect-failed` */
+  listen?(
+    guid: string,
+    address: TcpAddress,
+    accepted: (connection: Duplex, origin: TcpAddress) => void,
+  ): Promise<ContainerListener>;
   streamIn(guid: string, path: string, user: string, tar: Readable): Promise<void>;
   streamOut(guid: string, path: string, user: string): Promise<Readable>;
   /** First `maxBytes` of a file as text; ExecutorError `file-too-large` beyond, `file-not-found` when there is none. */
@@ -169,6 +177,7 @@ export type ExecutorErrorKind =
   | 'file-too-large'
   | 'stream-failed'
   | 'exec-failed'
+  | 'connect-failed'
   | 'closed';
 
 /** What an executor throws. */

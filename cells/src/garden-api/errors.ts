@@ -16,6 +16,7 @@ const REASONS: Readonly<Record<GardenErrorKind, ErrorReason>> = {
   'no-stdin': 'NO_STDIN',
   'path-not-found': 'FILE_NOT_FOUND',
   'stream-failed': 'INVALID_REQUEST',
+  'connect-failed': 'CONNECT_FAILED',
   'property-not-found': 'PROPERTY_NOT_FOUND',
   invalid: 'INVALID_REQUEST',
   'limit-failed': 'LIMIT_REFUSED',

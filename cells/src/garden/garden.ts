@@ -1,4 +1,4 @@
-import type { Readable, Writable } from 'node:stream';
+import type { Duplex, Readable, Writable } from 'node:stream';
 
 /**
  * Containers, and nothing but containers: what they are for is the executor's business.
@@ -182,6 +182,27 @@ export interface GardenContainer {
    * @throws GardenError `unsupported` for a number that is no port, `no-ports` when the host port is taken or none is left
    */
   netIn(mapping: Partial<PortMapping>): Promise<PortMapping>;
+  /**
+   * A TCP connection from inside the container's network, half-closed as its ends wish. Absent where containers have none.
+   * @throws GardenError `connect-failed`
+   */
+  connect?(address: TcpAddress): Promise<Duplex>;
+  /** Listens on TCP inside the container's network. Absent where containers have none. @throws GardenError `connect-failed` */
+  listen?(address: TcpAddress, accepted: (connection: Duplex, origin: TcpAddress) => void): Promise<ContainerListener>;
+}
+
+/** Host and port as a container sees them. */
+export interface TcpAddress {
+  host: string;
+  port: number;
+}
+
+/** A port that is open inside a container. */
+export interface ContainerListener {
+  readonly port: number;
+  /** Called when nobody listens any more, e.g. as the container is gone. */
+  onEnd(ended: () => void): void;
+  close(): void;
 }
 
 /** What a container became. */
@@ -312,9 +333,16 @@ export interface ExecSpec {
   env: Record<string, string>;
   dir: string;
   user: string;
-  terminal?: WindowSize & { term: string };
+  terminal?: TerminalSpec;
   /** Open files; unset: as every process. */
   nofile?: number;
+}
+
+/** A terminal for a person. */
+export interface TerminalSpec extends WindowSize {
+  term: string;
+  /** Name as in RFC 4254 section 8 → value; what is not known is left out. */
+  modes?: Readonly<Record<string, number>>;
 }
 
 /** A process for a person. */
@@ -361,6 +389,7 @@ export type GardenErrorKind =
   | 'invalid'
   | 'limit-failed'
   | 'unavailable'
+  | 'connect-failed'
   | 'closed';
 
 /** What a garden throws. */

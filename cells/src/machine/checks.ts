@@ -138,6 +138,15 @@ export function allChecks(o: { dataDir: string; userNamespaces: boolean }): Chec
       optional: true,
     },
     {
+      ...fixed({
+        name: 'sftp',
+        path: '/usr/lib/openssh/sftp-server',
+        needed: 'sftp-server and what it needs, for sftp and scp into containers',
+        packages: ['openssh-sftp-server', 'openssh-client', 'libnss-wrapper'],
+      }),
+      optional: true,
+    },
+    {
       ...program({
         name: 'socat',
         program: 'socat',

@@ -70,6 +70,8 @@ export function toRiveraError(error: unknown): unknown {
     case 'exec-failed':
     case 'process-failed':
       return new RiveraError('EXEC_FAILED', error.message, details);
+    case 'connect-failed':
+      return new RiveraError('CONNECT_FAILED', error.message, details);
     case 'stream-failed':
     case 'file-too-large':
       return new RiveraError('INVALID_REQUEST', error.message, details);

@@ -91,7 +91,11 @@ export function execSpec(start: ExecStart): ExecSpec {
   }
   const { path, args, dir, terminal } = start;
   const spec: ExecSpec = { path, args, env, dir, user: start.user || 'root' };
-  if (terminal) spec.terminal = { term: terminal.term || 'xterm', ...sizeOf(terminal.windowSize) };
+  if (terminal) {
+    const { term, windowSize, modes } = terminal;
+    spec.terminal = { term: term || 'xterm', ...sizeOf(windowSize) };
+    if (Object.keys(modes).length > 0) spec.terminal.modes = modes;
+  }
   return spec;
 }
 

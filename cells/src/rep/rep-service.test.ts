@@ -142,7 +142,7 @@ describe('exec', () => {
 
   it('passes terminal, sizes and signals on', async () => {
     const { stream, outputs, process } = await open({
-      terminal: { term: '', windowSize: { columns: 120, rows: 40 } },
+      terminal: { term: '', windowSize: { columns: 120, rows: 40 }, modes: {} },
     });
     expect(process.spec.terminal).toEqual({ term: 'xterm', columns: 120, rows: 40 });
     await say(stream, { $case: 'windowSize', value: { columns: 5_000, rows: 10 } });

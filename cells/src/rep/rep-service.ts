@@ -1,6 +1,8 @@
 import type { CellPresence } from '@rivera/gen/rivera/bbs/v1/cell';
 import { type Container, type ContainerMetrics, ContainerState } from '@rivera/gen/rivera/rep/v1/container';
 import type {
+  ConnectRequest,
+  ConnectResponse,
   ExecRequest,
   ExecResponse,
   GetStateRequest,
@@ -9,12 +11,16 @@ import type {
   ListContainerMetricsResponse,
   ListContainersRequest,
   ListContainersResponse,
+  ListenRequest,
+  ListenResponse,
   ReadFilesRequest,
   ReadFilesResponse,
   ReadLogsRequest,
   ReadLogsResponse,
   WriteFilesRequest,
   WriteFilesResponse,
+  WriteLogRequest,
+  WriteLogResponse,
 } from '@rivera/gen/rivera/rep/v1/rep_service';
 import type { CallContext } from '@rivera/kit/grpc/host';
 import type { ContainerRecord, Executor, ContainerState as ExecutorState } from '../executor/executor.js';
@@ -23,7 +29,9 @@ import { exec } from './exec.js';
 import { readFiles, writeFiles } from './files.js';
 import type { MetricsSampler } from './metrics-sampler.js';
 import { page } from './pages.js';
+import { ContainerTcp } from './tcp.js';
 import { targetOf } from './work.js';
+import { writeLog } from './write-log.js';
 
 export interface RepServiceOptions {
   executor: Executor;
@@ -42,6 +50,7 @@ export const REP_ACCESS = {
 
 /** What a cell does for the servers: handlers of `rivera.rep.v1.RepService`. */
 export function repService({ executor, presence, metrics, evacuating, broken }: RepServiceOptions) {
+  const tcp = new ContainerTcp(executor, presence.cellId);
   return {
     exec: (requests: AsyncIterable<ExecRequest>, context: CallContext): AsyncIterable<ExecResponse> =>
       exec({ executor, cellId: presence.cellId }, requests, context),
@@ -51,6 +60,17 @@ export function repService({ executor, presence, metrics, evacuating, broken }: 
 
     writeFiles: (requests: AsyncIterable<WriteFilesRequest>, context: CallContext): Promise<WriteFilesResponse> =>
       writeFiles(executor, requests, context),
+
+    connect: (requests: AsyncIterable<ConnectRequest>, context: CallContext): AsyncIterable<ConnectResponse> =>
+      tcp.connect(requests, context),
+
+    listen: (request: ListenRequest, context: CallContext): AsyncIterable<ListenResponse> =>
+      tcp.listen(request, context),
+
+    writeLog: (request: WriteLogRequest): WriteLogResponse => {
+      writeLog(executor, request);
+      return {};
+    },
 
     async *readLogs({ filter }: ReadLogsRequest, context: CallContext): AsyncIterable<ReadLogsResponse> {
       const wanted = filter ?? { ...EVERY_LOG };

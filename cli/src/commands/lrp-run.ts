@@ -36,6 +36,7 @@ export function addLrpRun(parent: Command, io: Io, outcome: Outcome): void {
       '--check <check>',
       'health check: tcp, tcp:PORT, http:/path, http:PORT/path, none (default: tcp on the first port)',
     )
+    .option('--ssh', 'let people in with `rivera ssh`')
     .option('--start-timeout <time>', 'time to become healthy (default 60s)', (text: string) =>
       parseMilliseconds(text),
     );

@@ -33,6 +33,9 @@ const NAMED_OPERANDS: Readonly<Record<string, { of: Named; also?: Named }>> = {
   'domains set': { of: 'domain' },
   logs: { of: 'lrp', also: 'task' },
   exec: { of: 'lrp' },
+  ssh: { of: 'lrp' },
+  'ssh-code': { of: 'lrp' },
+  'ssh-config': { of: 'lrp' },
   explain: { of: 'lrp', also: 'task' },
 };
 

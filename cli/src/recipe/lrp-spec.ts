@@ -14,11 +14,15 @@ export interface LrpFlags extends WorkFlags {
   /** As the user wrote it; see parseProbe. */
   check?: string;
   startTimeout?: number;
+  ssh?: boolean;
   annotation?: string;
 }
 
 /** Time to become healthy, unless said otherwise. */
 const START_TIMEOUT_MS = 60_000;
+
+/** Lets SSH in; nothing has to listen at the port, which the reference's tools want to see. */
+export const SSH_ROUTE: Readonly<Record<string, string>> = { 'diego-ssh': '{"container_port":2222}' };
 
 /** An LRP: spec file, flags on top, defaults below. With a port and no word about health, the first port must accept. */
 export function lrpFrom(
@@ -42,6 +46,7 @@ export function lrpFrom(
     container,
     action: actionFrom(base?.action, command, flags, container.rootFs),
     ports,
+    ...(flags.ssh ? { routes: { ...base?.routes, ...SSH_ROUTE } } : {}),
     annotation: flags.annotation ?? base?.annotation ?? '',
     startTimeout:
       flags.startTimeout === undefined

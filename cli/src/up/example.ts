@@ -5,6 +5,7 @@ import type { RiveraClient } from '@rivera/sdk/client';
 import { addressesOf } from '../commands/states.js';
 import { isAnswer } from '../describe.js';
 import { localError } from '../failures.js';
+import { SSH_ROUTE } from '../recipe/lrp-spec.js';
 
 const NAME = 'hello';
 const DOMAIN = 'example';
@@ -41,6 +42,7 @@ export function exampleLrp(): DesiredLrp {
     checkDefinition: { checks: [{ probe: { $case: 'httpCheck', value: { port: PORT, path: '/' } } }] },
     startTimeout: { seconds: 60, nanos: 0 },
     ports: [PORT],
+    routes: { ...SSH_ROUTE },
   });
 }
 

@@ -21,6 +21,8 @@ export interface Layout {
   config: string;
   /** Addresses and ports, kept from start to start. */
   places: string;
+  /** Host key of SSH. */
+  sshHostKey: string;
   cell(id: string): string;
 }
 
@@ -39,6 +41,7 @@ export function layoutOf(dataDir: string): Layout {
     run: at('run'),
     config: at('config'),
     places: at('places.json'),
+    sshHostKey: at('tls/ssh_host_ed25519_key'),
     cell: (id) => join(root, 'cells', id),
   };
   for (const folder of [

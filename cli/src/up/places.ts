@@ -9,9 +9,11 @@ const placesSchema = z.strictObject({
   /** Which share of this machine's networks and ports is ours. */
   slot: z.number().int().min(0),
   serverPort: z.number().int().min(1).max(65_535),
+  /** Absent in files of before SSH. */
+  sshPort: z.number().int().min(1).max(65_535).optional(),
   cellPorts: z.array(z.number().int().min(1).max(65_535)),
 });
-export type Places = z.infer<typeof placesSchema>;
+export type Places = Required<z.infer<typeof placesSchema>>;
 
 /** So many `rivera up` can run side by side on one machine. */
 const SLOTS = 16;
@@ -20,6 +22,7 @@ export const MOST_CELLS = 16;
 /** Where the reference's tools expect the server and the first cell. */
 const FIRST_SERVER_PORT = 8889;
 const FIRST_CELL_PORT = 1801;
+const FIRST_SSH_PORT = 2222;
 
 /** What one cell gets of the machine's network. */
 export interface CellNetwork {
@@ -53,10 +56,16 @@ export async function takePlaces(file: string, cells: number): Promise<{ places:
     return found;
   };
   const serverPort = await port(last?.serverPort ?? FIRST_SERVER_PORT);
+  const sshPort = await port(last?.sshPort ?? FIRST_SSH_PORT);
   const cellPorts: number[] = [];
   for (let i = 0; i < cells; i++) cellPorts.push(await port(last?.cellPorts[i] ?? FIRST_CELL_PORT + i));
   // Cells that are not started this time keep their ports for the next.
-  const places: Places = { slot, serverPort, cellPorts: [...cellPorts, ...(last?.cellPorts.slice(cells) ?? [])] };
+  const places: Places = {
+    slot,
+    serverPort,
+    sshPort,
+    cellPorts: [...cellPorts, ...(last?.cellPorts.slice(cells) ?? [])],
+  };
   writeFileSync(file, `${JSON.stringify(places)}\n`, { mode: 0o600 });
   return { places, release: () => lock.release() };
 }
@@ -70,7 +79,7 @@ async function takeSlot(wanted: number): Promise<{ slot: number; lock: { release
   throw localError(`${SLOTS} Riveras run on this machine already`, ['Stop one of them first.']);
 }
 
-function readPlaces(file: string): Places | undefined {
+function readPlaces(file: string): z.infer<typeof placesSchema> | undefined {
   if (!existsSync(file)) return undefined;
   try {
     return placesSchema.parse(JSON.parse(readFileSync(file, 'utf8')));

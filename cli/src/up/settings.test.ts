@@ -32,11 +32,12 @@ describe('what rivera up writes', () => {
     const server = writeSettings(
       layout,
       'server',
-      serverSettings({ port: 8889, databaseUrl, identity: identities.server }),
+      serverSettings({ port: 8889, databaseUrl, identity: identities.server, sshPort: 2222, sshHostKey: '/k' }),
     );
     expect(loadConfig({ schema: serverConfig, file: server, env: {} })).toMatchObject({
       listen: '127.0.0.1:8889',
       database: { url: databaseUrl },
+      ssh: { listen: '127.0.0.1:2222', hostKey: '/k' },
     });
     const [first] = [...identities.cells].map(([id, identity], index) => {
       const settings = cellSettings(layout, { ...FACTS, id, index, cells: 3, identity });

@@ -10,15 +10,20 @@ import { cellNetwork } from './places.js';
 export interface ServerFacts {
   port: number;
   databaseUrl: string;
+  sshPort: number;
+  /** File of SSH's host key; made at the first start. */
+  sshHostKey: string;
   identity: IdentityFiles;
 }
 
 /** Settings of the server; see `rivera config server`. */
-export function serverSettings({ port, databaseUrl, identity }: ServerFacts): object {
+export function serverSettings({ port, databaseUrl, identity, sshPort, sshHostKey }: ServerFacts): object {
   return {
     listen: `127.0.0.1:${port}`,
     database: { url: databaseUrl },
     tls: tlsSettings(identity),
+    roles: ['bbs', 'auction', 'access', 'locket', 'ssh'],
+    ssh: { listen: `127.0.0.1:${sshPort}`, hostKey: sshHostKey },
     // One server beside its database: what it waits for after a crash is its own old lease.
     bbs: { leaseTtl: '4s' },
   };

@@ -122,7 +122,13 @@ export class Up {
     client: RiveraClient,
     signal: AbortSignal,
   ): Promise<void> {
-    const settings = serverSettings({ port: places.serverPort, databaseUrl, identity: identities.server });
+    const settings = serverSettings({
+      port: places.serverPort,
+      databaseUrl,
+      identity: identities.server,
+      sshPort: places.sshPort,
+      sshHostKey: layout.sshHostKey,
+    });
     await this.steps.run(
       'server',
       async () => {
@@ -130,7 +136,7 @@ export class Up {
         await untilReady(child, () => serverReady(client, signal), signal);
         return child;
       },
-      ({ pid }) => `127.0.0.1:${places.serverPort}, pid ${pid}`,
+      ({ pid }) => `127.0.0.1:${places.serverPort}, ssh ${places.sshPort}, pid ${pid}`,
     );
   }
 

@@ -73,22 +73,25 @@ export class AuditLog implements CallObserver {
   }
 }
 
-/** Opens the record. @throws Error of Node when its file can't be opened */
+/** Opens the record; `log` is for what is recorded besides calls. @throws Error of Node when its file can't be opened */
 export function openAudit(
   { enabled, file }: AuditConfig,
   log: Logger,
-): { readonly observers: readonly CallObserver[]; close(): void } {
-  if (!enabled) return { observers: [], close: () => {} };
+): { readonly observers: readonly CallObserver[]; readonly log: Logger | undefined; close(): void } {
+  if (!enabled) return { observers: [], log: undefined, close: () => {} };
   if (file === '') {
     // Whoever wants no log at all wants none of this either; else what level the log has is no matter.
     const level = log.level === 'silent' ? 'silent' : 'info';
-    return { observers: [new AuditLog(log.child({ audit: true }, { level }))], close: () => {} };
+    const own = log.child({ audit: true }, { level });
+    return { observers: [new AuditLog(own)], log: own, close: () => {} };
   }
   const destination = new LineFile(file, (error) =>
     log.error({ err: error, file }, 'audit lines could not be written'),
   );
+  const own = createLogger({ name: 'audit', destination }).child({ audit: true });
   return {
-    observers: [new AuditLog(createLogger({ name: 'audit', destination }).child({ audit: true }))],
+    observers: [new AuditLog(own)],
+    log: own,
     close: () => void destination.destroy(),
   };
 }

@@ -135,6 +135,17 @@ const registry = {
     meaning: 'The container is not running yet, or not any more.',
   },
   FILE_NOT_FOUND: notFound('No such file or folder in the container.'),
+  CONNECT_FAILED: {
+    code: status.FAILED_PRECONDITION,
+    retryable: false,
+    meaning: "No connection came about inside the container's network; the message has the reason.",
+  },
+  SSH_KEY_NOT_FOUND: notFound('No public key with this fingerprint is registered.'),
+  SSH_KEYS_EXHAUSTED: {
+    code: status.RESOURCE_EXHAUSTED,
+    retryable: false,
+    meaning: 'As many public keys are registered as there may be: remove one first.',
+  },
   EXEC_FAILED: {
     code: status.FAILED_PRECONDITION,
     retryable: false,

@@ -4,6 +4,12 @@ import { dial } from '@rivera/kit/grpc/dial';
 import type { Identity } from '@rivera/kit/tls/identity';
 
 /**
+ * What a cell may have sent that nobody has read yet, for one stream and for all of a connection: at 64 KiB, which is usual, all people on
+ * a cell together would wait for each other's round trips.
+ */
+const FLOW_WINDOW_BYTES = 1024 * 1024;
+
+/**
  * Connections to cells, made when they are needed; those that were not used for longest are closed. Streams that run on a
  * closed client go on to their end.
  */
@@ -47,7 +53,11 @@ export class CellClients {
 
   private dial(cellId: string, address: string): RepServiceClient {
     try {
-      return dial(RepServiceClient, address, this.identity, { expect: 'cell', expectName: cellId });
+      return dial(RepServiceClient, address, this.identity, {
+        expect: 'cell',
+        expectName: cellId,
+        'grpc-node.flow_control_window': FLOW_WINDOW_BYTES,
+      });
     } catch (cause) {
       throw new RiveraError('CELL_UNREACHABLE', `cell "${cellId}" announces "${address}", which is not an address`, {
         metadata: { cell_id: cellId },

@@ -1,6 +1,7 @@
 import { defineMetrics, type MetricSpec, type MetricsRegistry, REGISTRY_METRICS } from '@rivera/kit/metrics';
 import { GRPC_METRICS } from '@rivera/kit/metrics/grpc';
 import { PROCESS_METRICS } from '@rivera/kit/metrics/process';
+import { SSH_METRICS } from '../ssh/metrics.js';
 import { AUCTION_METRICS } from './auction-metrics.js';
 import { BBS_METRICS } from './bbs-catalogue.js';
 import { DATABASE_METRICS } from './database-metrics.js';
@@ -21,6 +22,7 @@ export const SERVER_METRICS: readonly { readonly title: string; readonly specs: 
   { title: 'BBS', specs: Object.values(BBS_METRICS) },
   { title: 'Auctioneer', specs: Object.values(AUCTION_METRICS) },
   { title: 'Leases', specs: Object.values(LEASE_METRICS) },
+  { title: 'SSH', specs: Object.values(SSH_METRICS) },
   { title: 'Database', specs: Object.values(DATABASE_METRICS) },
   { title: 'gRPC', specs: Object.values(GRPC_METRICS) },
   { title: 'Process', specs: Object.values(PROCESS_METRICS) },

@@ -10,6 +10,7 @@ import type { BbsRole } from '../bbs/bbs-role.js';
 import type { ServerConfig } from '../config.js';
 import type { Database, DatabaseOptions } from '../database/pool.js';
 import type { Candidate } from '../locket/election.js';
+import { type SshMetrics, sshMetrics } from '../ssh/metrics.js';
 import { AuctionMetrics } from './auction-metrics.js';
 import { BbsMetrics } from './bbs-metrics.js';
 import { measureLeases } from './catalogue.js';
@@ -33,8 +34,11 @@ export class ServerAdmin {
   readonly registry: MetricsRegistry;
   /** For the gRPC port. */
   readonly observers: readonly CallObserver[];
+  /** The record of who did what, for what is no call; undefined when there is none. */
+  readonly auditLog: Logger | undefined;
   readonly bbs: BbsMetrics;
   readonly auction: AuctionMetrics;
+  readonly ssh: SshMetrics;
   private readonly databases: DatabaseMetrics;
   private readonly closers: (() => Promise<void> | void)[] = [];
   private readonly startedAt = new Date().toISOString();
@@ -55,6 +59,7 @@ export class ServerAdmin {
     const audit = openAudit(config.audit, log);
     this.closers.push(() => audit.close());
     this.observers = [grpc, ...audit.observers];
+    this.auditLog = audit.log;
     this.databases = new DatabaseMetrics(this.registry);
     this.bbs = new BbsMetrics({
       registry: this.registry,
@@ -62,6 +67,7 @@ export class ServerAdmin {
       slowCommitMs: config.bbs.slowCommit,
       watchers: () => grpc.open(WATCH),
     });
+    this.ssh = sshMetrics(this.registry);
     this.auction = new AuctionMetrics(this.registry, () => this.parts?.auction?.auctioneer);
     this.closers.push(measureProcess(this.registry));
   }

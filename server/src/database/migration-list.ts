@@ -90,5 +90,19 @@ const handover: Migration = {
   ],
 };
 
+/** Codes are kept as digests: who reads the table can't log in with them. */
+const ssh: Migration = {
+  version: 4,
+  name: 'ssh',
+  statements: [
+    `CREATE TABLE IF NOT EXISTS ssh_codes (
+      digest ${id}, process_guid ${id}, made_by ${id}, expires_at_ms ${time},
+      PRIMARY KEY (digest), KEY by_expiry (expires_at_ms)) ${options}`,
+    `CREATE TABLE IF NOT EXISTS ssh_keys (
+      fingerprint ${id}, public_key ${id}, name ${id}, process_guids LONGBLOB NOT NULL, expires_at_ms ${time},
+      PRIMARY KEY (fingerprint)) ${options}`,
+  ],
+};
+
 /** In order of version. */
-export const MIGRATIONS: readonly Migration[] = [initial, encryption, handover];
+export const MIGRATIONS: readonly Migration[] = [initial, encryption, handover, ssh];

@@ -179,6 +179,29 @@ export const encryptionStatus = mysqlTable('encryption_status', {
   finishedAtMs: timeMs('finished_at_ms'),
 });
 
+/** Passwords for one login each, as digests. */
+export const sshCodes = mysqlTable(
+  'ssh_codes',
+  {
+    digest: identifier('digest').primaryKey(),
+    processGuid: identifier('process_guid').notNull(),
+    madeBy: identifier('made_by').notNull(),
+    expiresAtMs: timeMs('expires_at_ms'),
+  },
+  (table) => [index('by_expiry').on(table.expiresAtMs)],
+);
+
+/** Public keys that may log in. */
+export const sshKeys = mysqlTable('ssh_keys', {
+  fingerprint: identifier('fingerprint').primaryKey(),
+  publicKey: identifier('public_key').notNull(),
+  name: identifier('name').notNull(),
+  /** JSON list; empty: all. */
+  processGuids: blob('process_guids').notNull(),
+  /** 0: never. */
+  expiresAtMs: timeMs('expires_at_ms'),
+});
+
 /** Rows that could not be decoded, as they were found. Nothing here is ever deleted by a program. */
 export const quarantine = mysqlTable(
   'quarantine',
@@ -216,4 +239,6 @@ export const ALL_TABLES = [
   schemaGuard,
   encryptionStatus,
   quarantine,
+  sshCodes,
+  sshKeys,
 ] as const;

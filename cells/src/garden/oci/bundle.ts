@@ -16,10 +16,15 @@ const MIN_CPU_QUOTA_US = 1000;
 /** In every such span of time a container gets its quota of CPU time. */
 const CPU_PERIOD_US = 100_000;
 
-/** Programs of the host that containers use; both are static. */
+/** Folder of what SSH needs inside (`ssh-tools.ts`). */
+export const SSH_TOOLS = `${TOOLS_DIR}/ssh`;
+
+/** Programs of the host that containers use; the first two are static. */
 export interface HostTools {
   init: string;
   busybox: string;
+  /** Folder with sftp-server and scp; undefined: this machine has none. */
+  ssh?: string | undefined;
 }
 
 /** What the kernel of this machine can limit. */
@@ -132,6 +137,7 @@ function ownMounts(places: ContainerPlaces, tools: HostTools): object[] {
   return [
     { destination: INIT, type: 'bind', source: tools.init, options: readOnly },
     { destination: BUSYBOX, type: 'bind', source: tools.busybox, options: readOnly },
+    ...(tools.ssh ? [{ destination: SSH_TOOLS, type: 'bind', source: tools.ssh, options: readOnly }] : []),
     // Root in a container may add names, as elsewhere; the files are the container's own.
     { destination: '/etc/hosts', type: 'bind', source: places.hosts, options: ['bind', 'rw', 'nosuid', 'nodev'] },
     {

@@ -42,7 +42,7 @@ export function assembleCell(settings: OciSettings): Cell {
       env: { ...process.env, ...agentMark },
       mounted: () => lowerDirectoriesBelow(places.containers, places.stages),
     }),
-    tools: HOST_TOOLS,
+    tools: { ...HOST_TOOLS },
     kernel: { swapLimit: hasSwapLimit() },
     runtime: findRuntime(settings.runtime),
   };

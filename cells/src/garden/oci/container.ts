@@ -1,9 +1,10 @@
 import { readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { Readable } from 'node:stream';
+import type { Duplex, Readable } from 'node:stream';
 import { failpoint } from '@rivera/kit/failpoint';
 import {
   type ContainerInfo,
+  type ContainerListener,
   type ContainerStatus,
   type EgressRule,
   type ExecSpec,
@@ -16,6 +17,7 @@ import {
   type InteractiveProcess,
   type PortMapping,
   type ProcessSpec,
+  type TcpAddress,
 } from '../garden.js';
 import { Grace } from '../grace.js';
 import { limitChange } from '../limits.js';
@@ -29,6 +31,7 @@ import { ContainerFiles } from './inside.js';
 import { readLimits, writeLimits } from './limits.js';
 import { LivingRecord } from './living-record.js';
 import { readMetrics } from './metrics.js';
+import { NetworkDoor } from './network-door.js';
 import { Passage } from './passage.js';
 import type { ContainerPlaces } from './places.js';
 import { processFacts } from './proc.js';
@@ -48,6 +51,7 @@ import {
   recordedProcesses,
   recordLaunch,
 } from './supervisor.js';
+import { withTerminalModes } from './terminal-modes.js';
 import { assertMapped, type ContainerUser, findUser, ROOT } from './users.js';
 
 const PROCESS_ID = /^[A-Za-z0-9._-]{1,128}$/;
@@ -55,6 +59,8 @@ const PROCESS_ID = /^[A-Za-z0-9._-]{1,128}$/;
 const DATABASE_LIMIT = 1024 * 1024;
 /** Events that are told of a container. */
 const MAX_EVENTS = 100;
+/** Bytes of the files that say what names mean. */
+const NAME_FILE_LIMIT = 64 * 1024;
 /** How long processes may take to die of KILL. */
 const KILL_WAIT_MS = 10_000;
 
@@ -71,6 +77,7 @@ export class OciContainer implements GardenContainer {
   private readonly launches = new Set<Promise<OciProcess>>();
   /** People's processes on their way. */
   private starting = 0;
+  private readonly door: NetworkDoor;
   private closed = false;
   private ending = false;
 
@@ -89,6 +96,7 @@ export class OciContainer implements GardenContainer {
       firstId: record.ids?.hostId ?? 0,
       makeInside: (path, owner) => makeInside({ start: this.starter, path, owner, as: ROOT }),
     });
+    this.door = new NetworkDoor(places.netns);
   }
 
   get record(): ContainerRecord {
@@ -241,7 +249,29 @@ export class OciContainer implements GardenContainer {
     const term: Record<string, string> = spec.terminal ? { TERM: spec.terminal.term } : {};
     const env = [this.record.info.imageEnv, this.spec.env, term, spec.env];
     const nofile = spec.nofile || this.cell.settings.nofile;
-    return this.startPerson({ path, args: [...leading, ...spec.args], user, cwd, env, nofile }, spec.terminal);
+    const [program, args] = withTerminalModes(path, [...leading, ...spec.args], spec.terminal);
+    return this.startPerson({ path: program, args, user, cwd, env, nofile }, spec.terminal);
+  }
+
+  async connect(address: TcpAddress): Promise<Duplex> {
+    this.assertUsable();
+    return this.door.connect(address, await this.nameFiles());
+  }
+
+  async listen(
+    address: TcpAddress,
+    accepted: (connection: Duplex, origin: TcpAddress) => void,
+  ): Promise<ContainerListener> {
+    this.assertUsable();
+    return this.door.listen(address, accepted);
+  }
+
+  /** What names mean in the container. */
+  private async nameFiles(): Promise<{ hosts: string; resolvConf: string }> {
+    const [hosts = '', resolvConf = ''] = await Promise.all(
+      ['/etc/hosts', '/etc/resolv.conf'].map((path) => this.files.readText(path, NAME_FILE_LIMIT)),
+    );
+    return { hosts, resolvConf };
   }
 
   async stop(graceMs: number): Promise<void> {
@@ -318,6 +348,7 @@ export class OciContainer implements GardenContainer {
     this.ending = true;
     this.grace.close();
     await this.kept.seal();
+    this.door.close();
     await Promise.allSettled(this.launches);
     await this.network.settled();
   }
@@ -344,6 +375,7 @@ export class OciContainer implements GardenContainer {
   async close(): Promise<void> {
     this.closed = true;
     this.grace.close();
+    this.door.close();
     await Promise.all([...this.processes.values()].map((process) => process.close()));
     for (const person of this.persons) person.kill();
     await Promise.all([...this.persons].map((person) => person.exited));

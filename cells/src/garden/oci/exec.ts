@@ -6,7 +6,7 @@ import { PassThrough, type Readable, Writable } from 'node:stream';
 import { finished } from 'node:stream/promises';
 import { type IPty, spawn as spawnTerminal } from '@lydell/node-pty';
 import type { Clock } from '@rivera/kit/clock';
-import { GardenError, type InteractiveProcess } from '../garden.js';
+import { GardenError, type InteractiveProcess, type TerminalSpec } from '../garden.js';
 import { agentMark } from './agent-mark.js';
 import type { Cell } from './cell.js';
 import type { ContainerCgroup } from './cgroup.js';
@@ -16,6 +16,7 @@ import { processFacts } from './proc.js';
 import { sendToGroup } from './send.js';
 import { type ProcessIdentity, signalProcess } from './signals.js';
 import { runtimeMessage } from './supervisor.js';
+import { onPlainTerminal } from './terminal-modes.js';
 
 /** Ctrl-D: what a terminal sends instead of an end of input. */
 const END_OF_TRANSMISSION = '\x04';
@@ -53,7 +54,7 @@ export interface ExecRequest {
   cgroup: ContainerCgroup;
   /** OCI process specification. */
   spec: object;
-  terminal?: { term: string; columns: number; rows: number };
+  terminal?: TerminalSpec;
 }
 
 /**
@@ -159,14 +160,10 @@ async function handedOver(stream: Readable): Promise<void> {
   await finished(stream, { writable: false }).catch(() => undefined);
 }
 
-function withTerminal(
-  command: string,
-  args: string[],
-  o: { term: string; columns: number; rows: number },
-  clock: Clock,
-): Running {
+function withTerminal(command: string, args: string[], o: TerminalSpec, clock: Clock): Running {
   const env = { PATH: process.env.PATH ?? '', TERM: o.term, ...agentMark };
-  const terminal = spawnTerminal(command, args, { name: o.term, cols: o.columns, rows: o.rows, env, encoding: null });
+  const [shell, words] = onPlainTerminal(command, args);
+  const terminal = spawnTerminal(shell, words, { name: o.term, cols: o.columns, rows: o.rows, env, encoding: null });
   const stdout = new PassThrough();
   // With encoding null the data are buffers, whatever the types say.
   terminal.onData((data: unknown) => {

@@ -1,5 +1,6 @@
 import { access, constants, mkdir, readdir, statfs } from 'node:fs/promises';
 import { totalmem } from 'node:os';
+import { join } from 'node:path';
 import { failpoint } from '@rivera/kit/failpoint';
 import pLimit from 'p-limit';
 import { askMany } from '../bulk.js';
@@ -29,6 +30,7 @@ import { endOrphans } from './orphans.js';
 import type { ContainerPlaces } from './places.js';
 import { type ContainerRecord, readRecord } from './record.js';
 import { type RootLayers, rootLayers } from './root-layers.js';
+import { prepareSshTools } from './ssh-tools.js';
 import { tracesOf } from './traces.js';
 
 /** How long after a destruction that failed the next one of an unused container is tried. */
@@ -61,6 +63,7 @@ export class OciGarden implements Garden {
     await mkdir(places.stages, { recursive: true, mode: 0o711 });
     await endOrphans(settings.clock);
     await prepareNamespaceFolder();
+    this.cell.tools.ssh = await prepareSshTools(join(places.dataDir, 'tools'), settings.log);
     await network.prepare();
     for (const handle of await readdir(places.containers)) {
       const own = places.container(handle);

@@ -190,7 +190,17 @@ export interface Terminal {
   /** Value of TERM; empty: "xterm". */
   term: string;
   /** Its size. */
-  windowSize: WindowSize | undefined;
+  windowSize:
+    | WindowSize
+    | undefined;
+  /** Name as in RFC 4254 section 8, e.g. "ECHO" → value; those that the cell does not know are left out. */
+  modes: { [key: string]: number };
+  _unknownFields?: { [key: number]: Uint8Array[] } | undefined;
+}
+
+export interface Terminal_ModesEntry {
+  key: string;
+  value: number;
   _unknownFields?: { [key: number]: Uint8Array[] } | undefined;
 }
 
@@ -992,7 +1002,7 @@ export const ExecStart: MessageFns<ExecStart> = {
 };
 
 function createBaseTerminal(): Terminal {
-  return { term: "", windowSize: undefined, _unknownFields: {} };
+  return { term: "", windowSize: undefined, modes: {}, _unknownFields: {} };
 }
 
 export const Terminal: MessageFns<Terminal> = {
@@ -1003,6 +1013,9 @@ export const Terminal: MessageFns<Terminal> = {
     if (message.windowSize !== undefined) {
       WindowSize.encode(message.windowSize, writer.uint32(18).fork()).join();
     }
+    globalThis.Object.entries(message.modes).forEach(([key, value]: [string, number]) => {
+      Terminal_ModesEntry.encode({ key: key as any, value }, writer.uint32(26).fork()).join();
+    });
     if (message._unknownFields !== undefined) {
       for (const [key, values] of globalThis.Object.entries(message._unknownFields)) {
         const tag = parseInt(key, 10);
@@ -1043,6 +1056,17 @@ export const Terminal: MessageFns<Terminal> = {
             message.windowSize = WindowSize.decode(reader, reader.uint32());
             continue;
           }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            const entry3 = Terminal_ModesEntry.decode(reader, reader.uint32());
+            if (entry3.value !== undefined) {
+              message.modes[entry3.key] = entry3.value;
+            }
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1071,6 +1095,20 @@ export const Terminal: MessageFns<Terminal> = {
         : isSet(object.window_size)
         ? WindowSize.fromJSON(object.window_size)
         : undefined,
+      modes: isObject(object.modes)
+        ? (globalThis.Object.entries(object.modes) as [string, any][]).reduce(
+          (acc: { [key: string]: number }, [key, value]: [string, any]) => {
+            globalThis.Object.defineProperty(acc, key, {
+              value: globalThis.Number(value),
+              enumerable: true,
+              configurable: true,
+              writable: true,
+            });
+            return acc;
+          },
+          {},
+        )
+        : {},
     };
   },
 
@@ -1081,6 +1119,15 @@ export const Terminal: MessageFns<Terminal> = {
     }
     if (message.windowSize !== undefined) {
       obj.windowSize = WindowSize.toJSON(message.windowSize);
+    }
+    if (message.modes) {
+      const entries = globalThis.Object.entries(message.modes) as [string, number][];
+      if (entries.length > 0) {
+        obj.modes = {};
+        entries.forEach(([k, v]) => {
+          obj.modes[k] = Math.round(v);
+        });
+      }
     }
     return obj;
   },
@@ -1094,6 +1141,116 @@ export const Terminal: MessageFns<Terminal> = {
     message.windowSize = (object.windowSize !== undefined && object.windowSize !== null)
       ? WindowSize.fromPartial(object.windowSize)
       : undefined;
+    message.modes = (globalThis.Object.entries(object.modes ?? {}) as [string, number][]).reduce(
+      (acc: { [key: string]: number }, [key, value]: [string, number]) => {
+        if (value !== undefined) {
+          acc[key] = globalThis.Number(value);
+        }
+        return acc;
+      },
+      {},
+    );
+    return message;
+  },
+};
+
+function createBaseTerminal_ModesEntry(): Terminal_ModesEntry {
+  return { key: "", value: 0, _unknownFields: {} };
+}
+
+export const Terminal_ModesEntry: MessageFns<Terminal_ModesEntry> = {
+  encode(message: Terminal_ModesEntry, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.key !== "") {
+      writer.uint32(10).string(message.key);
+    }
+    if (message.value !== 0) {
+      writer.uint32(16).uint32(message.value);
+    }
+    if (message._unknownFields !== undefined) {
+      for (const [key, values] of globalThis.Object.entries(message._unknownFields)) {
+        const tag = parseInt(key, 10);
+        for (const value of values) {
+          writer.uint32(tag).raw(value);
+        }
+      }
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Terminal_ModesEntry {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseTerminal_ModesEntry();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.key = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.value = reader.uint32();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        const buf = reader.skip(tag & 7);
+
+        const list = message._unknownFields![tag];
+
+        if (list === undefined) {
+          message._unknownFields![tag] = [buf];
+        } else {
+          list.push(buf);
+        }
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): Terminal_ModesEntry {
+    return {
+      key: isSet(object.key) ? globalThis.String(object.key) : "",
+      value: isSet(object.value) ? globalThis.Number(object.value) : 0,
+    };
+  },
+
+  toJSON(message: Terminal_ModesEntry): unknown {
+    const obj: any = {};
+    if (message.key !== "") {
+      obj.key = message.key;
+    }
+    if (message.value !== 0) {
+      obj.value = Math.round(message.value);
+    }
+    return obj;
+  },
+
+  create<I extends Exact<DeepPartial<Terminal_ModesEntry>, I>>(base?: I): Terminal_ModesEntry {
+    return Terminal_ModesEntry.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<Terminal_ModesEntry>, I>>(object: I): Terminal_ModesEntry {
+    const message = createBaseTerminal_ModesEntry();
+    message.key = object.key ?? "";
+    message.value = object.value ?? 0;
     return message;
   },
 };

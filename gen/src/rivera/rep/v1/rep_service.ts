@@ -102,6 +102,128 @@ export interface WriteFilesResponse {
   _unknownFields?: { [key: number]: Uint8Array[] } | undefined;
 }
 
+/** From the one who connects. */
+export interface ConnectRequest {
+  /** What it says. */
+  message:
+    | //
+    /** What to connect to; first and once. */
+    { $case: "start"; value: ConnectStart }
+    | //
+    /** At most 1 MiB. */
+    { $case: "data"; value: Buffer }
+    | //
+    /** Nothing more will be written; reading may go on. */
+    { $case: "closed"; value: boolean }
+    | undefined;
+  _unknownFields?: { [key: number]: Uint8Array[] } | undefined;
+}
+
+/** What to connect to. */
+export interface ConnectStart {
+  /** Where. */
+  target:
+    | ContainerTarget
+    | undefined;
+  /** How. */
+  endpoint:
+    | //
+    /** A host and port as the container sees them. */
+    { $case: "address"; value: TcpAddress }
+    | //
+    /** A connection that Listen told of. */
+    { $case: "acceptedId"; value: string }
+    | undefined;
+  _unknownFields?: { [key: number]: Uint8Array[] } | undefined;
+}
+
+/** Host and port. */
+export interface TcpAddress {
+  /** Address, or a name as the container's files and name servers know it; at most 255 characters. */
+  host: string;
+  /** 1..65535; where it is listened, 0 is any free one. */
+  port: number;
+  _unknownFields?: { [key: number]: Uint8Array[] } | undefined;
+}
+
+/** From the other end of a connection. */
+export interface ConnectResponse {
+  /** What it says. */
+  message:
+    | //
+    /** It stands. */
+    { $case: "connected"; value: TcpConnected }
+    | //
+    /** At most 64 KiB. */
+    { $case: "data"; value: Buffer }
+    | //
+    /** Nothing more will come; writing may go on. */
+    { $case: "closed"; value: boolean }
+    | undefined;
+  _unknownFields?: { [key: number]: Uint8Array[] } | undefined;
+}
+
+/** It stands. */
+export interface TcpConnected {
+  /** The cell. */
+  cellId: string;
+  _unknownFields?: { [key: number]: Uint8Array[] } | undefined;
+}
+
+/** Asks to listen. */
+export interface ListenRequest {
+  /** Where. */
+  target:
+    | ContainerTarget
+    | undefined;
+  /** Address of the container to listen on; empty host: its loopback. */
+  address: TcpAddress | undefined;
+  _unknownFields?: { [key: number]: Uint8Array[] } | undefined;
+}
+
+/** What happens at a port that is listened on. */
+export interface ListenResponse {
+  /** What it says. */
+  message:
+    | //
+    /** The port that is open; first. */
+    { $case: "port"; value: number }
+    | //
+    /** Somebody has connected. */
+    { $case: "accepted"; value: AcceptedConnection }
+    | undefined;
+  _unknownFields?: { [key: number]: Uint8Array[] } | undefined;
+}
+
+/** Somebody has connected; whoever does not take the connection soon loses it. */
+export interface AcceptedConnection {
+  /** For ConnectStart. */
+  acceptedId: string;
+  /** Who. */
+  origin: TcpAddress | undefined;
+  _unknownFields?: { [key: number]: Uint8Array[] } | undefined;
+}
+
+/** A line for the log. */
+export interface WriteLogRequest {
+  /** Whose log. */
+  target:
+    | ContainerTarget
+    | undefined;
+  /** Source type, e.g. "SSH". */
+  source: string;
+  /** Without line end; at most 1,024 characters. */
+  text: string;
+  /** The definition's log guid. */
+  logGuid: string;
+  _unknownFields?: { [key: number]: Uint8Array[] } | undefined;
+}
+
+/** It is written. */
+export interface WriteLogResponse {
+  _unknownFields?: { [key: number]: Uint8Array[] } | undefined;
+}
+
 /** Asks for log lines. */
 export interface ReadLogsRequest {
   /** Which. */
@@ -856,6 +978,1145 @@ export const WriteFilesResponse: MessageFns<WriteFilesResponse> = {
   },
   fromPartial<I extends Exact<DeepPartial<WriteFilesResponse>, I>>(_: I): WriteFilesResponse {
     const message = createBaseWriteFilesResponse();
+    return message;
+  },
+};
+
+function createBaseConnectRequest(): ConnectRequest {
+  return { message: undefined, _unknownFields: {} };
+}
+
+export const ConnectRequest: MessageFns<ConnectRequest> = {
+  encode(message: ConnectRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    switch (message.message?.$case) {
+      case "start":
+        ConnectStart.encode(message.message.value, writer.uint32(10).fork()).join();
+        break;
+      case "data":
+        writer.uint32(18).bytes(message.message.value);
+        break;
+      case "closed":
+        writer.uint32(24).bool(message.message.value);
+        break;
+    }
+    if (message._unknownFields !== undefined) {
+      for (const [key, values] of globalThis.Object.entries(message._unknownFields)) {
+        const tag = parseInt(key, 10);
+        for (const value of values) {
+          writer.uint32(tag).raw(value);
+        }
+      }
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ConnectRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseConnectRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.message = { $case: "start", value: ConnectStart.decode(reader, reader.uint32()) };
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.message = { $case: "data", value: Buffer.from(reader.bytes()) };
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.message = { $case: "closed", value: reader.bool() };
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        const buf = reader.skip(tag & 7);
+
+        const list = message._unknownFields![tag];
+
+        if (list === undefined) {
+          message._unknownFields![tag] = [buf];
+        } else {
+          list.push(buf);
+        }
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): ConnectRequest {
+    return {
+      message: isSet(object.start)
+        ? { $case: "start", value: ConnectStart.fromJSON(object.start) }
+        : isSet(object.data)
+        ? { $case: "data", value: Buffer.from(bytesFromBase64(object.data)) }
+        : isSet(object.closed)
+        ? { $case: "closed", value: globalThis.Boolean(object.closed) }
+        : undefined,
+    };
+  },
+
+  toJSON(message: ConnectRequest): unknown {
+    const obj: any = {};
+    if (message.message?.$case === "start") {
+      obj.start = ConnectStart.toJSON(message.message.value);
+    } else if (message.message?.$case === "data") {
+      obj.data = base64FromBytes(message.message.value);
+    } else if (message.message?.$case === "closed") {
+      obj.closed = message.message.value;
+    }
+    return obj;
+  },
+
+  create<I extends Exact<DeepPartial<ConnectRequest>, I>>(base?: I): ConnectRequest {
+    return ConnectRequest.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<ConnectRequest>, I>>(object: I): ConnectRequest {
+    const message = createBaseConnectRequest();
+    switch (object.message?.$case) {
+      case "start": {
+        if (object.message?.value !== undefined && object.message?.value !== null) {
+          message.message = { $case: "start", value: ConnectStart.fromPartial(object.message.value) };
+        }
+        break;
+      }
+      case "data": {
+        if (object.message?.value !== undefined && object.message?.value !== null) {
+          message.message = { $case: "data", value: object.message.value };
+        }
+        break;
+      }
+      case "closed": {
+        if (object.message?.value !== undefined && object.message?.value !== null) {
+          message.message = { $case: "closed", value: object.message.value };
+        }
+        break;
+      }
+    }
+    return message;
+  },
+};
+
+function createBaseConnectStart(): ConnectStart {
+  return { target: undefined, endpoint: undefined, _unknownFields: {} };
+}
+
+export const ConnectStart: MessageFns<ConnectStart> = {
+  encode(message: ConnectStart, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.target !== undefined) {
+      ContainerTarget.encode(message.target, writer.uint32(10).fork()).join();
+    }
+    switch (message.endpoint?.$case) {
+      case "address":
+        TcpAddress.encode(message.endpoint.value, writer.uint32(18).fork()).join();
+        break;
+      case "acceptedId":
+        writer.uint32(26).string(message.endpoint.value);
+        break;
+    }
+    if (message._unknownFields !== undefined) {
+      for (const [key, values] of globalThis.Object.entries(message._unknownFields)) {
+        const tag = parseInt(key, 10);
+        for (const value of values) {
+          writer.uint32(tag).raw(value);
+        }
+      }
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ConnectStart {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseConnectStart();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.target = ContainerTarget.decode(reader, reader.uint32());
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.endpoint = { $case: "address", value: TcpAddress.decode(reader, reader.uint32()) };
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.endpoint = { $case: "acceptedId", value: reader.string() };
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        const buf = reader.skip(tag & 7);
+
+        const list = message._unknownFields![tag];
+
+        if (list === undefined) {
+          message._unknownFields![tag] = [buf];
+        } else {
+          list.push(buf);
+        }
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): ConnectStart {
+    return {
+      target: isSet(object.target) ? ContainerTarget.fromJSON(object.target) : undefined,
+      endpoint: isSet(object.address)
+        ? { $case: "address", value: TcpAddress.fromJSON(object.address) }
+        : isSet(object.acceptedId)
+        ? { $case: "acceptedId", value: globalThis.String(object.acceptedId) }
+        : isSet(object.accepted_id)
+        ? { $case: "acceptedId", value: globalThis.String(object.accepted_id) }
+        : undefined,
+    };
+  },
+
+  toJSON(message: ConnectStart): unknown {
+    const obj: any = {};
+    if (message.target !== undefined) {
+      obj.target = ContainerTarget.toJSON(message.target);
+    }
+    if (message.endpoint?.$case === "address") {
+      obj.address = TcpAddress.toJSON(message.endpoint.value);
+    } else if (message.endpoint?.$case === "acceptedId") {
+      obj.acceptedId = message.endpoint.value;
+    }
+    return obj;
+  },
+
+  create<I extends Exact<DeepPartial<ConnectStart>, I>>(base?: I): ConnectStart {
+    return ConnectStart.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<ConnectStart>, I>>(object: I): ConnectStart {
+    const message = createBaseConnectStart();
+    message.target = (object.target !== undefined && object.target !== null)
+      ? ContainerTarget.fromPartial(object.target)
+      : undefined;
+    switch (object.endpoint?.$case) {
+      case "address": {
+        if (object.endpoint?.value !== undefined && object.endpoint?.value !== null) {
+          message.endpoint = { $case: "address", value: TcpAddress.fromPartial(object.endpoint.value) };
+        }
+        break;
+      }
+      case "acceptedId": {
+        if (object.endpoint?.value !== undefined && object.endpoint?.value !== null) {
+          message.endpoint = { $case: "acceptedId", value: object.endpoint.value };
+        }
+        break;
+      }
+    }
+    return message;
+  },
+};
+
+function createBaseTcpAddress(): TcpAddress {
+  return { host: "", port: 0, _unknownFields: {} };
+}
+
+export const TcpAddress: MessageFns<TcpAddress> = {
+  encode(message: TcpAddress, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.host !== "") {
+      writer.uint32(10).string(message.host);
+    }
+    if (message.port !== 0) {
+      writer.uint32(16).uint32(message.port);
+    }
+    if (message._unknownFields !== undefined) {
+      for (const [key, values] of globalThis.Object.entries(message._unknownFields)) {
+        const tag = parseInt(key, 10);
+        for (const value of values) {
+          writer.uint32(tag).raw(value);
+        }
+      }
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): TcpAddress {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseTcpAddress();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.host = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.port = reader.uint32();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        const buf = reader.skip(tag & 7);
+
+        const list = message._unknownFields![tag];
+
+        if (list === undefined) {
+          message._unknownFields![tag] = [buf];
+        } else {
+          list.push(buf);
+        }
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): TcpAddress {
+    return {
+      host: isSet(object.host) ? globalThis.String(object.host) : "",
+      port: isSet(object.port) ? globalThis.Number(object.port) : 0,
+    };
+  },
+
+  toJSON(message: TcpAddress): unknown {
+    const obj: any = {};
+    if (message.host !== "") {
+      obj.host = message.host;
+    }
+    if (message.port !== 0) {
+      obj.port = Math.round(message.port);
+    }
+    return obj;
+  },
+
+  create<I extends Exact<DeepPartial<TcpAddress>, I>>(base?: I): TcpAddress {
+    return TcpAddress.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<TcpAddress>, I>>(object: I): TcpAddress {
+    const message = createBaseTcpAddress();
+    message.host = object.host ?? "";
+    message.port = object.port ?? 0;
+    return message;
+  },
+};
+
+function createBaseConnectResponse(): ConnectResponse {
+  return { message: undefined, _unknownFields: {} };
+}
+
+export const ConnectResponse: MessageFns<ConnectResponse> = {
+  encode(message: ConnectResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    switch (message.message?.$case) {
+      case "connected":
+        TcpConnected.encode(message.message.value, writer.uint32(10).fork()).join();
+        break;
+      case "data":
+        writer.uint32(18).bytes(message.message.value);
+        break;
+      case "closed":
+        writer.uint32(24).bool(message.message.value);
+        break;
+    }
+    if (message._unknownFields !== undefined) {
+      for (const [key, values] of globalThis.Object.entries(message._unknownFields)) {
+        const tag = parseInt(key, 10);
+        for (const value of values) {
+          writer.uint32(tag).raw(value);
+        }
+      }
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ConnectResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseConnectResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.message = { $case: "connected", value: TcpConnected.decode(reader, reader.uint32()) };
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.message = { $case: "data", value: Buffer.from(reader.bytes()) };
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.message = { $case: "closed", value: reader.bool() };
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        const buf = reader.skip(tag & 7);
+
+        const list = message._unknownFields![tag];
+
+        if (list === undefined) {
+          message._unknownFields![tag] = [buf];
+        } else {
+          list.push(buf);
+        }
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): ConnectResponse {
+    return {
+      message: isSet(object.connected)
+        ? { $case: "connected", value: TcpConnected.fromJSON(object.connected) }
+        : isSet(object.data)
+        ? { $case: "data", value: Buffer.from(bytesFromBase64(object.data)) }
+        : isSet(object.closed)
+        ? { $case: "closed", value: globalThis.Boolean(object.closed) }
+        : undefined,
+    };
+  },
+
+  toJSON(message: ConnectResponse): unknown {
+    const obj: any = {};
+    if (message.message?.$case === "connected") {
+      obj.connected = TcpConnected.toJSON(message.message.value);
+    } else if (message.message?.$case === "data") {
+      obj.data = base64FromBytes(message.message.value);
+    } else if (message.message?.$case === "closed") {
+      obj.closed = message.message.value;
+    }
+    return obj;
+  },
+
+  create<I extends Exact<DeepPartial<ConnectResponse>, I>>(base?: I): ConnectResponse {
+    return ConnectResponse.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<ConnectResponse>, I>>(object: I): ConnectResponse {
+    const message = createBaseConnectResponse();
+    switch (object.message?.$case) {
+      case "connected": {
+        if (object.message?.value !== undefined && object.message?.value !== null) {
+          message.message = { $case: "connected", value: TcpConnected.fromPartial(object.message.value) };
+        }
+        break;
+      }
+      case "data": {
+        if (object.message?.value !== undefined && object.message?.value !== null) {
+          message.message = { $case: "data", value: object.message.value };
+        }
+        break;
+      }
+      case "closed": {
+        if (object.message?.value !== undefined && object.message?.value !== null) {
+          message.message = { $case: "closed", value: object.message.value };
+        }
+        break;
+      }
+    }
+    return message;
+  },
+};
+
+function createBaseTcpConnected(): TcpConnected {
+  return { cellId: "", _unknownFields: {} };
+}
+
+export const TcpConnected: MessageFns<TcpConnected> = {
+  encode(message: TcpConnected, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.cellId !== "") {
+      writer.uint32(10).string(message.cellId);
+    }
+    if (message._unknownFields !== undefined) {
+      for (const [key, values] of globalThis.Object.entries(message._unknownFields)) {
+        const tag = parseInt(key, 10);
+        for (const value of values) {
+          writer.uint32(tag).raw(value);
+        }
+      }
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): TcpConnected {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseTcpConnected();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.cellId = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        const buf = reader.skip(tag & 7);
+
+        const list = message._unknownFields![tag];
+
+        if (list === undefined) {
+          message._unknownFields![tag] = [buf];
+        } else {
+          list.push(buf);
+        }
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): TcpConnected {
+    return {
+      cellId: isSet(object.cellId)
+        ? globalThis.String(object.cellId)
+        : isSet(object.cell_id)
+        ? globalThis.String(object.cell_id)
+        : "",
+    };
+  },
+
+  toJSON(message: TcpConnected): unknown {
+    const obj: any = {};
+    if (message.cellId !== "") {
+      obj.cellId = message.cellId;
+    }
+    return obj;
+  },
+
+  create<I extends Exact<DeepPartial<TcpConnected>, I>>(base?: I): TcpConnected {
+    return TcpConnected.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<TcpConnected>, I>>(object: I): TcpConnected {
+    const message = createBaseTcpConnected();
+    message.cellId = object.cellId ?? "";
+    return message;
+  },
+};
+
+function createBaseListenRequest(): ListenRequest {
+  return { target: undefined, address: undefined, _unknownFields: {} };
+}
+
+export const ListenRequest: MessageFns<ListenRequest> = {
+  encode(message: ListenRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.target !== undefined) {
+      ContainerTarget.encode(message.target, writer.uint32(10).fork()).join();
+    }
+    if (message.address !== undefined) {
+      TcpAddress.encode(message.address, writer.uint32(18).fork()).join();
+    }
+    if (message._unknownFields !== undefined) {
+      for (const [key, values] of globalThis.Object.entries(message._unknownFields)) {
+        const tag = parseInt(key, 10);
+        for (const value of values) {
+          writer.uint32(tag).raw(value);
+        }
+      }
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ListenRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseListenRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.target = ContainerTarget.decode(reader, reader.uint32());
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.address = TcpAddress.decode(reader, reader.uint32());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        const buf = reader.skip(tag & 7);
+
+        const list = message._unknownFields![tag];
+
+        if (list === undefined) {
+          message._unknownFields![tag] = [buf];
+        } else {
+          list.push(buf);
+        }
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): ListenRequest {
+    return {
+      target: isSet(object.target) ? ContainerTarget.fromJSON(object.target) : undefined,
+      address: isSet(object.address) ? TcpAddress.fromJSON(object.address) : undefined,
+    };
+  },
+
+  toJSON(message: ListenRequest): unknown {
+    const obj: any = {};
+    if (message.target !== undefined) {
+      obj.target = ContainerTarget.toJSON(message.target);
+    }
+    if (message.address !== undefined) {
+      obj.address = TcpAddress.toJSON(message.address);
+    }
+    return obj;
+  },
+
+  create<I extends Exact<DeepPartial<ListenRequest>, I>>(base?: I): ListenRequest {
+    return ListenRequest.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<ListenRequest>, I>>(object: I): ListenRequest {
+    const message = createBaseListenRequest();
+    message.target = (object.target !== undefined && object.target !== null)
+      ? ContainerTarget.fromPartial(object.target)
+      : undefined;
+    message.address = (object.address !== undefined && object.address !== null)
+      ? TcpAddress.fromPartial(object.address)
+      : undefined;
+    return message;
+  },
+};
+
+function createBaseListenResponse(): ListenResponse {
+  return { message: undefined, _unknownFields: {} };
+}
+
+export const ListenResponse: MessageFns<ListenResponse> = {
+  encode(message: ListenResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    switch (message.message?.$case) {
+      case "port":
+        writer.uint32(8).uint32(message.message.value);
+        break;
+      case "accepted":
+        AcceptedConnection.encode(message.message.value, writer.uint32(18).fork()).join();
+        break;
+    }
+    if (message._unknownFields !== undefined) {
+      for (const [key, values] of globalThis.Object.entries(message._unknownFields)) {
+        const tag = parseInt(key, 10);
+        for (const value of values) {
+          writer.uint32(tag).raw(value);
+        }
+      }
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ListenResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseListenResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.message = { $case: "port", value: reader.uint32() };
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.message = { $case: "accepted", value: AcceptedConnection.decode(reader, reader.uint32()) };
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        const buf = reader.skip(tag & 7);
+
+        const list = message._unknownFields![tag];
+
+        if (list === undefined) {
+          message._unknownFields![tag] = [buf];
+        } else {
+          list.push(buf);
+        }
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): ListenResponse {
+    return {
+      message: isSet(object.port)
+        ? { $case: "port", value: globalThis.Number(object.port) }
+        : isSet(object.accepted)
+        ? { $case: "accepted", value: AcceptedConnection.fromJSON(object.accepted) }
+        : undefined,
+    };
+  },
+
+  toJSON(message: ListenResponse): unknown {
+    const obj: any = {};
+    if (message.message?.$case === "port") {
+      obj.port = Math.round(message.message.value);
+    } else if (message.message?.$case === "accepted") {
+      obj.accepted = AcceptedConnection.toJSON(message.message.value);
+    }
+    return obj;
+  },
+
+  create<I extends Exact<DeepPartial<ListenResponse>, I>>(base?: I): ListenResponse {
+    return ListenResponse.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<ListenResponse>, I>>(object: I): ListenResponse {
+    const message = createBaseListenResponse();
+    switch (object.message?.$case) {
+      case "port": {
+        if (object.message?.value !== undefined && object.message?.value !== null) {
+          message.message = { $case: "port", value: object.message.value };
+        }
+        break;
+      }
+      case "accepted": {
+        if (object.message?.value !== undefined && object.message?.value !== null) {
+          message.message = { $case: "accepted", value: AcceptedConnection.fromPartial(object.message.value) };
+        }
+        break;
+      }
+    }
+    return message;
+  },
+};
+
+function createBaseAcceptedConnection(): AcceptedConnection {
+  return { acceptedId: "", origin: undefined, _unknownFields: {} };
+}
+
+export const AcceptedConnection: MessageFns<AcceptedConnection> = {
+  encode(message: AcceptedConnection, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.acceptedId !== "") {
+      writer.uint32(10).string(message.acceptedId);
+    }
+    if (message.origin !== undefined) {
+      TcpAddress.encode(message.origin, writer.uint32(18).fork()).join();
+    }
+    if (message._unknownFields !== undefined) {
+      for (const [key, values] of globalThis.Object.entries(message._unknownFields)) {
+        const tag = parseInt(key, 10);
+        for (const value of values) {
+          writer.uint32(tag).raw(value);
+        }
+      }
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): AcceptedConnection {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseAcceptedConnection();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.acceptedId = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.origin = TcpAddress.decode(reader, reader.uint32());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        const buf = reader.skip(tag & 7);
+
+        const list = message._unknownFields![tag];
+
+        if (list === undefined) {
+          message._unknownFields![tag] = [buf];
+        } else {
+          list.push(buf);
+        }
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): AcceptedConnection {
+    return {
+      acceptedId: isSet(object.acceptedId)
+        ? globalThis.String(object.acceptedId)
+        : isSet(object.accepted_id)
+        ? globalThis.String(object.accepted_id)
+        : "",
+      origin: isSet(object.origin) ? TcpAddress.fromJSON(object.origin) : undefined,
+    };
+  },
+
+  toJSON(message: AcceptedConnection): unknown {
+    const obj: any = {};
+    if (message.acceptedId !== "") {
+      obj.acceptedId = message.acceptedId;
+    }
+    if (message.origin !== undefined) {
+      obj.origin = TcpAddress.toJSON(message.origin);
+    }
+    return obj;
+  },
+
+  create<I extends Exact<DeepPartial<AcceptedConnection>, I>>(base?: I): AcceptedConnection {
+    return AcceptedConnection.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<AcceptedConnection>, I>>(object: I): AcceptedConnection {
+    const message = createBaseAcceptedConnection();
+    message.acceptedId = object.acceptedId ?? "";
+    message.origin = (object.origin !== undefined && object.origin !== null)
+      ? TcpAddress.fromPartial(object.origin)
+      : undefined;
+    return message;
+  },
+};
+
+function createBaseWriteLogRequest(): WriteLogRequest {
+  return { target: undefined, source: "", text: "", logGuid: "", _unknownFields: {} };
+}
+
+export const WriteLogRequest: MessageFns<WriteLogRequest> = {
+  encode(message: WriteLogRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.target !== undefined) {
+      ContainerTarget.encode(message.target, writer.uint32(10).fork()).join();
+    }
+    if (message.source !== "") {
+      writer.uint32(18).string(message.source);
+    }
+    if (message.text !== "") {
+      writer.uint32(26).string(message.text);
+    }
+    if (message.logGuid !== "") {
+      writer.uint32(34).string(message.logGuid);
+    }
+    if (message._unknownFields !== undefined) {
+      for (const [key, values] of globalThis.Object.entries(message._unknownFields)) {
+        const tag = parseInt(key, 10);
+        for (const value of values) {
+          writer.uint32(tag).raw(value);
+        }
+      }
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): WriteLogRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseWriteLogRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.target = ContainerTarget.decode(reader, reader.uint32());
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.source = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.text = reader.string();
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.logGuid = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        const buf = reader.skip(tag & 7);
+
+        const list = message._unknownFields![tag];
+
+        if (list === undefined) {
+          message._unknownFields![tag] = [buf];
+        } else {
+          list.push(buf);
+        }
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): WriteLogRequest {
+    return {
+      target: isSet(object.target) ? ContainerTarget.fromJSON(object.target) : undefined,
+      source: isSet(object.source) ? globalThis.String(object.source) : "",
+      text: isSet(object.text) ? globalThis.String(object.text) : "",
+      logGuid: isSet(object.logGuid)
+        ? globalThis.String(object.logGuid)
+        : isSet(object.log_guid)
+        ? globalThis.String(object.log_guid)
+        : "",
+    };
+  },
+
+  toJSON(message: WriteLogRequest): unknown {
+    const obj: any = {};
+    if (message.target !== undefined) {
+      obj.target = ContainerTarget.toJSON(message.target);
+    }
+    if (message.source !== "") {
+      obj.source = message.source;
+    }
+    if (message.text !== "") {
+      obj.text = message.text;
+    }
+    if (message.logGuid !== "") {
+      obj.logGuid = message.logGuid;
+    }
+    return obj;
+  },
+
+  create<I extends Exact<DeepPartial<WriteLogRequest>, I>>(base?: I): WriteLogRequest {
+    return WriteLogRequest.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<WriteLogRequest>, I>>(object: I): WriteLogRequest {
+    const message = createBaseWriteLogRequest();
+    message.target = (object.target !== undefined && object.target !== null)
+      ? ContainerTarget.fromPartial(object.target)
+      : undefined;
+    message.source = object.source ?? "";
+    message.text = object.text ?? "";
+    message.logGuid = object.logGuid ?? "";
+    return message;
+  },
+};
+
+function createBaseWriteLogResponse(): WriteLogResponse {
+  return { _unknownFields: {} };
+}
+
+export const WriteLogResponse: MessageFns<WriteLogResponse> = {
+  encode(message: WriteLogResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message._unknownFields !== undefined) {
+      for (const [key, values] of globalThis.Object.entries(message._unknownFields)) {
+        const tag = parseInt(key, 10);
+        for (const value of values) {
+          writer.uint32(tag).raw(value);
+        }
+      }
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): WriteLogResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseWriteLogResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        const buf = reader.skip(tag & 7);
+
+        const list = message._unknownFields![tag];
+
+        if (list === undefined) {
+          message._unknownFields![tag] = [buf];
+        } else {
+          list.push(buf);
+        }
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(_: any): WriteLogResponse {
+    return {};
+  },
+
+  toJSON(_: WriteLogResponse): unknown {
+    const obj: any = {};
+    return obj;
+  },
+
+  create<I extends Exact<DeepPartial<WriteLogResponse>, I>>(base?: I): WriteLogResponse {
+    return WriteLogResponse.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<WriteLogResponse>, I>>(_: I): WriteLogResponse {
+    const message = createBaseWriteLogResponse();
     return message;
   },
 };
@@ -1779,6 +3040,36 @@ export const RepServiceService = {
     responseSerialize: (value: WriteFilesResponse): Buffer => Buffer.from(WriteFilesResponse.encode(value).finish()),
     responseDeserialize: (value: Buffer): WriteFilesResponse => WriteFilesResponse.decode(value),
   },
+  /** A TCP connection from inside a container's network. It ends with the stream. */
+  connect: {
+    path: "/rivera.rep.v1.RepService/Connect" as const,
+    requestStream: true as const,
+    responseStream: true as const,
+    requestSerialize: (value: ConnectRequest): Buffer => Buffer.from(ConnectRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): ConnectRequest => ConnectRequest.decode(value),
+    responseSerialize: (value: ConnectResponse): Buffer => Buffer.from(ConnectResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): ConnectResponse => ConnectResponse.decode(value),
+  },
+  /** Listens on TCP inside a container's network until the stream ends; Connect takes each connection that comes. */
+  listen: {
+    path: "/rivera.rep.v1.RepService/Listen" as const,
+    requestStream: false as const,
+    responseStream: true as const,
+    requestSerialize: (value: ListenRequest): Buffer => Buffer.from(ListenRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): ListenRequest => ListenRequest.decode(value),
+    responseSerialize: (value: ListenResponse): Buffer => Buffer.from(ListenResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): ListenResponse => ListenResponse.decode(value),
+  },
+  /** Writes a line to the log of a container. */
+  writeLog: {
+    path: "/rivera.rep.v1.RepService/WriteLog" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: WriteLogRequest): Buffer => Buffer.from(WriteLogRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): WriteLogRequest => WriteLogRequest.decode(value),
+    responseSerialize: (value: WriteLogResponse): Buffer => Buffer.from(WriteLogResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): WriteLogResponse => WriteLogResponse.decode(value),
+  },
   /** Log lines that this cell keeps, and new ones. */
   readLogs: {
     path: "/rivera.rep.v1.RepService/ReadLogs" as const,
@@ -1832,6 +3123,12 @@ export interface RepServiceServer extends UntypedServiceImplementation {
   readFiles: handleServerStreamingCall<ReadFilesRequest, ReadFilesResponse>;
   /** Unpacks a tar stream. */
   writeFiles: handleClientStreamingCall<WriteFilesRequest, WriteFilesResponse>;
+  /** A TCP connection from inside a container's network. It ends with the stream. */
+  connect: handleBidiStreamingCall<ConnectRequest, ConnectResponse>;
+  /** Listens on TCP inside a container's network until the stream ends; Connect takes each connection that comes. */
+  listen: handleServerStreamingCall<ListenRequest, ListenResponse>;
+  /** Writes a line to the log of a container. */
+  writeLog: handleUnaryCall<WriteLogRequest, WriteLogResponse>;
   /** Log lines that this cell keeps, and new ones. */
   readLogs: handleServerStreamingCall<ReadLogsRequest, ReadLogsResponse>;
   /** What the cell is and has left. */
@@ -1871,6 +3168,33 @@ export interface RepServiceClient extends Client {
     options: Partial<CallOptions>,
     callback: (error: ServiceError | null, response: WriteFilesResponse) => void,
   ): ClientWritableStream<WriteFilesRequest>;
+  /** A TCP connection from inside a container's network. It ends with the stream. */
+  connect(): ClientDuplexStream<ConnectRequest, ConnectResponse>;
+  connect(options: Partial<CallOptions>): ClientDuplexStream<ConnectRequest, ConnectResponse>;
+  connect(metadata: Metadata, options?: Partial<CallOptions>): ClientDuplexStream<ConnectRequest, ConnectResponse>;
+  /** Listens on TCP inside a container's network until the stream ends; Connect takes each connection that comes. */
+  listen(request: ListenRequest, options?: Partial<CallOptions>): ClientReadableStream<ListenResponse>;
+  listen(
+    request: ListenRequest,
+    metadata?: Metadata,
+    options?: Partial<CallOptions>,
+  ): ClientReadableStream<ListenResponse>;
+  /** Writes a line to the log of a container. */
+  writeLog(
+    request: WriteLogRequest,
+    callback: (error: ServiceError | null, response: WriteLogResponse) => void,
+  ): ClientUnaryCall;
+  writeLog(
+    request: WriteLogRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: WriteLogResponse) => void,
+  ): ClientUnaryCall;
+  writeLog(
+    request: WriteLogRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: WriteLogResponse) => void,
+  ): ClientUnaryCall;
   /** Log lines that this cell keeps, and new ones. */
   readLogs(request: ReadLogsRequest, options?: Partial<CallOptions>): ClientReadableStream<ReadLogsResponse>;
   readLogs(

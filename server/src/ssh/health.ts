@@ -1,0 +1,26 @@
+import { createServer } from 'node:http';
+
+/** Answers GET / with 200 and nothing while it is open, for a balancer (spec access §3.2). */
+export async function listenForHealth(address: string): Promise<() => Promise<void>> {
+  const server = createServer(
+    { headersTimeout: 5_000, requestTimeout: 5_000, maxHeaderSize: 8 * 1024 },
+    (request, response) => {
+      response.statusCode = request.url === '/' && request.method === 'GET' ? 200 : 404;
+      response.end();
+    },
+  );
+  server.maxConnections = 64;
+  const colon = address.lastIndexOf(':');
+  await new Promise<void>((resolve, reject) => {
+    server.once('error', reject);
+    server.listen({ host: address.slice(0, colon), port: Number(address.slice(colon + 1)) }, () => {
+      server.off('error', reject);
+      resolve();
+    });
+  });
+  return () =>
+    new Promise((resolve) => {
+      server.close(() => resolve());
+      server.closeAllConnections();
+    });
+}
