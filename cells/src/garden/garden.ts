@@ -173,13 +173,13 @@ export interface GardenContainer {
   metrics(): Promise<GardenMetrics>;
   /**
    * Allows more to be sent out, for as long as the container lives; connections that exist go on.
-   * @throws GardenError `unsupported` for a rule that makes no sense (nothing is added then), `process-failed` when it can't be enforced
+   * @throws GardenError `invalid` for a rule that makes no sense (nothing is added then), `process-failed` when it can't be enforced
    */
   netOut(rules: readonly EgressRule[]): Promise<void>;
   /**
    * Leads one more host port to the container, for as long as it lives. Host port 0: the garden's choice; container port 0: the same
    * as on the host.
-   * @throws GardenError `unsupported` for a number that is no port, `no-ports` when the host port is taken or none is left
+   * @throws GardenError `invalid` for a number that is no port, `no-ports` when the host port is taken or none is left
    */
   netIn(mapping: Partial<PortMapping>): Promise<PortMapping>;
   /**

@@ -1,5 +1,5 @@
 import type { Readable } from 'node:stream';
-import { type Container, PortMapping as PortMessage } from '@rivera/gen/rivera/garden/v1/container';
+import type { Container } from '@rivera/gen/rivera/garden/v1/container';
 import { assertEgressRules, assertPortRequest } from '../../garden/egress-rule.js';
 import {
   type ContainerInfo,
@@ -111,9 +111,8 @@ export class RemoteContainer implements GardenContainer {
       { handle: this.handle, hostPort: mapping.hostPort ?? 0, containerPort: mapping.containerPort ?? 0 },
       { otherwise: 'invalid' },
     );
-    const led = { hostPort, containerPort };
-    this.seen = { ...this.seen, ports: [...this.seen.ports, PortMessage.fromPartial(led)] };
-    return led;
+    await this.status();
+    return { hostPort, containerPort };
   }
 
   async netOut(rules: readonly EgressRule[]): Promise<void> {

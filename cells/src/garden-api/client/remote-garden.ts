@@ -2,6 +2,7 @@ import type { Container } from '@rivera/gen/rivera/garden/v1/container';
 import { type GardenServiceClient, GetCapacityResponse } from '@rivera/gen/rivera/garden/v1/garden_service';
 import { type Clock, systemClock } from '@rivera/kit/clock';
 import { unary } from '@rivera/kit/grpc/dial';
+import { assertEgressRules } from '../../garden/egress-rule.js';
 import {
   type ContainerStatus,
   type Garden,
@@ -77,6 +78,7 @@ export class RemoteGarden implements Garden {
   }
 
   async create(spec: GardenSpec, { credentials, signal }: ImageFetching = {}): Promise<GardenContainer> {
+    assertEgressRules(spec.egress);
     const request = { spec: specTo(spec), imageCredentials: credentials };
     const { container } = await this.ask(this.options.client.createContainer, request, {
       otherwise: 'create-failed',
