@@ -12,7 +12,14 @@ import { followLog } from './output.js';
 import { processFacts } from './proc.js';
 import { ProcessInput } from './process-input.js';
 import { type ProcessIdentity, signalProcess } from './signals.js';
-import { endLaunch, type LaunchReport, livingSupervisor, type ProcessPlaces, readReport } from './supervisor.js';
+import {
+  endLaunch,
+  isBeingLaunched,
+  type LaunchReport,
+  livingSupervisor,
+  type ProcessPlaces,
+  readReport,
+} from './supervisor.js';
 
 /** How often is looked when the kernel reports nothing: for supervisors that were killed; and where watches are used up, for all. */
 const WATCHED_POLL_MS = 5000;
@@ -180,7 +187,7 @@ export class OciProcess implements GardenProcess {
       return this.remember(lost(`could not be started: ${report.failure}`));
     }
     if (report) this.identify(report);
-    if (await this.supervisor()) {
+    if ((await this.supervisor()) || (!report && (await isBeingLaunched(places)))) {
       const late = !report && clock.now() - this.context.launchedAtMs > this.context.startTimeoutMs;
       if (!late) return undefined;
       await this.abandon();

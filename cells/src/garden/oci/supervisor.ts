@@ -159,6 +159,12 @@ export async function livingSupervisor(places: ProcessPlaces, uuid: string): Pro
   return undefined;
 }
 
+/** Whether a supervisor is there that has not said who it is yet; on a busy machine that may take it long. */
+export async function isBeingLaunched(places: ProcessPlaces): Promise<boolean> {
+  const pids = (await readdir('/proc')).map(Number).filter((pid) => pid > 0);
+  return pids.some((pid) => commandLine(pid).includes(places.spec));
+}
+
 /** Processes that an earlier garden launched, or was about to; what was never launched is removed and its id free again. */
 export async function recordedProcesses(container: ContainerPlaces): Promise<ProcessRecord[]> {
   const records: ProcessRecord[] = [];
