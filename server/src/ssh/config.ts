@@ -67,7 +67,9 @@ export const sshConfig = z.object({
     .describe('Silence after which a client is asked whether it is there; three times'),
   maxConnections: count(1, 1_000).describe('Connections that are logged in'),
   maxConnectionsPerUser: count(1, 100).describe('Of one user'),
-  maxUnauthenticated: count(1, 128).describe('Connections that are not logged in; for one more the oldest is dropped'),
+  maxUnauthenticated: count(1, 128).describe(
+    'Connections that are not logged in; more are borne for 2 s, then the oldest are dropped',
+  ),
   maxChannels: count(1, 64).describe('Channels of one connection'),
   lockout: z
     .object({

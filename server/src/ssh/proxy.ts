@@ -24,6 +24,11 @@ const CLOSE_MS = 1_000;
 const KEX = ['curve25519-sha256', 'curve25519-sha256@libssh.org', 'ecdh-sha2-nistp256', 'ecdh-sha2-nistp384'] as const;
 const MACS = ['hmac-sha2-256-etm@openssh.com', 'hmac-sha2-512-etm@openssh.com', 'hmac-sha2-256'] as const;
 
+/** Whoever came so lately may be about to log in. */
+const FRESH_MS = 2_000;
+/** So many times as many strangers as wanted are borne as long as all are that fresh. */
+const CROWD_FACTOR = 8;
+
 interface Guest {
   readonly socket: Socket;
   readonly sinceMs: number;
@@ -95,13 +100,7 @@ export class SshProxy {
     socket.once('close', () => this.#left(guest));
     this.#guests.set(socket, guest);
     this.#strangers.add(guest);
-    // The oldest go, not the newest: whoever really logs in is through in a moment, whatever others hold open.
-    for (const oldest of this.#strangers) {
-      if (this.#strangers.size <= config.maxUnauthenticated) break;
-      this.#strangers.delete(oldest);
-      metrics.dropped.add(1);
-      oldest.socket.destroy();
-    }
+    this.#thinOut(Date.now());
     metrics.unauthenticated.set(this.#strangers.size);
     try {
       if (config.proxyProtocol) {
@@ -114,6 +113,28 @@ export class SshProxy {
       this.parts.log.debug({ err: error }, 'a connection was dropped');
       socket.destroy();
     }
+  }
+
+  /**
+   * Drops strangers where there are too many, the oldest first, and of a crowd that comes all at once first those that have said least:
+   * whoever really logs in is through in a moment, whatever others hold open.
+   */
+  #thinOut(now: number): void {
+    const { maxUnauthenticated } = this.parts.config;
+    for (const stranger of this.#strangers) {
+      if (this.#strangers.size <= maxUnauthenticated || now - stranger.sinceMs <= FRESH_MS) break;
+      this.#drop(stranger);
+    }
+    while (this.#strangers.size > maxUnauthenticated * CROWD_FACTOR) {
+      const [first, ...others] = this.#strangers;
+      if (first) this.#drop(others.reduce((least, each) => (said(each) < said(least) ? each : least), first));
+    }
+  }
+
+  #drop(stranger: Guest): void {
+    this.#strangers.delete(stranger);
+    this.parts.metrics.dropped.add(1);
+    stranger.socket.destroy();
   }
 
   /** The client has said that it speaks SSH. */
@@ -165,9 +186,14 @@ export class SshProxy {
     const now = Date.now();
     for (const guest of this.#strangers) {
       if (now - guest.sinceMs <= this.parts.config.handshakeTimeout) break;
-      this.parts.metrics.dropped.add(1);
-      guest.socket.destroy();
+      this.#drop(guest);
     }
+    this.#thinOut(now);
     for (const { connection } of this.#guests.values()) if (connection?.login) connection.check(now);
   }
+}
+
+/** How far somebody has come on the way to a login: a key exchange is more than a greeting. */
+function said({ socket, connection }: Guest): number {
+  return connection ? socket.bytesRead : 0;
 }
