@@ -31,10 +31,20 @@ class Doorman extends Authenticator {
   }
 }
 
-async function proxyWith(settings: object): Promise<{ doorman: Doorman; port: number }> {
+/** Lets everybody in, as whoever his password says he is. */
+class Host extends Doorman {
+  override async authenticate({ proof }: Attempt): Promise<never> {
+    const who = proof.method === 'password' ? proof.password : 'nobody';
+    const location = { cellId: 'c', address: '', target: undefined };
+    const target = { processGuid: 'hello', index: 0, domain: 'd', logGuid: 'l', user: 'u', env: {}, location };
+    return { who, how: 'code', form: 'rivera', target } as never;
+  }
+}
+
+async function proxyWith(settings: object, Door = Doorman): Promise<{ doorman: Doorman; port: number }> {
   const config = sshConfig.parse(settings);
   const lockout = new Lockout({ failures: 100, windowMs: 1, durationMs: 1 }, Date.now);
-  const doorman = new Doorman({ config, lockout } as AuthenticatorParts);
+  const doorman = new Door({ config, lockout } as AuthenticatorParts);
   const proxy = new SshProxy({
     config,
     hostKey: loadHostKey(join(mkdtempSync(join(tmpdir(), 'rivera-proxy-')), 'key')),
@@ -42,9 +52,7 @@ async function proxyWith(settings: object): Promise<{ doorman: Doorman; port: nu
     auditLog: undefined,
     metrics: sshMetrics(new MetricsRegistry()),
     authenticator: doorman,
-    cellOf: () => {
-      throw new Error('nobody gets this far');
-    },
+    cellOf: () => undefined as never,
     tell: () => undefined,
   });
   closers.push(() => proxy.close());
@@ -64,7 +72,31 @@ function tryPassword(port: number, before = ''): Promise<string> {
   });
 }
 
+/** Logs in and stays. @returns the client, or what it was told */
+function stay(port: number, password: string): Promise<ssh2.Client | string> {
+  return new Promise((resolve) => {
+    const client = new ssh2.Client();
+    closers.push(() => void client.destroy());
+    client.on('error', (error) => resolve(error.message));
+    client.on('close', () => resolve('closed'));
+    client.on('ready', () => resolve(client));
+    client.connect({ host: '127.0.0.1', port, username: 'hello/0', password, readyTimeout: 30_000 });
+  });
+}
+
 describe('the proxy', () => {
+  it('bounds the connections of each user, and lets the next one in when one has left', async () => {
+    const { port } = await proxyWith({ maxConnectionsPerUser: 2 }, Host);
+    const [first, second] = [await stay(port, 'ada'), await stay(port, 'ada')];
+    expect(second).toBeInstanceOf(ssh2.Client);
+    expect(await stay(port, 'ada')).not.toBeInstanceOf(ssh2.Client);
+    expect(await stay(port, 'bob')).toBeInstanceOf(ssh2.Client);
+    const left = new Promise<void>((resolve) => (first as ssh2.Client).once('close', () => resolve()));
+    (first as ssh2.Client).end();
+    await left;
+    await expect.poll(() => stay(port, 'ada'), { timeout: 30_000 }).toBeInstanceOf(ssh2.Client);
+  });
+
   it("knows a client's address from the header of a balancer", async () => {
     const { doorman, port } = await proxyWith({ proxyProtocol: true });
     await tryPassword(port, 'PROXY TCP4 192.0.2.9 192.0.2.1 5000 22\r\n');

@@ -1,15 +1,16 @@
-import { mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, rmSync, statSync, utimesSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Action } from '@rivera/gen/rivera/recipe/v1/action';
 import { afterAll, describe, expect, it } from 'vitest';
 import { sameText } from './authenticator.js';
 import { programOf } from './command.js';
+import { sshConfig } from './config.js';
 import { SessionEnvironment } from './environment.js';
 import { endingOf } from './exit.js';
 import { loadHostKey } from './host-key.js';
-import { parsePublicKey } from './public-keys.js';
-import { mainProcess, requireOpen } from './target.js';
+import { PublicKeys, parsePublicKey } from './public-keys.js';
+import { findTarget, mainProcess, requireOpen } from './target.js';
 
 describe('the end of a process', () => {
   it.each([
@@ -111,6 +112,12 @@ describe('an LRP', () => {
   });
 });
 
+it('nothing is entered where SSH is switched off, and nobody is asked', async () => {
+  const parts = { client: undefined, directory: undefined, config: sshConfig.parse({ enabled: false }) };
+  const wanted = { processGuid: 'p', index: 0, signal: new AbortController().signal };
+  await expect(findTarget(parts as never, wanted)).rejects.toThrow('SSH Disabled');
+});
+
 describe('keys', () => {
   const folder = mkdtempSync(join(tmpdir(), 'rivera-keys-'));
   afterAll(() => rmSync(folder, { recursive: true, force: true }));
@@ -126,6 +133,29 @@ describe('keys', () => {
     expect(() => loadHostKey(join(folder, 'bad'))).toThrow(/bad holds no private key/);
     expect(() => parsePublicKey(first.privateKey)).toThrow('is a private key');
     expect(() => parsePublicKey('ssh-ed25519 AAAA')).toThrow('is no public key');
+  });
+
+  it('of a file log in, which is read again when it changed; a line that is not understood opens nothing', async () => {
+    const [known, other] = ['known', 'other'].map((name) => loadHostKey(join(folder, name)).publicLine) as [
+      string,
+      string,
+    ];
+    const blobOf = (line: string) => Buffer.from(line.split(' ')[1] ?? '', 'base64');
+    const file = join(folder, 'authorized_keys');
+    const warned: string[] = [];
+    const nothing = { findKey: async () => undefined };
+    const keys = new PublicKeys(nothing as never, file, (_facts, text) => warned.push(text));
+    const find = (line: string) => keys.find('ssh-ed25519', blobOf(line));
+    await expect(find(known)).rejects.toThrow('is not registered');
+    expect(warned).toEqual(['the file of authorized keys is missing or too large']);
+    writeFileSync(file, `# people\n\n${known} ada@example\ncommand="/bin/false" ${other}\n`);
+    expect(await find(known)).toMatchObject({ name: 'ada@example', processGuids: [] });
+    await expect(find(other)).rejects.toThrow('is not registered');
+    expect(warned.at(-1)).toBe('a line of the authorized keys is not used');
+    writeFileSync(file, `${other} bob\n`);
+    utimesSync(file, 1, 1);
+    expect(await find(other)).toMatchObject({ name: 'bob' });
+    await expect(find(known)).rejects.toThrow('is not registered');
   });
 
   it('and passwords are the same or not', () => {

@@ -1,6 +1,3 @@
-/** Where Debian's perl-base, which every Debian has, puts it. */
-export const PERL = '/usr/bin/perl';
-
 /**
  * Starts programs for an agent that is too big to do it itself. Requests come on standard input, answers go to standard output; both
  * are frames of a length and fields, which have a length each. The end of the input is the end of the script; what it has started

@@ -2,7 +2,8 @@ import { type ChildProcessByStdio, spawn } from 'node:child_process';
 import type { Socket } from 'node:net';
 import { constants } from 'node:os';
 import type { Readable, Writable } from 'node:stream';
-import { LAUNCHER_SCRIPT, PERL } from './launcher-script.js';
+import { PERL } from './kernel-script.js';
+import { LAUNCHER_SCRIPT } from './launcher-script.js';
 
 /** What is to be run. */
 export interface LaunchRequest {
