@@ -116,12 +116,13 @@ describe('the MySQL journal', () => {
       rows.slice(0, 500).map((row) => actualLrpRows.key(row)),
     );
     expect(await planOf(deletion)).toBe('range');
-    const tasks = Array.from({ length: 3_000 }, (_, position) => emptyTask(`t-${position}`));
+    const tasks = Array.from({ length: 5_000 }, (_, position) => emptyTask(`t-${position}`));
     await journal.commit(sampleBatch(1, 1, { tasks }));
     await test.database.query('ANALYZE TABLE tasks');
     const [taskDeletion = ''] = deleteStatements(
       taskRows,
-      tasks.slice(0, 500).map((row) => taskRows.key(row)),
+      // Of a small table the server would rather read all.
+      tasks.slice(0, 100).map((row) => taskRows.key(row)),
     );
     expect(await planOf(taskDeletion)).toBe('range');
     const [last] = rows.slice(-1);
