@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { createLogger } from '@rivera/kit/log';
 import { MetricsRegistry } from '@rivera/kit/metrics';
 import ssh2 from 'ssh2';
-import { afterEach, describe, expect, it } from 'vitest';
+import { afterAll, afterEach, describe, expect, it } from 'vitest';
 import { type Attempt, Authenticator, type AuthenticatorParts } from './authenticator.js';
 import { sshConfig } from './config.js';
 import { loadHostKey } from './host-key.js';
@@ -18,8 +18,8 @@ const folder = mkdtempSync(join(tmpdir(), 'rivera-proxy-'));
 const closers: (() => Promise<void> | void)[] = [];
 afterEach(async () => {
   for (const close of closers.splice(0).reverse()) await close();
-  rmSync(folder, { recursive: true, force: true });
 });
+afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
 /** Refuses everybody, and remembers who came. */
 class Doorman extends Authenticator {
@@ -47,7 +47,7 @@ async function proxyWith(settings: object, Door = Doorman): Promise<{ doorman: D
   const doorman = new Door({ config, lockout } as AuthenticatorParts);
   const proxy = new SshProxy({
     config,
-    hostKey: loadHostKey(join(mkdtempSync(join(tmpdir(), 'rivera-proxy-')), 'key')),
+    hostKey: loadHostKey(join(folder, 'key')),
     log: createLogger({ name: 'test', level: 'silent' as never }),
     auditLog: undefined,
     metrics: sshMetrics(new MetricsRegistry()),
