@@ -24,6 +24,14 @@ export const AUCTION_METRICS = defineMetrics({
       { name: 'AuctioneerTaskAuctionsFailed', where: { kind: 'task' } },
     ],
   },
+  obstacles: {
+    name: 'rivera_auction_obstacles_total',
+    kind: 'counter',
+    help:
+      'Work that no cell could take, by what stood in the way (root_fs, volume_drivers, placement_tags, memory, disk, containers, ' +
+      'evacuating, avoided, refused); counted once for each of these that held for some cell.',
+    labels: ['obstacle'],
+  },
   queued: { name: 'rivera_auction_queued', kind: 'gauge', help: 'Work that waits for a cell.' },
   cells: {
     name: 'rivera_auction_cells',
@@ -54,11 +62,13 @@ export const AUCTION_METRICS = defineMetrics({
 export class AuctionMetrics {
   private readonly placed: Counter<typeof AUCTION_METRICS.placed>;
   private readonly failed: Counter<typeof AUCTION_METRICS.failed>;
+  private readonly obstacles: Counter<typeof AUCTION_METRICS.obstacles>;
 
   /** `auctioneer`: that of the current term, if there is one. */
   constructor(registry: MetricsRegistry, auctioneer: () => Auctioneer | undefined) {
     this.placed = registry.counter(AUCTION_METRICS.placed);
     this.failed = registry.counter(AUCTION_METRICS.failed);
+    this.obstacles = registry.counter(AUCTION_METRICS.obstacles);
     for (const kind of ['lrp', 'task']) {
       this.placed.add(0, { kind });
       this.failed.add(0, { kind });
@@ -90,6 +100,8 @@ export class AuctionMetrics {
     for (const { key, outcome } of results) {
       const kind = key?.key?.$case === 'taskGuid' ? 'task' : 'lrp';
       (outcome?.$case === 'placed' ? this.placed : this.failed).add(1, { kind });
+      if (outcome?.$case !== 'notPlaced') continue;
+      for (const obstacle of outcome.value.obstacles) this.obstacles.add(1, { obstacle: obstacle.kind.toLowerCase() });
     }
   }
 }
