@@ -1,3 +1,4 @@
+import { untilAborted } from '@rivera/kit/single-flight';
 import { z } from 'zod';
 import type { SshConfig } from './config.js';
 import { Refused } from './refused.js';
@@ -60,14 +61,12 @@ async function ask<T>(
   url: string,
   init: RequestInit,
 ): Promise<T> {
+  const ended = AbortSignal.any([signal, AbortSignal.timeout(config.timeout)]);
   let text: string;
   try {
-    const response = await fetch(url, {
-      ...init,
-      redirect: 'error',
-      signal: AbortSignal.any([signal, AbortSignal.timeout(config.timeout)]),
-    });
-    text = await bounded(response);
+    const response = await fetch(url, { ...init, redirect: 'error', signal: ended });
+    // A fetch that is aborted when all of its body has come never ends the body.
+    text = await untilAborted(bounded(response), ended);
     if (response.status !== 200) throw new Error(`status ${response.status}`);
   } catch (cause) {
     throw new Refused(`${failed}: ${cause instanceof Error ? cause.message : cause}`, { cause });

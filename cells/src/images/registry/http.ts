@@ -1,3 +1,5 @@
+import { untilAborted } from '@rivera/kit/single-flight';
+
 /** How requests are made. */
 export interface HttpSettings {
   /** `HOST` or `HOST:PORT` of registries that are spoken to without TLS, besides this machine's own. */
@@ -103,13 +105,14 @@ async function exchange(
       : new TemporaryError(`${url.host}: ${reasonOf(error)}`, { cause: error });
   };
   const answering = cutAfter(answerTimeoutMs, `${url.host} did not answer for ${answerTimeoutMs} ms`);
+  const ended = AbortSignal.any([signal, cut.signal]);
   let response: Response;
   try {
     response = await fetch(url, {
       redirect: 'manual',
       // Digests are about the bytes as they are, so nobody may pack them for the journey.
       headers: { ...headers, 'accept-encoding': 'identity', ...(authorization !== undefined && { authorization }) },
-      signal: AbortSignal.any([signal, cut.signal]),
+      signal: ended,
     });
   } catch (error) {
     throw failure(error);
@@ -117,17 +120,24 @@ async function exchange(
     clearTimeout(answering);
   }
   async function* chunks(): AsyncGenerator<Buffer> {
-    let idle = cutAfter(idleTimeoutMs, `nothing came from ${url.host} for ${idleTimeoutMs} ms`);
+    const reader = response.body?.getReader();
+    if (!reader) return;
+    const idle = () => cutAfter(idleTimeoutMs, `nothing came from ${url.host} for ${idleTimeoutMs} ms`);
+    let timer = idle();
     try {
-      for await (const chunk of response.body ?? []) {
-        clearTimeout(idle);
-        yield Buffer.from(chunk.buffer, chunk.byteOffset, chunk.byteLength);
-        idle = cutAfter(idleTimeoutMs, `nothing came from ${url.host} for ${idleTimeoutMs} ms`);
+      for (;;) {
+        // A fetch that is aborted when all of its body has come never ends the body; so the signal is asked here too.
+        const { done, value } = await untilAborted(reader.read(), ended);
+        clearTimeout(timer);
+        if (done) return;
+        yield Buffer.from(value.buffer, value.byteOffset, value.byteLength);
+        timer = idle();
       }
     } catch (error) {
       throw failure(error);
     } finally {
-      clearTimeout(idle);
+      clearTimeout(timer);
+      reader.cancel().catch(() => {});
     }
   }
   const discard = async (): Promise<void> => {

@@ -284,4 +284,23 @@ describe('a layer', () => {
       message: expect.stringContaining('for 30 ms'),
     });
   });
+
+  it('ends when it is cut, even if all of it has come', async () => {
+    const content = 'x'.repeat(1_000_000);
+    image = fakeImage([await layerTar([{ name: 'a', content }])], { packed: (tar) => tar });
+    registry.push('app', '1', image);
+    const by = client();
+    const [layer] = (await by.resolve(asker(), machine)).layers;
+    if (!layer) throw new Error('no layer');
+    for (let time = 0; time < 20; time++) {
+      const cut = new AbortController();
+      let bytes = 0;
+      const onBytes = (more: number) => {
+        bytes += more;
+        if (bytes === layer.size) cut.abort(new Error('cut'));
+      };
+      const about = { ...asker(), signal: cut.signal, path: join(folder, 'layer'), onBytes };
+      await expect(by.downloadLayer(layer, about)).rejects.toThrow('cut');
+    }
+  });
 });
