@@ -9,7 +9,7 @@ import { HostedCall, OpenCalls } from './hosted-call.js';
 import { DEFAULT_MAX_MESSAGE_BYTES, KEEPALIVE_TIME_MS, KEEPALIVE_TIMEOUT_MS } from './limits.js';
 import { Listener } from './listener.js';
 import { type CallObserver, together } from './observer.js';
-import { generatedDescriptors, reflectionOf } from './reflection.js';
+import { generatedReflection, reflectionOf } from './reflection.js';
 import { RunningHandlers } from './running.js';
 
 export type { Access } from './access.js';
@@ -103,8 +103,10 @@ export class GrpcHost {
         this.#addToServer(service, implementation, { default: ROLES }),
     };
     this.#health.addToServer(everybody);
-    const descriptors = this.#descriptors ?? generatedDescriptors();
-    if (descriptors) reflectionOf(descriptors, this.#services).addToServer(everybody);
+    const reflection = this.#descriptors
+      ? reflectionOf(this.#descriptors, this.#services)
+      : generatedReflection(this.#services);
+    if (reflection) reflection.addToServer(everybody);
     else this.#logger.debug('no descriptors, so no reflection');
     const { caPem, certPem, keyPem } = this.#identity;
     const pair = { cert_chain: Buffer.from(certPem), private_key: Buffer.from(keyPem) };

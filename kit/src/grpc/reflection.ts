@@ -8,8 +8,20 @@ const DESCRIPTORS = '@rivera/gen/descriptors.binpb';
 
 type PackageDefinition = ConstructorParameters<typeof ReflectionService>[0];
 
-/** The descriptors that were generated with the stubs; undefined when they are not installed. */
-export function generatedDescriptors(): Buffer | undefined {
+/** By the services that it names: what is read of the descriptors takes a megabyte, and a program may have many servers. */
+const generated = new Map<string, ReflectionService | undefined>();
+
+/** By the descriptors that were generated with the stubs; undefined when they are not installed. */
+export function generatedReflection(services: readonly string[]): ReflectionService | undefined {
+  const key = services.join(' ');
+  if (!generated.has(key)) {
+    const descriptors = generatedDescriptors();
+    generated.set(key, descriptors && reflectionOf(descriptors, services));
+  }
+  return generated.get(key);
+}
+
+function generatedDescriptors(): Buffer | undefined {
   for (const folder of createRequire(import.meta.url).resolve.paths(DESCRIPTORS) ?? []) {
     try {
       return readFileSync(join(folder, DESCRIPTORS));

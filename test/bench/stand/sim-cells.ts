@@ -6,7 +6,7 @@ import type { Stand } from './stand.js';
 import { unwinding } from './unwinding.js';
 
 /** A simulated container is a heap of objects: with more of them in one process its heap would be full before the burst is over. */
-const CELLS_PER_PROCESS = 250;
+const CELLS_PER_PROCESS = 125;
 
 /** Runs `body` while so many simulated cells are connected. */
 export async function withSimCells<T>(
