@@ -52,13 +52,48 @@ describe('a connection', () => {
     expect(gaps()).toEqual([25, 50, 100, 200]);
   });
 
-  it('starts with short waits again once it was welcomed', async () => {
-    connect(async ({ welcomed }) => {
-      if (seen.length % 3 === 0) welcomed();
+  it('starts with short waits again once it was welcomed and stood for a while', async () => {
+    connect(async ({ welcomed, signal }) => {
+      if (seen.length % 3 === 0) {
+        welcomed();
+        await clock.sleep(20_000, signal).catch(() => {});
+      }
       throw new RiveraError('UNAVAILABLE', 'gone');
     });
-    await clock.advance(600);
-    expect(gaps().slice(0, 6)).toEqual([50, 100, 50, 100, 200, 50].slice(0, gaps().length));
+    await clock.advance(45_000);
+    expect(gaps()).toEqual([50, 100, 20_050, 100, 200, 20_050, 100, 200].slice(0, gaps().length));
+  });
+
+  it('leaves a server in peace, for longer each time, that loses streams soon after it welcomed them', async () => {
+    connect(async ({ welcomed }) => {
+      welcomed();
+      throw new RiveraError('UNAVAILABLE', 'gone');
+    });
+    await clock.advance(50_000);
+    expect(gaps()).toEqual([50, 1_000, 2_000, 4_000, 8_000, 10_000, 10_000, 10_000].slice(0, gaps().length));
+    expect(gaps().length).toBeGreaterThan(6);
+  });
+
+  it('leaves a server in peace that says that it is busy', async () => {
+    connect(() => Promise.reject(new RiveraError('DATABASE_UNAVAILABLE', 'later')));
+    await clock.advance(60_000);
+    expect(gaps().slice(-2)).toEqual([10_000, 10_000]);
+  });
+
+  it('is not slowed down by leaders that come and go', async () => {
+    connect(async ({ welcomed }) => {
+      welcomed();
+      throw new RiveraError('NOT_LEADER', 'deposed');
+    });
+    await clock.advance(500);
+    expect(gaps().every((gap) => gap === 50)).toBe(true);
+  });
+
+  it('waits longer for the welcome of a server that was late before', async () => {
+    connect(({ signal }) => over(signal));
+    await clock.advance(120_000);
+    expect(gaps()).toEqual([10_050, 21_000, 32_000, 44_000].slice(0, gaps().length));
+    expect(gaps().length).toBeGreaterThan(2);
   });
 
   it('follows a standby to the leader that it names', async () => {

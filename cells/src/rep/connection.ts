@@ -6,8 +6,24 @@ import type { Logger } from '@rivera/kit/log';
 /** Waits between attempts: doubled each time, spread by half so that a thousand cells don't come back at once. */
 const BACKOFF = { firstMs: 50, longestMs: 3_000 };
 
-/** How long a server may take to welcome a stream. */
+/**
+ * Waits after a server was too busy: it welcomed late, soon lost the stream again, or had to say so. What a thousand cells begin anew
+ * keeps it busy, so they leave it in peace for longer each time, and wait longer for its welcome. Still they are back within the time
+ * to live that a new leader gives them.
+ */
+const RESPITE = { firstMs: 1_000, longestMs: 10_000 };
+
+/** How long a server may take to welcome a stream; so much longer after each time that it was too busy. */
 const WELCOME_TIMEOUT_MS = 10_000;
+
+/** A stream that lasts for so long shows that the server can do its work. */
+const STEADY_MS = 20_000;
+
+/** Servers that say this would only be kept busy by asking again soon. */
+const BUSY: ReadonlySet<string> = new Set(['DATABASE_UNAVAILABLE', 'TOO_MANY_REQUESTS']);
+
+/** Longest a cell waits for a welcome. */
+const LONGEST_WELCOME_MS = 60_000;
 
 /** One stream to one server. */
 export interface Conversation {
@@ -35,7 +51,10 @@ export class Connection {
   readonly #options: ConnectionOptions;
   readonly #finder: LeaderFinder;
   readonly #closing = new AbortController();
+  /** In a row, without a welcome. */
   #attempts = 0;
+  /** In a row: that a server was too busy. */
+  #overloads = 0;
   #done: Promise<void> | undefined;
 
   constructor(options: ConnectionOptions) {
@@ -67,9 +86,15 @@ export class Connection {
         logger.warn({ address, reason: failure.reason, detail: failure.message }, 'stream lost');
         this.#finder.failed(failure);
       }
-      const wait = Math.min(BACKOFF.firstMs * 2 ** this.#attempts++, BACKOFF.longestMs);
-      await clock.sleep(wait * (0.5 + random() / 2), signal).catch(() => {});
+      await clock.sleep(this.#waitMs() * (0.5 + random() / 2), signal).catch(() => {});
     }
+  }
+
+  #waitMs(): number {
+    const backoffMs = Math.min(BACKOFF.firstMs * 2 ** this.#attempts++, BACKOFF.longestMs);
+    // Once may be an accident.
+    if (this.#overloads < 2) return backoffMs;
+    return Math.max(backoffMs, Math.min(RESPITE.firstMs * 2 ** (this.#overloads - 2), RESPITE.longestMs));
   }
 
   async #once(address: string): Promise<void> {
@@ -80,11 +105,18 @@ export class Connection {
       if (error !== undefined && !over.signal.aborted) failure.error = error;
       over.abort();
     };
-    const late = new RiveraError('DEADLINE_EXCEEDED', `no welcome from ${address} within ${WELCOME_TIMEOUT_MS} ms`);
-    const cancelTimer = clock.setTimer(WELCOME_TIMEOUT_MS, () => end(late));
+    const patienceMs = Math.min(WELCOME_TIMEOUT_MS * (1 + this.#overloads), LONGEST_WELCOME_MS);
+    const late = new RiveraError('DEADLINE_EXCEEDED', `no welcome from ${address} within ${patienceMs} ms`);
+    let isLate = false;
+    let welcomedAtMs: number | undefined;
+    const cancelTimer = clock.setTimer(patienceMs, () => {
+      isLate = true;
+      end(late);
+    });
     const welcomed = (): void => {
       cancelTimer();
       this.#attempts = 0;
+      welcomedAtMs = clock.now();
     };
     try {
       await converse({ address, signal: AbortSignal.any([this.#closing.signal, over.signal]), welcomed, end });
@@ -94,6 +126,11 @@ export class Connection {
       cancelTimer();
       over.abort();
     }
+    const lastedMs = welcomedAtMs === undefined ? 0 : clock.now() - welcomedAtMs;
+    const { reason } = fromStatus(failure.error);
+    const wasBroken = welcomedAtMs !== undefined && reason !== 'NOT_LEADER';
+    if (lastedMs >= STEADY_MS) this.#overloads = 0;
+    else if (isLate || wasBroken || BUSY.has(reason)) this.#overloads++;
     if (failure.error !== undefined) throw failure.error;
   }
 }

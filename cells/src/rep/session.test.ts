@@ -253,16 +253,17 @@ describe('heartbeats', () => {
     });
   });
 
-  it('that could not be sent for a time to live end the session, and the next one announces everything', async () => {
+  it('go on in the same session after a pause, however long: whether it stands is the server’s to say', async () => {
     bbs.heartbeatMs = 20;
     let stoodStillMs = 0;
     await startAgent([address], { ...systemClock, now: () => Date.now() + stoodStillMs });
     await bringUp('a');
     await eventually(() => expect(bbs.heartbeats.length).toBeGreaterThan(2));
-    expect(bbs.hellos).toHaveLength(1);
     stoodStillMs = bbs.presenceTtlMs + 1;
-    await eventually(() => expect(bbs.seen).toEqual(['claim a', 'running a', 'running a']));
-    expect(bbs.hellos).toHaveLength(2);
+    const heard = bbs.heartbeats.length;
+    await eventually(() => expect(bbs.heartbeats.length).toBeGreaterThan(heard + 5));
+    expect(bbs.hellos).toHaveLength(1);
+    expect(bbs.seen).toEqual(['claim a', 'running a']);
   });
 });
 

@@ -5,7 +5,6 @@ import {
   CellSessionServiceClient,
   type SessionRequest,
   type SessionResponse,
-  type SessionWelcome,
 } from '@rivera/gen/rivera/bbs/v1/session_service';
 import type { Clock } from '@rivera/kit/clock';
 import { RiveraError } from '@rivera/kit/errors';
@@ -37,9 +36,6 @@ export interface CellSessionOptions {
 /** Heartbeats when the welcome names no interval. */
 const DEFAULT_HEARTBEAT_MS = 5_000;
 
-/** A time to live is at least so many heartbeats, whatever the welcome says: else every late one would end the session. */
-const HEARTBEATS_PER_TTL = 2;
-
 /** Answers carry definitions, each with up to 1 MiB of files; the outbox asks for about a hundred at a time. */
 const MAX_ANSWER_BYTES = 256 * 1024 * 1024;
 
@@ -55,6 +51,9 @@ type Stream = BidiStream<SessionRequest, SessionResponse>;
  * The cell's session with the BBS: presence and transitions go up, answers and commands come down. One writer takes what the
  * agenda says is due and waits while the stream has no room. Each session begins with all that the cell has: what was
  * unanswered, the inventory, and everything acknowledged once more. So does the answer to a request for the inventory.
+ *
+ * A stream that takes nothing is no reason to begin anew: a server that lives but has its hands full would only have more to do. One
+ * that is dead is noticed by the connection, and a server that has not heard of the cell for too long ends the session itself.
  */
 export class CellSession {
   readonly #options: CellSessionOptions;
@@ -63,8 +62,6 @@ export class CellSession {
   #connected = false;
   /** What the open stream owes. */
   #agenda: Agenda | undefined;
-  /** When the open stream last took something. */
-  #spokenAtMs = 0;
   readonly #bell = new Bell();
 
   constructor(options: CellSessionOptions) {
@@ -122,7 +119,7 @@ export class CellSession {
         const agenda = new Agenda(reconciler, this.#evacuating);
         this.#agenda = agenda;
         writing = this.#write(stream, agenda, signal).catch(unlessOver(end));
-        stopBeating = this.#beat(agenda, timesOf(message.value), end);
+        stopBeating = this.#beat(agenda, millisecondsOf(message.value.heartbeatInterval) || DEFAULT_HEARTBEAT_MS);
       }
     } finally {
       this.#connected = false;
@@ -135,21 +132,12 @@ export class CellSession {
     }
   }
 
-  /**
-   * Makes a heartbeat due again and again; returns how to stop it. When nothing could be said for a presence's time to live, as
-   * this process stood still or the stream took nothing, the BBS counts this cell as missing: the session is begun anew.
-   */
-  #beat(agenda: Agenda, times: { heartbeatMs: number; ttlMs: number }, end: (error: unknown) => void): () => void {
+  /** Makes a heartbeat due again and again; returns how to stop it. */
+  #beat(agenda: Agenda, heartbeatMs: number): () => void {
     const { clock } = this.#options;
-    this.#spokenAtMs = clock.now();
     let cancel: () => void;
     const next = (): void => {
-      cancel = clock.setTimer(times.heartbeatMs, () => {
-        const silentMs = clock.now() - this.#spokenAtMs;
-        if (silentMs > times.ttlMs) {
-          end(new RiveraError('CANCELLED', `nothing could be said to the BBS for ${silentMs} ms`));
-          return;
-        }
+      cancel = clock.setTimer(heartbeatMs, () => {
         agenda.beat();
         this.#bell.ring();
         next();
@@ -164,7 +152,6 @@ export class CellSession {
       const message = agenda.next();
       if (message !== undefined) {
         await stream.write({ message });
-        this.#spokenAtMs = this.#options.clock.now();
         passReportPoints(message);
       } else await this.#bell.heard();
     }
@@ -224,12 +211,6 @@ function overGrpc(identity: Identity): OpenStream<SessionRequest, SessionRespons
 function passReportPoints(message: Message): void {
   if (!failpointsArmed || message.$case !== 'transitions') return;
   for (const { transition } of message.value.transitions) failpoint(`cell.${transition?.$case}-sent`);
-}
-
-/** How often to be heard, and how long the BBS waits for it. */
-function timesOf({ heartbeatInterval, presenceTtl }: SessionWelcome): { heartbeatMs: number; ttlMs: number } {
-  const heartbeatMs = millisecondsOf(heartbeatInterval) || DEFAULT_HEARTBEAT_MS;
-  return { heartbeatMs, ttlMs: Math.max(millisecondsOf(presenceTtl), HEARTBEATS_PER_TTL * heartbeatMs) };
 }
 
 function millisecondsOf(duration: Duration | undefined): number {

@@ -485,6 +485,34 @@ describe('a cell that keeps silent or goes away with work', () => {
     expect(auctioneer.cells()[0]?.avoidedUntilMs).toBeGreaterThan(clock.now());
   });
 
+  it('is avoided once for all that it was handed before', async () => {
+    const settings = { avoidAfterStrikes: 1, avoidFor: 60_000, answerTimeout: 10_000 };
+    const { cell, offer, pass, auctioneer, clock } = auction(settings);
+    cell('a');
+    for (const guid of ['t1', 't2', 't3']) {
+      offer({ tasks: [taskAuction(guid)] });
+      pass();
+      await clock.advance(1_000);
+    }
+    await clock.advance(13_000);
+    const untilMs = auctioneer.cells()[0]?.avoidedUntilMs ?? 0;
+    expect(untilMs).toBeGreaterThan(clock.now());
+    expect(untilMs).toBeLessThanOrEqual(clock.now() + 60_000);
+  });
+
+  it('is not avoided when it is one of many: something else is slow', async () => {
+    const { cell, offer, pass, auctioneer, clock } = auction({ avoidAfterStrikes: 1, answerTimeout: 10_000 });
+    for (let i = 0; i < 12; i++) cell(`c${i}`);
+    const silence = async (tasks: number) => {
+      offer({ tasks: Array.from({ length: tasks }, (_, i) => taskAuction(`t${tasks}-${i}`)) });
+      pass();
+      await clock.advance(10_500);
+      return auctioneer.cells().filter(({ avoidedUntilMs }) => avoidedUntilMs > clock.now()).length;
+    };
+    expect(await silence(4)).toBe(0);
+    expect(await silence(3)).toBe(3);
+  });
+
   it('is judged once for work that it went away with', async () => {
     const { cell, offer, pass, auctioneer, clock } = auction({ avoidAfterStrikes: 2, answerTimeout: 10_000 });
     const a = cell('a');

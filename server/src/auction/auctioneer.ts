@@ -45,6 +45,9 @@ export interface AuctioneerOptions {
 }
 
 /** How often timeouts are looked after. */
+/** Part of the cells that is not at fault when all of it is silent at once, unless it is just a few. */
+const MASS_SILENCE = 0.25;
+const FEWEST_FOR_MASS_SILENCE = 4;
 const HOUSEKEEPING_MS = 500;
 /** Placements between two looks at the time. */
 const PLACEMENTS_PER_LOOK = 16;
@@ -275,9 +278,19 @@ export class Auctioneer {
 
   private strike(cellId: string, why: string): void {
     const untilMs = this.avoidance.strike(cellId, this.options.clock.now());
-    if (untilMs === 0) return;
+    if (untilMs === undefined) return;
     this.options.log.warn({ cell: cellId, until: new Date(untilMs).toISOString(), why }, 'cell is avoided for a while');
     this.ledger.avoid(cellId, untilMs);
+  }
+
+  /** So many at once are not at fault: this program, the network or the database was slow, and to avoid them would leave nobody. */
+  private judge(silent: ReadonlySet<string>): void {
+    if (silent.size >= FEWEST_FOR_MASS_SILENCE && silent.size > this.ports.size * MASS_SILENCE) {
+      const about = { silent: silent.size, cells: this.ports.size };
+      this.options.log.warn(about, 'many cells do not answer in time, so it is held against none of them');
+      return;
+    }
+    for (const cellId of silent) this.strike(cellId, 'it does not answer');
   }
 
   private enqueue(work: PlaceableWork | undefined): void {
@@ -368,7 +381,7 @@ export class Auctioneer {
       this.ledger.withdraw(assignment.cellId, assignment.workId);
       this.enqueue(this.settling.release(assignment.work.key));
     }
-    for (const cellId of silent) this.strike(cellId, 'it does not answer');
+    this.judge(silent);
     for (const assignment of this.outstanding.takeUnshown(nowMs - settleMs)) {
       this.ledger.withdraw(assignment.cellId, assignment.workId);
     }

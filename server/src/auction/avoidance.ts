@@ -25,14 +25,16 @@ export class Avoidance {
 
   constructor(private readonly settings: AvoidanceSettings) {}
 
-  /** The cell failed work. @returns until when it is avoided; 0: it isn't */
-  strike(cellId: string, nowMs: number): number {
+  /** The cell failed work. @returns until when it is avoided from now on; undefined: it isn't, or was already */
+  strike(cellId: string, nowMs: number): number | undefined {
     const record = this.records.get(cellId) ?? { strikes: 0, rounds: 0, untilMs: 0 };
     this.records.delete(cellId);
     this.records.set(cellId, record);
     if (this.records.size > RECORDS_KEPT) this.records.delete(this.records.keys().next().value as string);
+    // What fails now was handed out before: that says nothing new.
+    if (record.untilMs > nowMs) return undefined;
     record.strikes++;
-    if (record.strikes < this.settings.avoidAfterStrikes) return this.untilOf(record, nowMs);
+    if (record.strikes < this.settings.avoidAfterStrikes) return undefined;
     record.strikes = 0;
     const durationMs = Math.min(this.settings.avoidForMs * 2 ** record.rounds, this.settings.avoidMaxMs);
     record.rounds++;

@@ -192,6 +192,24 @@ describe('a server that was held up', () => {
     expect([...leader.engine.state.cells.values()].map(({ missing }) => missing)).toEqual([false, false]);
   });
 
+  it('does not judge a cell by a time in which it did not read what the cell said', async () => {
+    const leader = await lead();
+    for (const cellId of ['c1', 'c2']) await leader.arrive(cellId);
+    const hearAgain = [leader.converger.deafTo('c1'), leader.converger.deafTo('c1')];
+    const missing = () => [...leader.engine.state.cells.values()].map((row) => row.missing);
+    await leader.clock.advance(3 * presenceTtlMs);
+    expect(missing()).toEqual([false, true]);
+    // An earlier session of the same cell is read again: the later one still is not.
+    hearAgain.shift()?.();
+    await leader.clock.advance(3 * presenceTtlMs);
+    expect(missing()).toEqual([false, true]);
+    hearAgain.shift()?.();
+    await leader.clock.advance(presenceTtlMs - TICK_MS);
+    expect(missing()).toEqual([false, true]);
+    await leader.clock.advance(2 * TICK_MS);
+    expect(missing()).toEqual([true, true]);
+  });
+
   it('does not take its own long tick for a time in which nobody listened', async () => {
     const leader = await lead();
     const leap = leaping(leader.clock);

@@ -57,6 +57,8 @@ export const DEFAULT_CONVERGER_OPTIONS: ConvergerOptions = {
  */
 export class Converger {
   private readonly lastSeen = new Map<string, number>();
+  /** Cells that could say what they like: this server does not read it for now. With the sessions that stand like that. */
+  private readonly unheard = new Map<string, number>();
   private readonly cancels = new Set<() => void>();
   private closed = false;
   /** When this program was last seen to go on. */
@@ -92,6 +94,20 @@ export class Converger {
     this.lastSeen.set(cellId, this.engine.now());
   }
 
+  /**
+   * What a session says is not read for now, as too much of it is not durable yet: that is no silence of the cell.
+   * @returns how to say that it is read again
+   */
+  deafTo(cellId: string): () => void {
+    this.unheard.set(cellId, (this.unheard.get(cellId) ?? 0) + 1);
+    return () => {
+      const others = (this.unheard.get(cellId) ?? 1) - 1;
+      if (others > 0) this.unheard.set(cellId, others);
+      else this.unheard.delete(cellId);
+      this.seen(cellId);
+    };
+  }
+
   /** The cell is forgotten. */
   forget(cellId: string): void {
     this.lastSeen.delete(cellId);
@@ -103,7 +119,7 @@ export class Converger {
   }
 
   lastSeenMs(cellId: string): number {
-    return this.lastSeen.get(cellId) ?? 0;
+    return this.unheard.has(cellId) ? this.engine.now() : (this.lastSeen.get(cellId) ?? 0);
   }
 
   close(): void {

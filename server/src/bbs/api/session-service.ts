@@ -60,6 +60,7 @@ async function open(
       taskDefinitions: current.taskDefinitions,
       log: current.log,
       seen: (cellId) => current.converger.seen(cellId),
+      deafTo: (cellId) => current.converger.deafTo(cellId),
     },
     { cellId: presence.cellId, zone: presence.zone },
     new Outgoing<SessionResponse>(MAX_WAITING_RESPONSES),

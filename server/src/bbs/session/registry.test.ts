@@ -26,6 +26,7 @@ function open(cellId: string) {
     taskDefinitions: nothing,
     log: silentLogger,
     seen: () => {},
+    deafTo: () => () => {},
   };
   const session = new Session(context, { cellId, zone: 'z1' }, new Outgoing<SessionResponse>(100));
   registry.open(session);

@@ -31,6 +31,7 @@ afterEach(() => bench.close());
 function openSession({ capacity = 1_000, ...context }: Partial<SessionContext> & { capacity?: number } = {}) {
   const { engine, journal } = bench;
   const seen: string[] = [];
+  const unheard: string[] = [];
   const outgoing = new Outgoing<SessionResponse>(capacity);
   const session = new Session(
     {
@@ -39,6 +40,10 @@ function openSession({ capacity = 1_000, ...context }: Partial<SessionContext> &
       taskDefinitions: new PayloadCache(0, (guids) => journal.readTaskDefinitions(guids)),
       log: silentLogger,
       seen: (cellId) => seen.push(cellId),
+      deafTo: (cellId) => {
+        unheard.push(cellId);
+        return () => void unheard.pop();
+      },
       ...context,
     },
     { cellId: 'c1', zone: 'z1' },
@@ -64,7 +69,7 @@ function openSession({ capacity = 1_000, ...context }: Partial<SessionContext> &
       $case: 'transitions',
       value: { transitions: transitions.map((transition) => ({ sequence: ++sequence, transition })) },
     });
-  return { session, seen, outgoing, hears, hearsAcks, says, reports };
+  return { session, seen, unheard, outgoing, hears, hearsAcks, says, reports };
 }
 
 const claimed = (processGuid: string, options: { instanceGuid?: string; includeDefinition?: boolean } = {}) => ({
@@ -272,8 +277,11 @@ describe('bounds', () => {
     await gate.reached;
     await turns();
     expect(room).toBe(false);
+    // That it is not read is no silence of the cell.
+    expect(cell.unheard).toEqual(['c1']);
     gate.open();
     await last;
+    expect(cell.unheard).toEqual([]);
     for (let sequence = 1; sequence <= 32; sequence++) expect(await cell.hearsAcks()).toMatchObject([{ sequence }]);
   });
 
@@ -285,6 +293,7 @@ describe('bounds', () => {
     const waiting = cell.reports(claimed('p'));
     cell.session.replace(new RiveraError('SESSION_REPLACED', 'the cell has come again'));
     await waiting;
+    expect(cell.unheard).toEqual([]);
     await expect(cell.hears()).rejects.toMatchObject({ reason: 'SESSION_REPLACED' });
   });
 

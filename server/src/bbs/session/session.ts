@@ -35,6 +35,8 @@ export interface SessionContext {
   readonly log: Logger;
   /** The cell was heard of. */
   seen(cellId: string): void;
+  /** Nothing of the cell is read for now, because of this server. @returns how to say that it is again */
+  deafTo(cellId: string): () => void;
 }
 
 /** One cell's stream after its hello. */
@@ -129,11 +131,18 @@ export class Session {
         this.openBatches--;
         this.roomForBatch?.();
       });
+    await this.untilRoomForBatch();
+  }
+
+  private async untilRoomForBatch(): Promise<void> {
+    if (this.openBatches < MAX_OPEN_BATCHES) return;
+    const hearAgain = this.context.deafTo(this.speaker.cellId);
     while (this.openBatches >= MAX_OPEN_BATCHES && this.over === undefined) {
       await new Promise<void>((resolve) => {
         this.roomForBatch = resolve;
       });
     }
+    hearAgain();
   }
 
   private apply({ sequence, transition }: Transition): TransitionAck {
