@@ -285,6 +285,26 @@ it('who takes too much memory is told so', async () => {
   await executor.delete('hog');
 }, 60_000);
 
+it('a sidecar that takes more than its share fails for it, and the app had enough', async () => {
+  const hog = shell('while [ ! -e /tmp/go ]; do sleep 0.1; done; exec dd if=/dev/zero of=/dev/null bs=40M count=1');
+  const app = shell(
+    'dd if=/dev/zero of=/dev/null bs=40M count=1 2>/dev/null; echo enough; touch /tmp/go; exec sleep 1000',
+  );
+  const sidecars = [{ action: hog, memoryMb: 24, diskMb: 0 }];
+  const earlier = (await lines()).length;
+  await run('shares', { action: app, sidecars }, { memoryMb: 128 });
+  expect((await reaches('shares', 'completed')).result?.failureReason).toBe(
+    'APP: Exited with status 137 (out of memory)',
+  );
+  const said = (await lines()).slice(earlier);
+  expect(said).toContain('APP out enough');
+  expect(said.filter((line) => line.includes('status'))).toEqual([
+    'APP out Exit status 137 (out of memory)',
+    'APP out Exit status 143',
+  ]);
+  await executor.delete('shares');
+}, 60_000);
+
 it('a program of any user can show who it is, and nobody in the container can change that', async () => {
   const script =
     'cat $CF_INSTANCE_CERT $CF_INSTANCE_KEY > /tmp/pair; echo x 2>/dev/null > $CF_INSTANCE_KEY && echo written; sleep 100';

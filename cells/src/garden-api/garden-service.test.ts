@@ -182,6 +182,10 @@ it('refuses what can not be run or met, with its field', async () => {
   expect(await fields(said(process({ path: '' })))).toEqual(['process.path']);
   expect(await fields(said(process({ id: '../x' })))).toEqual(['process.id']);
   expect(await fields(said(process({ rlimits: { many: 1 } })))).toEqual(['process.rlimits']);
+  expect(await fields(said(process({ memoryShare: { name: '/', bytes: 0 } })))).toEqual([
+    'process.memory_share.name',
+    'process.memory_share.bytes',
+  ]);
   expect(await fields(said(process({ terminal: { term: '', windowSize } })))).toEqual([
     'process.terminal.window_size.columns',
     'process.terminal.window_size.rows',

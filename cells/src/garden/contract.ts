@@ -358,6 +358,19 @@ export function gardenContract(name: string, makeWorld: () => Promise<GardenWorl
         expect(await later.wait()).toMatchObject({ code: 137 });
       });
 
+      it('run within a share of memory that makes sense', async () => {
+        const container = await create();
+        const memoryShare = { name: 'part', bytes: 64 * 1024 * 1024 };
+        for (const wrong of [{ name: '/' }, { bytes: 0 }]) {
+          const share = { ...memoryShare, ...wrong };
+          await expect(run(container, world.programs.exit(0), { memoryShare: share })).rejects.toMatchObject({
+            kind: 'invalid',
+          });
+        }
+        const process = await run(container, world.programs.exit(3), { memoryShare });
+        expect(await process.wait()).toEqual({ code: 3, outOfMemory: false });
+      });
+
       it('let those go that wait for them and want to', async () => {
         const process = await run(await create(), world.programs.run());
         const abort = new AbortController();

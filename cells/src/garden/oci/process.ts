@@ -34,6 +34,8 @@ export interface ProcessContext {
   uuid: string;
   places: ProcessPlaces;
   cgroup: ContainerCgroup;
+  /** How often the kernel killed something of what it has its memory from, for want of it. */
+  oomKills(): Promise<number>;
   clock: Clock;
   log: Logger;
   launchedAtMs: number;
@@ -204,7 +206,7 @@ export class OciProcess implements GardenProcess {
   private async readEnd(): Promise<ExitStatus | undefined> {
     const text = await readIfPresent(this.context.places.exit);
     if (text === undefined) return undefined;
-    return { code: Number(text.trim()), outOfMemory: (await this.context.cgroup.oomKills()) > 0 };
+    return { code: Number(text.trim()), outOfMemory: (await this.context.oomKills()) > 0 };
   }
 
   private async remember(status: ExitStatus): Promise<ExitStatus> {
