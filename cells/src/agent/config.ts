@@ -121,7 +121,7 @@ export const cellConfig = z.object({
     .boolean()
     .default(true)
     .describe(
-      'Whether the volume driver "local" is on offer: directories below the data folder, without a limit of size',
+      'Whether the volume driver "local" is on offer: directories below the data folder, limited where a definition names a size',
     ),
   maxPids: z
     .number()

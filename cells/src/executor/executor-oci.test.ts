@@ -10,6 +10,7 @@ import { silentLogger } from '@rivera/kit/log';
 import { Authority } from '@rivera/kit/tls/authority';
 import { InstanceIssuer } from '@rivera/kit/tls/instance-issuer';
 import { afterAll, beforeAll, expect, it, vi } from 'vitest';
+import { mountsBelow } from '../garden/oci/mounts.js';
 import { Outside } from '../garden/oci/network/outside.js';
 import type { OciGarden } from '../garden/oci/oci-garden.js';
 import type { OciGardenOptions } from '../garden/oci/options.js';
@@ -367,4 +368,12 @@ it('mounts volumes: shared ones into several containers, each with its mode, kep
   expect(await endOf('heir')).toBe('');
   await executor.delete('heir');
   expect(await readFile(written, 'utf8')).toBe('mine\n');
+  const small = { $case: 'shared' as const, value: { volumeId: 'small', mountConfig: '{"size":"8MiB"}' } };
+  const fill =
+    'dd if=/dev/zero of=/small/a bs=1M count=7 2>/dev/null; ! dd if=/dev/zero of=/small/b bs=1M count=2 2>&1';
+  await begin('filler', fill, [mount('/small', 'rw', small)]);
+  expect(await endOf('filler')).toBe('');
+  expect((await lines()).filter((line) => line.includes('No space left'))).toHaveLength(1);
+  await executor.delete('filler');
+  expect(await mountsBelow(directory)).toEqual([]);
 }, 90_000);
