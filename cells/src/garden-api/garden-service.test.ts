@@ -223,6 +223,23 @@ it('lets several meet one process: each hears all of it, who goes away leaves it
   expect(await alsoHeard).toEqual(all);
 });
 
+it('bears a client that goes away before anybody reads what it sends', async () => {
+  const container = await garden.create(plainSpec('c', 'preloaded:busybox'));
+  const call = client.streamIn(() => undefined);
+  call.on('error', () => undefined);
+  const ended = new Promise<unknown>((resolve) => {
+    // A real container starts a program first, which takes a while.
+    container.streamIn = async (_path, _user, tar) => {
+      call.cancel();
+      await new Promise((closed) => tar.once('close', closed));
+      resolve(tar.errored);
+    };
+  });
+  call.write({ message: { $case: 'start', value: { handle: 'c', path: '/tmp', user: 'root' } } });
+  expect(await ended).toMatchObject({ reason: 'CANCELLED' });
+  await unary(client, client.ping, {});
+});
+
 it('takes its time for grace from the clock, and a client that hears a process counts as one that uses it', async () => {
   const clock = new ManualClock();
   const quiet = new SimGarden(new SimMachine({ clock }));
