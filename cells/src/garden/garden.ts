@@ -309,9 +309,10 @@ export interface GardenProcess {
   signal(signal: NodeJS.Signals): Promise<void>;
   /**
    * Resolves when there is room for more. What a process doesn't read before it ends is lost, and nothing reaches one that has
-   * ended. @throws GardenError `no-stdin` when it was run without
+   * ended. @throws GardenError `no-stdin` when it was run without; the signal's reason when that is aborted while there is no room,
+   * and it isn't known then what the process gets
    */
-  write(data: Buffer): Promise<void>;
+  write(data: Buffer, signal?: AbortSignal): Promise<void>;
   /** The end of its input; a terminal gets Ctrl-D. @throws GardenError `no-stdin` */
   closeStdin(): Promise<void>;
   /** The terminal has another size; nothing happens without one. */

@@ -3,7 +3,9 @@ import { once } from 'node:events';
 import { constants, existsSync } from 'node:fs';
 import { open } from 'node:fs/promises';
 import { join } from 'node:path';
+import type { Writable } from 'node:stream';
 import { GardenError, type WindowSize } from '../garden.js';
+import { unlessAborted } from '../unless-aborted.js';
 import { agentMark } from './agent-mark.js';
 import { hasCode, isMissing } from './durable.js';
 import type { ProcessPlaces } from './supervisor.js';
@@ -33,17 +35,14 @@ export class ProcessInput {
     private readonly kind: 'none' | 'pipe' | 'terminal',
   ) {}
 
-  async write(data: Buffer): Promise<void> {
+  async write(data: Buffer, signal?: AbortSignal): Promise<void> {
     this.assertInput();
     if (this.ended) return;
     const { stdin } = this.connect();
-    if (!stdin || stdin.destroyed || stdin.write(data)) return;
-    const over = new AbortController();
-    const { signal } = over;
-    await Promise.race([once(stdin, 'drain', { signal }), once(stdin, 'close', { signal })])
-      // Whoever ends it closes it too.
-      .catch(() => undefined)
-      .finally(() => over.abort());
+    if (!stdin) return;
+    // Room first: clients come and go, and what all of them say must not wait here for a process that doesn't read.
+    while (stdin.writableNeedDrain && !stdin.destroyed) await room(stdin, signal);
+    if (stdin.writable && !stdin.write(data)) await room(stdin, signal);
   }
 
   async end(): Promise<void> {
@@ -87,6 +86,8 @@ export class ProcessInput {
     });
     // A process that doesn't read its input, or has ended, isn't an error.
     child.stdin.on('error', () => undefined);
+    // As many may wait for room as there are clients.
+    child.stdin.setMaxListeners(0);
     child.on('error', () => child.stdin.destroy());
     this.bridge = child;
     return child;
@@ -95,6 +96,18 @@ export class ProcessInput {
   private assertInput(): void {
     if (this.kind === 'none') throw new GardenError('no-stdin', 'the process was run without standard input');
   }
+}
+
+/** Resolves when there may be room, or never will be. @throws the signal's reason when it was aborted */
+async function room(stdin: Writable, signal: AbortSignal | undefined): Promise<void> {
+  const over = new AbortController();
+  const drained = Promise.race([
+    once(stdin, 'drain', { signal: over.signal }),
+    once(stdin, 'close', { signal: over.signal }),
+  ])
+    // Whoever ends it closes it too.
+    .catch(() => undefined);
+  await unlessAborted(drained, signal).finally(() => over.abort());
 }
 
 function absent(error: unknown): undefined {

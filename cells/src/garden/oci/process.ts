@@ -110,8 +110,8 @@ export class OciProcess implements GardenProcess {
     return unlessAborted(this.ended, signal).finally(release);
   }
 
-  async write(data: Buffer): Promise<void> {
-    await this.input.write(data);
+  async write(data: Buffer, signal?: AbortSignal): Promise<void> {
+    await this.input.write(data, signal);
   }
 
   async closeStdin(): Promise<void> {
