@@ -545,6 +545,20 @@ export function gardenContract(name: string, makeWorld: () => Promise<GardenWorl
         expect(await unpack(await container.streamOut('/home/vcap/app/a', 'root'))).toEqual({ a: '640 first' });
       });
 
+      it('are not waited for when nobody sends them any more', async () => {
+        const container = await create();
+        const gone = new Readable({ read: () => undefined });
+        gone.on('error', () => undefined);
+        gone.destroy(new Error('gone'));
+        await expect(container.streamIn('/home', 'root', gone)).rejects.toMatchObject({ kind: 'stream-failed' });
+        const leaving = new Readable({ read: () => undefined });
+        leaving.push(Buffer.alloc(100));
+        const sending = container.streamIn('/home', 'root', leaving);
+        setImmediate(() => leaving.destroy(new Error('left')));
+        leaving.on('error', () => undefined);
+        await expect(sending).rejects.toMatchObject({ kind: 'stream-failed' });
+      });
+
       it('keep their owners when root brings them, and are the user’s otherwise', async () => {
         const container = await create();
         const owned = (): Readable => {
