@@ -3,9 +3,8 @@ import { once } from 'node:events';
 import { constants, existsSync } from 'node:fs';
 import { open } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { Writable } from 'node:stream';
+import { roomToWrite } from '../../room-to-write.js';
 import { GardenError, type WindowSize } from '../garden.js';
-import { unlessAborted } from '../unless-aborted.js';
 import { agentMark } from './agent-mark.js';
 import { hasCode, isMissing } from './durable.js';
 import type { ProcessPlaces } from './supervisor.js';
@@ -41,8 +40,8 @@ export class ProcessInput {
     const { stdin } = this.connect();
     if (!stdin) return;
     // Room first: clients come and go, and what all of them say must not wait here for a process that doesn't read.
-    while (stdin.writableNeedDrain && !stdin.destroyed) await room(stdin, signal);
-    if (stdin.writable && !stdin.write(data)) await room(stdin, signal);
+    while (stdin.writableNeedDrain && !stdin.destroyed) await roomToWrite(stdin, signal);
+    if (stdin.writable && !stdin.write(data)) await roomToWrite(stdin, signal);
   }
 
   async end(): Promise<void> {
@@ -96,18 +95,6 @@ export class ProcessInput {
   private assertInput(): void {
     if (this.kind === 'none') throw new GardenError('no-stdin', 'the process was run without standard input');
   }
-}
-
-/** Resolves when there may be room, or never will be. @throws the signal's reason when it was aborted */
-async function room(stdin: Writable, signal: AbortSignal | undefined): Promise<void> {
-  const over = new AbortController();
-  const drained = Promise.race([
-    once(stdin, 'drain', { signal: over.signal }),
-    once(stdin, 'close', { signal: over.signal }),
-  ])
-    // Whoever ends it closes it too.
-    .catch(() => undefined);
-  await unlessAborted(drained, signal).finally(() => over.abort());
 }
 
 function absent(error: unknown): undefined {
