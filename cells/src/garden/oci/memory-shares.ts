@@ -1,4 +1,4 @@
-import { mkdir, readFile, writeFile } from 'node:fs/promises';
+import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { GardenError, type MemoryShare } from '../garden.js';
 import { assertMemoryShare } from '../memory-share.js';
@@ -43,9 +43,16 @@ export class MemoryShares {
   async oomKills(share: string | undefined): Promise<number> {
     if (share !== undefined) return oomKillsOf(this.directory(`${PREFIX}${share}`));
     const own = this.cgroup.directory('memory');
-    if (cgroupVersion === 1) return oomKillsOf(own);
-    // Until there is a share, nothing is below the container's group.
-    return (await exists(join(own, REST))) ? oomKillsOf(join(own, REST)) : oomKillsOf(own);
+    const all = await oomKillsOf(own);
+    if (cgroupVersion === 1) return all;
+    // Version 2 counts what is below as well, wherever the runtime put it.
+    const below = await readdir(own).catch((error: unknown) => {
+      if (isMissing(error)) return [];
+      throw error;
+    });
+    const shares = below.filter((name) => name.startsWith(PREFIX));
+    const inShares = await Promise.all(shares.map((name) => oomKillsOf(join(own, name))));
+    return Math.max(0, all - inShares.reduce((sum, count) => sum + count, 0));
   }
 
   private async limit({ name, bytes }: MemoryShare, file: string, swapFile: string): Promise<void> {
@@ -98,16 +105,6 @@ export class MemoryShares {
   private directory(group: string): string {
     return join(this.cgroup.directory('memory'), group);
   }
-}
-
-async function exists(directory: string): Promise<boolean> {
-  return readFile(join(directory, 'cgroup.procs')).then(
-    () => true,
-    (error: unknown) => {
-      if (isMissing(error)) return false;
-      throw error;
-    },
-  );
 }
 
 /** A kernel that counts no swap has no such file. */
