@@ -1,6 +1,9 @@
+import { systemClock } from '@rivera/kit/clock';
 import { configTable, loadConfig } from '@rivera/kit/config';
+import { silentLogger } from '@rivera/kit/log';
 import { describe, expect, it } from 'vitest';
 import { cellConfig } from './config.js';
+import { ociOptionsOf } from './parts.js';
 
 const least = {
   cellId: 'cell-1',
@@ -32,6 +35,16 @@ describe('the configuration of a cell', () => {
     expect(() => load({ ...least, portRange: { first: 2_000, last: 1_999 } })).toThrow('first must not be above last');
     expect(() => load({ ...least, executor: { memoryMb: 5 } })).toThrow('unknown key executor.memoryMb');
     expect(() => load({ ...least, memory: 5 })).toThrow('did you mean memoryMb?');
+  });
+
+  it('bounds what people may hold of a container', () => {
+    const log = { logger: silentLogger, clock: systemClock };
+    expect(ociOptionsOf(load(least), log)).toMatchObject({ maxExecs: 64, streamIdleMs: 60_000 });
+    const env = { RIVERA_MAX_EXECS: '3', RIVERA_STREAM_IDLE_TIMEOUT: '5s' };
+    expect(ociOptionsOf(load(least, env), log)).toMatchObject({ maxExecs: 3, streamIdleMs: 5_000 });
+    expect(() => load({ ...least, maxExecs: 0 })).toThrow('maxExecs');
+    expect(() => load({ ...least, streamIdleTimeout: '10ms' })).toThrow('streamIdleTimeout');
+    expect(() => load({ ...least, streamIdleMs: 10 })).toThrow('unknown key streamIdleMs');
   });
 
   it('explains every key', () => {

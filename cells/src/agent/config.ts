@@ -121,7 +121,7 @@ export const cellConfig = z.object({
     .boolean()
     .default(true)
     .describe(
-      'Whether the volume driver "local" is on offer: directories below the data folder, without a limit of size',
+      'Whether the volume driver "local" is on offer: directories below the data folder, limited where a definition names a size',
     ),
   maxPids: z
     .number()
@@ -129,6 +129,16 @@ export const cellConfig = z.object({
     .min(0)
     .default(16_384)
     .describe('Processes and threads of a container that asks for no limit of its own; 0: no limit'),
+  maxExecs: z
+    .number()
+    .int()
+    .min(1)
+    .max(10_000)
+    .default(64)
+    .describe("People's processes and transfers of files that a container may have at a time"),
+  streamIdleTimeout: duration({ min: '1s', max: '24h' })
+    .default(60_000)
+    .describe('Time without a byte after which a transfer of files into or out of a container has failed'),
   tls: z
     .object({
       ca: z.string().min(1).describe('Certificate authority, PEM file'),

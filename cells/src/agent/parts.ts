@@ -11,6 +11,7 @@ import { MemoryRecordStore } from '../executor/store/memory-record-store.js';
 import type { RecordStore } from '../executor/store/record-store.js';
 import type { Garden } from '../garden/garden.js';
 import { OciGarden } from '../garden/oci/oci-garden.js';
+import type { OciGardenOptions } from '../garden/oci/options.js';
 import { SimMachine } from '../garden/sim/machine.js';
 import { SimGarden } from '../garden/sim/sim-garden.js';
 import { LocalDriver } from '../volumes/local-driver.js';
@@ -79,7 +80,7 @@ export function makeParts(
   switch (config.backend) {
     case 'oci': {
       const volumeDrivers = config.localVolumes ? [new LocalDriver(join(dataDir, 'volumes'))] : [];
-      const garden = measured(makeOciGarden(config, { logger, clock }));
+      const garden = measured(new OciGarden(ociOptionsOf(config, { logger, clock })));
       return { garden, executor: new ContainerExecutor({ ...common, garden, volumeDrivers }) };
     }
     case 'sim': {
@@ -113,10 +114,15 @@ export function rootFsDirOf({ rootFsDir, dataDir }: CellConfig): string {
   return rootFsDir || join(dataDir, 'rootfs');
 }
 
-function makeOciGarden(config: CellConfig, { logger, clock }: { logger: Logger; clock: Clock }): Garden {
+/** What a cell's settings say to its garden. */
+export function ociOptionsOf(
+  config: CellConfig,
+  { logger, clock }: { logger: Logger; clock: Clock },
+): OciGardenOptions {
   const { cellId, dataDir, subnet, bridge, hostAddress, portRange, containers, allowPrivileged } = config;
-  const { imageCache, insecureRegistries, userNamespaces, maxPids, subnet6, denyNetworks, hostServices } = config;
-  return new OciGarden({
+  const { imageCache, insecureRegistries, userNamespaces, subnet6, denyNetworks, hostServices } = config;
+  const { maxPids, maxExecs, streamIdleTimeout } = config;
+  return {
     cellId,
     dataDir,
     rootFsDir: rootFsDirOf(config),
@@ -130,10 +136,12 @@ function makeOciGarden(config: CellConfig, { logger, clock }: { logger: Logger; 
     allowPrivileged,
     userNamespaces,
     maxPids,
+    maxExecs,
+    streamIdleMs: streamIdleTimeout,
     imageCacheBytes: imageCache,
     insecureRegistries,
     ...(containers === 'auto' ? {} : { capacity: { containers } }),
     log: logger,
     clock,
-  });
+  };
 }

@@ -160,14 +160,24 @@ it('refuses what a cell does not have, so that it is tried elsewhere', async () 
   );
 });
 
-it('says that limits of sidecars are not enforced', async () => {
+it('gives sidecars their share of the memory, and says once that their disk is not limited', async () => {
   cell = await TestCell.open();
-  const sidecar = (memoryMb: number) => ({ action: run('/sim/run'), memoryMb, diskMb: 0 });
-  await cell.run('limited', { action: run('/sim/run'), sidecars: [sidecar(0), sidecar(16)] });
-  await cell.run('free', { action: run('/sim/run'), sidecars: [sidecar(0)] });
+  const sidecar = (memoryMb: number, diskMb = 0) => ({ action: run('/sim/run'), memoryMb, diskMb });
+  await cell.run('limited', { action: run('/sim/run'), sidecars: [sidecar(0), sidecar(16, 8), sidecar(0, 8)] });
+  await cell.run('free', { action: run('/sim/run'), sidecars: [sidecar(16)] });
   await Promise.all(['limited', 'free'].map((guid) => cell.reaches(guid, 'running')));
   expect((await cell.lines()).filter((line) => line.includes('sidecars'))).toEqual([
-    'CELL err Cell cell-1 does not enforce limits of sidecars: those of instance limited share what the container has',
+    'CELL err Cell cell-1 enforces limits of sidecars for memory only: those of instance limited share the disk of the container',
+  ]);
+  const shares = [...(cell.machine.containers.get('limited')?.processes.values() ?? [])].map(({ id, spec }) => [
+    id,
+    spec.memoryShare,
+  ]);
+  expect(shares).toEqual([
+    ['action', undefined],
+    ['sidecar.0', undefined],
+    ['sidecar.1', { name: 'sidecar.1', bytes: 16 * 1024 * 1024 }],
+    ['sidecar.2', undefined],
   ]);
 });
 

@@ -10,6 +10,7 @@ import { silentLogger } from '@rivera/kit/log';
 import { Authority } from '@rivera/kit/tls/authority';
 import { InstanceIssuer } from '@rivera/kit/tls/instance-issuer';
 import { afterAll, beforeAll, expect, it, vi } from 'vitest';
+import { mountsBelow } from '../garden/oci/mounts.js';
 import { Outside } from '../garden/oci/network/outside.js';
 import type { OciGarden } from '../garden/oci/oci-garden.js';
 import type { OciGardenOptions } from '../garden/oci/options.js';
@@ -285,6 +286,26 @@ it('who takes too much memory is told so', async () => {
   await executor.delete('hog');
 }, 60_000);
 
+it('a sidecar that takes more than its share fails for it, and the app had enough', async () => {
+  const hog = shell('while [ ! -e /tmp/go ]; do sleep 0.1; done; exec dd if=/dev/zero of=/dev/null bs=40M count=1');
+  const app = shell(
+    'dd if=/dev/zero of=/dev/null bs=40M count=1 2>/dev/null; echo enough; touch /tmp/go; exec sleep 1000',
+  );
+  const sidecars = [{ action: hog, memoryMb: 24, diskMb: 0 }];
+  const earlier = (await lines()).length;
+  await run('shares', { action: app, sidecars }, { memoryMb: 128 });
+  expect((await reaches('shares', 'completed')).result?.failureReason).toBe(
+    'APP: Exited with status 137 (out of memory)',
+  );
+  const said = (await lines()).slice(earlier);
+  expect(said).toContain('APP out enough');
+  expect(said.filter((line) => line.includes('status'))).toEqual([
+    'APP out Exit status 137 (out of memory)',
+    'APP out Exit status 143',
+  ]);
+  await executor.delete('shares');
+}, 60_000);
+
 it('a program of any user can show who it is, and nobody in the container can change that', async () => {
   const script =
     'cat $CF_INSTANCE_CERT $CF_INSTANCE_KEY > /tmp/pair; echo x 2>/dev/null > $CF_INSTANCE_KEY && echo written; sleep 100';
@@ -347,4 +368,12 @@ it('mounts volumes: shared ones into several containers, each with its mode, kep
   expect(await endOf('heir')).toBe('');
   await executor.delete('heir');
   expect(await readFile(written, 'utf8')).toBe('mine\n');
+  const small = { $case: 'shared' as const, value: { volumeId: 'small', mountConfig: '{"size":"8MiB"}' } };
+  const fill =
+    'dd if=/dev/zero of=/small/a bs=1M count=7 2>/dev/null; ! dd if=/dev/zero of=/small/b bs=1M count=2 2>&1';
+  await begin('filler', fill, [mount('/small', 'rw', small)]);
+  expect(await endOf('filler')).toBe('');
+  expect((await lines()).filter((line) => line.includes('No space left'))).toHaveLength(1);
+  await executor.delete('filler');
+  expect(await mountsBelow(directory)).toEqual([]);
 }, 90_000);

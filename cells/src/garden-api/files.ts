@@ -67,6 +67,8 @@ export async function streamIn(
     }
   };
   const tar = Readable.from(pieces(), { objectMode: false });
+  // A client may go away before anybody reads, and an error that nobody listens to would be the end of the agent.
+  tar.on('error', () => undefined);
   const stop = (): void => {
     tar.destroy(new RiveraError('CANCELLED', 'the client is gone'));
   };

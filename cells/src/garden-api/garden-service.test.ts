@@ -182,6 +182,10 @@ it('refuses what can not be run or met, with its field', async () => {
   expect(await fields(said(process({ path: '' })))).toEqual(['process.path']);
   expect(await fields(said(process({ id: '../x' })))).toEqual(['process.id']);
   expect(await fields(said(process({ rlimits: { many: 1 } })))).toEqual(['process.rlimits']);
+  expect(await fields(said(process({ memoryShare: { name: '/', bytes: 0 } })))).toEqual([
+    'process.memory_share.name',
+    'process.memory_share.bytes',
+  ]);
   expect(await fields(said(process({ terminal: { term: '', windowSize } })))).toEqual([
     'process.terminal.window_size.columns',
     'process.terminal.window_size.rows',
@@ -217,6 +221,23 @@ it('lets several meet one process: each hears all of it, who goes away leaves it
   const all = [...Array.from({ length: 500 }, (_, index) => `${index}`), 'exit 0'];
   expect(await heard).toEqual(all);
   expect(await alsoHeard).toEqual(all);
+});
+
+it('bears a client that goes away before anybody reads what it sends', async () => {
+  const container = await garden.create(plainSpec('c', 'preloaded:busybox'));
+  const call = client.streamIn(() => undefined);
+  call.on('error', () => undefined);
+  const ended = new Promise<unknown>((resolve) => {
+    // A real container starts a program first, which takes a while.
+    container.streamIn = async (_path, _user, tar) => {
+      call.cancel();
+      await new Promise((closed) => tar.once('close', closed));
+      resolve(tar.errored);
+    };
+  });
+  call.write({ message: { $case: 'start', value: { handle: 'c', path: '/tmp', user: 'root' } } });
+  expect(await ended).toMatchObject({ reason: 'CANCELLED' });
+  await unary(client, client.ping, {});
 });
 
 it('takes its time for grace from the clock, and a client that hears a process counts as one that uses it', async () => {

@@ -1,4 +1,3 @@
-import { randomUUID } from 'node:crypto';
 import type { Container } from '@rivera/gen/rivera/garden/v1/container';
 import type * as Api from '@rivera/gen/rivera/garden/v1/garden_service';
 import type { GardenServiceService } from '@rivera/gen/rivera/garden/v1/garden_service';
@@ -7,12 +6,13 @@ import type { Access, CallContext, Handlers } from '@rivera/kit/grpc/host';
 import { type Garden, type GardenContainer, GardenError, type GardenLimits } from '../garden/garden.js';
 import { page } from '../rep/pages.js';
 import { isManaged, managedError, Park, unknownHandle } from './containers.js';
+import { Creation } from './creation.js';
 import { toRiveraError } from './errors.js';
 import { exec } from './exec.js';
 import { streamIn, streamOut } from './files.js';
-import { containerTo, limitsTo, metricsTo, msOf, rulesFrom, specFrom } from './messages.js';
+import { containerTo, limitsTo, metricsTo, msOf, rulesFrom } from './messages.js';
 import { attach, run } from './processes.js';
-import { Rules, requireDuration, requireEgress, requireHandles, requireProperty, requireSpec } from './validate.js';
+import { Rules, requireDuration, requireEgress, requireHandles, requireProperty } from './validate.js';
 
 /** How long processes have to end when a client says nothing of it (spec cell §42). */
 const USUAL_STOP_MS = 10_000;
@@ -57,8 +57,7 @@ export function gardenService({ garden, cellId }: GardenServiceOptions): Handler
 /** Containers as a whole. */
 function containers(park: Park) {
   const { garden } = park;
-  /** Containers that are being made beside those that exist. */
-  let making = 0;
+  const creation = new Creation(park, shown);
   return {
     ping: (): Promise<Api.PingResponse> => asking(() => done(garden.ping())),
 
@@ -71,26 +70,14 @@ function containers(park: Park) {
       }),
 
     async createContainer(
-      { spec, imageCredentials }: Api.CreateContainerRequest,
+      request: Api.CreateContainerRequest,
       { signal }: CallContext,
     ): Promise<Api.CreateContainerResponse> {
-      if (!spec) throw required('spec');
-      requireSpec(spec);
-      const handle = spec.handle || randomUUID();
-      return asking(async () => {
-        const { containers: most } = await garden.capacity();
-        if (garden.list().length + making >= most)
-          throw new RiveraError('TOO_MANY_CONTAINERS', 'max containers reached', { metadata: { most: String(most) } });
-        making++;
-        try {
-          const fetching = { signal, ...(imageCredentials ? { credentials: credentialsOf(imageCredentials) } : {}) };
-          const container = await garden.create(specFrom(spec, handle), fetching);
-          return { container: await shown(container) };
-        } finally {
-          making--;
-        }
-      }, handle);
+      return { container: await creation.make(request, { signal }) };
     },
+
+    createContainerWithProgress: (request: Api.CreateContainerWithProgressRequest, context: CallContext) =>
+      creation.makeAndTell(request, context),
 
     destroyContainer: ({ handle }: Api.DestroyContainerRequest): Promise<Api.DestroyContainerResponse> =>
       asking(async () => {
@@ -231,14 +218,4 @@ function changeOf(change: Omit<Api.SetLimitsRequest, 'handle'>): Partial<GardenL
     ...(cpuShares === undefined ? {} : { cpuShares }),
     ...(diskBytes === undefined ? {} : { diskBytes }),
   };
-}
-
-function credentialsOf({ username, password }: Api.ImageCredentials): { username: string; password: string } {
-  return { username, password };
-}
-
-function required(field: string): RiveraError {
-  return new RiveraError('INVALID_REQUEST', `${field} is required`, {
-    violations: [{ field, description: 'is required' }],
-  });
 }

@@ -165,7 +165,7 @@ export function metricsFrom({ cpuTime, age, ...counts }: Metrics): GardenMetrics
 }
 
 export function processFrom(process: ProcessSpec, id = process.id): Process {
-  const { path, args, env, dir, user, rlimits, stdin, terminal } = process;
+  const { path, args, env, dir, user, rlimits, stdin, terminal, memoryShare } = process;
   const { columns = 80, rows = 24 } = terminal?.windowSize ?? {};
   return {
     id,
@@ -176,15 +176,17 @@ export function processFrom(process: ProcessSpec, id = process.id): Process {
     user,
     ...(Object.keys(rlimits).length > 0 ? { rlimits } : {}),
     ...(stdin ? { stdin } : {}),
+    ...(memoryShare ? { memoryShare: { name: memoryShare.name, bytes: memoryShare.bytes } } : {}),
     ...(terminal ? { terminal: { term: terminal.term || 'xterm', columns, rows } } : {}),
   };
 }
 
-export function processTo({ env, terminal, nofile, rlimits, ...same }: Process): ProcessSpec {
+export function processTo({ env, terminal, nofile, rlimits, memoryShare, ...same }: Process): ProcessSpec {
   return ProcessSpec.fromPartial({
     ...same,
     env: linesOf(env),
     rlimits: { ...(nofile === undefined ? {} : { nofile }), ...rlimits },
+    ...(memoryShare ? { memoryShare } : {}),
     ...(terminal
       ? { terminal: { term: terminal.term, windowSize: { columns: terminal.columns, rows: terminal.rows } } }
       : {}),

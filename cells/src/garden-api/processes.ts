@@ -81,7 +81,7 @@ async function* converse(
   const signal = AbortSignal.any([context.signal, over.signal]);
   let detached = false;
   // Never rejects: its failure ends the conversation.
-  void feed(process, inputs, refusal).then(
+  void feed(process, inputs, { refusal, signal }).then(
     () => {
       if (output) return;
       detached = true;
@@ -107,7 +107,7 @@ async function* converse(
 async function feed(
   process: GardenProcess,
   inputs: AsyncIterable<ProcessInput>,
-  refusal: RiveraError | undefined,
+  { refusal, signal }: { refusal: RiveraError | undefined; signal: AbortSignal },
 ): Promise<void> {
   for await (const { input } of inputs) {
     if (refusal) throw refusal;
@@ -115,7 +115,7 @@ async function feed(
       case 'stdin':
         if (input.value.length > MAX_STDIN_BYTES)
           throw new RiveraError('INVALID_REQUEST', `a message has at most ${MAX_STDIN_BYTES} bytes of standard input`);
-        await process.write(input.value);
+        await process.write(input.value, signal);
         break;
       case 'stdinClosed':
         if (input.value) await process.closeStdin();

@@ -6,6 +6,7 @@ import { OWNER_PROPERTY } from '../executor/containers/garden-spec.js';
 import { egressRuleFault, MAX_EGRESS_RULES } from '../garden/egress-rule.js';
 import { RLIMITS } from '../garden/garden.js';
 import { limitViolations } from '../garden/limits.js';
+import { memoryShareViolations } from '../garden/memory-share.js';
 import { graceTimeRule, MAX_PROPERTIES, propertyNameRule, propertyValueRule } from '../garden/properties.js';
 import { msOf, rulesFrom } from './messages.js';
 
@@ -102,6 +103,8 @@ export function requireProcess(process: ProcessSpec): void {
     const known = RLIMITS.some((each) => each === name);
     rules.require(known, 'process.rlimits', `'${name.slice(0, 20)}' is none of ${RLIMITS.join(', ')}`);
   }
+  for (const { field, rule } of process.memoryShare ? memoryShareViolations(process.memoryShare) : [])
+    rules.obey(`process.memory_share.${field}`, rule);
   const size = process.terminal?.windowSize;
   if (size) windowSize(rules, 'process.terminal.window_size', size);
   rules.check();

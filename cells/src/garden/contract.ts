@@ -358,6 +358,19 @@ export function gardenContract(name: string, makeWorld: () => Promise<GardenWorl
         expect(await later.wait()).toMatchObject({ code: 137 });
       });
 
+      it('run within a share of memory that makes sense', async () => {
+        const container = await create();
+        const memoryShare = { name: 'part', bytes: 64 * 1024 * 1024 };
+        for (const wrong of [{ name: '/' }, { bytes: 0 }]) {
+          const share = { ...memoryShare, ...wrong };
+          await expect(run(container, world.programs.exit(0), { memoryShare: share })).rejects.toMatchObject({
+            kind: 'invalid',
+          });
+        }
+        const process = await run(container, world.programs.exit(3), { memoryShare });
+        expect(await process.wait()).toEqual({ code: 3, outOfMemory: false });
+      });
+
       it('let those go that wait for them and want to', async () => {
         const process = await run(await create(), world.programs.run());
         const abort = new AbortController();
@@ -530,6 +543,20 @@ export function gardenContract(name: string, makeWorld: () => Promise<GardenWorl
           'app/sub/b': '755 second',
         });
         expect(await unpack(await container.streamOut('/home/vcap/app/a', 'root'))).toEqual({ a: '640 first' });
+      });
+
+      it('are not waited for when nobody sends them any more', async () => {
+        const container = await create();
+        const gone = new Readable({ read: () => undefined });
+        gone.on('error', () => undefined);
+        gone.destroy(new Error('gone'));
+        await expect(container.streamIn('/home', 'root', gone)).rejects.toMatchObject({ kind: 'stream-failed' });
+        const leaving = new Readable({ read: () => undefined });
+        leaving.push(Buffer.alloc(100));
+        const sending = container.streamIn('/home', 'root', leaving);
+        setImmediate(() => leaving.destroy(new Error('left')));
+        leaving.on('error', () => undefined);
+        await expect(sending).rejects.toMatchObject({ kind: 'stream-failed' });
       });
 
       it('keep their owners when root brings them, and are the user’s otherwise', async () => {

@@ -157,7 +157,7 @@ export interface GardenContainer {
   /**
    * Starts a process under a supervisor that outlives this program. An id that was used before is refused, also when
    * the earlier process has ended: that is what makes running at most once possible.
-   * @throws GardenError `process-exists`, `process-failed` (bad user, no such program …)
+   * @throws GardenError `process-exists`, `process-failed` (bad user, no such program …), `invalid` and `unsupported` for a share of memory
    */
   run(spec: ProcessSpec): Promise<GardenProcess>;
   /** A process that `run` started, now or in an earlier life of the garden; undefined if there never was one. */
@@ -262,6 +262,17 @@ export interface WindowSize {
   rows: number;
 }
 
+/**
+ * A part of a container's memory that some of its processes, and whatever they start, can't go beyond: the kernel ends one of them and
+ * leaves the others alone. What they use counts as the container's all the same.
+ */
+export interface MemoryShare {
+  /** Processes of a container that name the same share have it together; 1..64 of `[A-Za-z0-9._-]`. */
+  name: string;
+  /** More than 0, and the same each time that the share is named. */
+  bytes: number;
+}
+
 /** A process to be run. */
 export interface ProcessSpec {
   /** Unique within the container for ever, 1..128 of `[A-Za-z0-9._-]`. */
@@ -274,6 +285,8 @@ export interface ProcessSpec {
   /** Name or `uid:gid`; empty: the image's, else root. */
   user: string;
   nofile?: number;
+  /** A bound of its own within the container's memory. */
+  memoryShare?: MemoryShare;
   /** Beside `nofile`; one above what the cell itself may have is refused. */
   rlimits?: Partial<Record<Rlimit, number>>;
   /** Whether it can be written to. What isn't a terminal sees the end of its input when the garden is closed. */
@@ -296,9 +309,10 @@ export interface GardenProcess {
   signal(signal: NodeJS.Signals): Promise<void>;
   /**
    * Resolves when there is room for more. What a process doesn't read before it ends is lost, and nothing reaches one that has
-   * ended. @throws GardenError `no-stdin` when it was run without
+   * ended. @throws GardenError `no-stdin` when it was run without; the signal's reason when that is aborted while there is no room,
+   * and it isn't known then what the process gets
    */
-  write(data: Buffer): Promise<void>;
+  write(data: Buffer, signal?: AbortSignal): Promise<void>;
   /** The end of its input; a terminal gets Ctrl-D. @throws GardenError `no-stdin` */
   closeStdin(): Promise<void>;
   /** The terminal has another size; nothing happens without one. */
@@ -319,7 +333,7 @@ export interface ProcessOutput {
 export interface ExitStatus {
   /** 128 + number when a signal ended it. */
   code: number;
-  /** The container ran out of memory at some time before the end. */
+  /** What it has its memory from, its share or else the container, ran out at some time before the end. */
   outOfMemory: boolean;
   /** Set when the process was launched but nobody knows how it ended, e.g. because its supervisor was killed. */
   lost?: string;

@@ -71,6 +71,8 @@ export async function writeFiles(
     })(),
     { objectMode: false },
   );
+  // A client may go away before anybody reads, and an error that nobody listens to would be the end of the agent.
+  tar.on('error', () => undefined);
   const stop = (): void => {
     tar.destroy(new RiveraError('CANCELLED', 'the client is gone'));
   };

@@ -287,6 +287,20 @@ describe('files', () => {
     expect(executor.written).toEqual([{ path: '/app', user: 'vcap', bytes: Buffer.from('tar stream') }]);
   });
 
+  it('are given up with the client, also before anybody reads what it sends', async () => {
+    const call = client.writeFiles(() => undefined);
+    call.on('error', () => undefined);
+    const ended = new Promise<unknown>((resolve) => {
+      executor.streamIn = async (_guid, _path, _user, tar) => {
+        call.cancel();
+        await new Promise((closed) => tar.once('close', closed));
+        resolve(tar.errored);
+      };
+    });
+    call.write({ message: { $case: 'start', value: { target: byInstance, path: '/app', user: 'vcap' } } });
+    expect(await ended).toMatchObject({ reason: 'CANCELLED' });
+  });
+
   it('are refused when the stream does not start', async () => {
     const writing = new Promise<void>((resolve, reject) => {
       const call = client.writeFiles((error) => (error ? reject(error) : resolve()));

@@ -12,6 +12,7 @@ import type {
 import { RiveraError } from '@rivera/kit/errors';
 import type { CallContext } from '@rivera/kit/grpc/host';
 import type { Executor } from '../executor/executor.js';
+import { roomToWrite } from '../room-to-write.js';
 import { Bell } from './bell.js';
 import { findLiveContainer, toRiveraError } from './container-target.js';
 
@@ -156,7 +157,7 @@ async function feed(connection: Duplex, incoming: AsyncIterator<ConnectRequest>)
       );
     }
     if (connection.destroyed || connection.writableEnded) return;
-    if (!connection.write(message.value)) await Promise.race([once(connection, 'drain'), once(connection, 'close')]);
+    if (!connection.write(message.value)) await roomToWrite(connection);
   }
   connection.end();
 }

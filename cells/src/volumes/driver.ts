@@ -17,8 +17,8 @@ export interface Volume {
 export interface VolumeDriver {
   /** What definitions name; the auction places work that names it only on cells that have it. */
   readonly name: string;
-  /** Readies itself; what was mounted by an earlier life stays. */
-  start(): Promise<void>;
+  /** Readies itself. What an earlier life mounted stays: these are the uses that were not told to be over. */
+  start(uses: readonly { container: string; volume: Volume }[]): Promise<void>;
   /**
    * Makes a volume available on this machine; resolves with a directory. Its files have the owners that containers see.
    * @throws VolumeError

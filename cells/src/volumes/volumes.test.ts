@@ -92,7 +92,7 @@ describe('volumes of containers', () => {
 describe('the local driver', () => {
   it('makes a directory for an id, as its configuration says, and once', async () => {
     const driver = new LocalDriver(directory);
-    await driver.start();
+    await driver.start([]);
     const path = await driver.mount('a', volume('v', { mountConfig: '{"uid":1000,"gid":5,"mode":"0750"}' }));
     expect(await stat(path)).toMatchObject({ uid: 1000, gid: 5, mode: 0o40750 });
     expect(await driver.mount('b', volume('v'))).toBe(path);
@@ -106,14 +106,16 @@ describe('the local driver', () => {
     ['an id of dots', { id: '..' }, "volume id '..' is not"],
     ['no id', { id: '' }, "volume id '' is not"],
     ['what is no JSON', { mountConfig: '{' }, 'mount_config is not JSON'],
-    ['a key that it does not know', { mountConfig: '{"size":1}' }, 'mount_config: '],
+    ['a key that it does not know', { mountConfig: '{"sizes":1}' }, 'mount_config: '],
+    ['a size that nothing fits into', { mountConfig: '{"size":"1MiB"}' }, 'mount_config.size: '],
+    ['a size in words', { mountConfig: '{"size":"much"}' }, 'mount_config.size: '],
     ['an owner outside', { mountConfig: '{"uid":70000}' }, 'mount_config.uid: '],
     ['a mode in words', { mountConfig: '{"mode":"rw"}' }, 'mount_config.mode: must be octal'],
     ['settings of a device', { deviceConfig: '{}' }, 'device_config must be empty'],
     ['a link', { id: 'link' }, "volume 'link' is not a directory"],
   ])('refuses %s', async (_what, more, message) => {
     const driver = new LocalDriver(directory);
-    await driver.start();
+    await driver.start([]);
     await symlink('/etc', join(directory, 'shared/link'));
     await expect(driver.mount('a', volume('v', more))).rejects.toThrow(message);
   });

@@ -32,12 +32,14 @@ export class Volumes {
   /** Learns what an earlier life mounted. Call once, first. */
   async start(): Promise<void> {
     await mkdir(this.o.directory, { recursive: true, mode: 0o700 });
-    for (const driver of this.#drivers.values()) await driver.start();
     for (const name of await readdir(this.o.directory)) {
       const guid = RECORD.exec(name)?.[1];
       if (guid === undefined) continue;
       this.#uses.set(guid, JSON.parse(await readFile(join(this.o.directory, name), 'utf8')) as VolumeUse[]);
     }
+    const all = [...this.#uses].flatMap(([container, uses]) => uses.map((volume) => ({ container, volume })));
+    for (const driver of this.#drivers.values())
+      await driver.start(all.filter(({ volume }) => volume.driver === driver.name));
   }
 
   /** Lets go of what belongs to containers that are not known any more. */

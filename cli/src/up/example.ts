@@ -1,6 +1,8 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type ActualLrp, ActualLrpState } from '@rivera/gen/rivera/bbs/v1/actual_lrp';
 import { DesiredLrp } from '@rivera/gen/rivera/bbs/v1/desired_lrp';
+import { inTime } from '@rivera/kit/in-time';
+import { untilAborted } from '@rivera/kit/single-flight';
 import type { RiveraClient } from '@rivera/sdk/client';
 import { addressesOf } from '../commands/states.js';
 import { isAnswer } from '../describe.js';
@@ -12,6 +14,8 @@ const DOMAIN = 'example';
 const PORT = 8080;
 /** Time for the example to come up. */
 const PATIENCE_MS = 90_000;
+/** And for one answer of it. */
+const ANSWER_MS = 2_000;
 
 /** A page that says which instance answers; made by the instance itself from what the cell tells it. */
 const SCRIPT = `mkdir -p /tmp/www
@@ -92,9 +96,11 @@ function urlOf(instance: ActualLrp): string | undefined {
 
 async function answers(url: string, signal: AbortSignal): Promise<boolean> {
   try {
-    const response = await fetch(url, { signal: AbortSignal.any([signal, AbortSignal.timeout(2_000)]) });
-    await response.arrayBuffer();
-    return response.ok;
+    return await inTime(ANSWER_MS, signal, async (ended) => {
+      const response = await fetch(url, { signal: ended });
+      await untilAborted(response.arrayBuffer(), ended);
+      return response.ok;
+    });
   } catch {
     return false;
   }

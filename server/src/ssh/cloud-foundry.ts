@@ -1,3 +1,4 @@
+import { inTime } from '@rivera/kit/in-time';
 import { untilAborted } from '@rivera/kit/single-flight';
 import { z } from 'zod';
 import type { SshConfig } from './config.js';
@@ -61,13 +62,15 @@ async function ask<T>(
   url: string,
   init: RequestInit,
 ): Promise<T> {
-  const ended = AbortSignal.any([signal, AbortSignal.timeout(config.timeout)]);
   let text: string;
   try {
-    const response = await fetch(url, { ...init, redirect: 'error', signal: ended });
-    // A fetch that is aborted when all of its body has come never ends the body.
-    text = await untilAborted(bounded(response), ended);
-    if (response.status !== 200) throw new Error(`status ${response.status}`);
+    text = await inTime(config.timeout, signal, async (ended) => {
+      const response = await fetch(url, { ...init, redirect: 'error', signal: ended });
+      // A fetch that is aborted when all of its body has come never ends the body.
+      const body = await untilAborted(bounded(response), ended);
+      if (response.status !== 200) throw new Error(`status ${response.status}`);
+      return body;
+    });
   } catch (cause) {
     throw new Refused(`${failed}: ${cause instanceof Error ? cause.message : cause}`, { cause });
   }

@@ -63,9 +63,10 @@ export async function createContainer(
     const mounts = [...own.mounts, ...dependencies.mounts, ...(files ? [files] : []), ...volumes];
     const container = await makeContainer(create, { ...own, mounts }, cell);
     log.platform(`Cell ${cellId} successfully created container for instance ${guid}`);
-    if (request.sidecars.some(({ memoryMb, diskMb }) => memoryMb > 0 || diskMb > 0)) {
+    // Files have no memory of who wrote them, so a disk can be divided by folder or by user, and not by process.
+    if (request.sidecars.some(({ diskMb }) => diskMb > 0)) {
       log.platform(
-        `Cell ${cellId} does not enforce limits of sidecars: those of instance ${guid} share what the container has`,
+        `Cell ${cellId} enforces limits of sidecars for memory only: those of instance ${guid} share the disk of the container`,
         { stream: 'stderr' },
       );
     }

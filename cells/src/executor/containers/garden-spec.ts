@@ -6,7 +6,7 @@ import type { CellMounts } from './cell-mounts.js';
 import { egressOf } from './egress.js';
 import { LAYERED_SCHEME, layeredRootFs } from './layered-rootfs.js';
 
-const MIB = 1024 * 1024;
+export const MIB = 1024 * 1024;
 
 /** Marks the garden's containers as the executor's own; others are never touched. */
 export const OWNER_PROPERTY = 'executor:owner';

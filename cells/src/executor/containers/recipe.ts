@@ -1,3 +1,5 @@
+import type { RunAction } from '@rivera/gen/rivera/recipe/v1/action';
+import type { MemoryShare } from '../../garden/garden.js';
 import type { RunRequest } from '../executor.js';
 import { type HealthCheck, type HealthSettings, monitorCheck, networkChecks } from '../health/health-check.js';
 import { LivenessStep } from '../health/liveness-step.js';
@@ -9,6 +11,7 @@ import { SerialStep } from '../steps/composite-steps.js';
 import { LongLivedStep } from '../steps/long-lived-step.js';
 import { RunStep } from '../steps/run-step.js';
 import type { Step, StepContext } from '../steps/step.js';
+import { MIB } from './garden-spec.js';
 import { layeredRootFs } from './layered-rootfs.js';
 
 const DEFAULT_HEALTH_SOURCE = 'HEALTH';
@@ -30,15 +33,20 @@ export interface RecipeContext extends StepContext {
 /** Everything that is to happen in a container, as one step (spec cell §19), and whether readiness decides over traffic. @throws RecipeError */
 export function buildRecipe(request: RunRequest, context: RecipeContext): { step: Step; hasReadiness: boolean } {
   const place = (id: string) => ({ id, logSource: '' });
-  const run = (id: string, action: ConstructorParameters<typeof RunStep>[1], logSource: string): Step =>
-    new RunStep(id, action, logSource, context);
+  const run = (id: string, action: RunAction, logSource: string): Step => new RunStep(id, action, logSource, context);
+  const runWithin =
+    (share: MemoryShare) =>
+    (id: string, action: RunAction, logSource: string): Step =>
+      new RunStep(id, action, logSource, context, share);
   const { liveness, readiness } = healthSteps(request, context);
   const longLived = new LongLivedStep(
     {
       action: buildStep(request.action, place('action'), context, run),
-      sidecars: request.sidecars.map((sidecar, index) =>
-        buildStep(sidecar.action, place(`sidecar.${index}`), context, run),
-      ),
+      sidecars: request.sidecars.map(({ action, memoryMb }, index) => {
+        const name = `sidecar.${index}`;
+        const limited = memoryMb > 0 ? runWithin({ name, bytes: memoryMb * MIB }) : run;
+        return buildStep(action, place(name), context, limited);
+      }),
       ...(liveness && { liveness }),
       ...(readiness && { readiness }),
     },

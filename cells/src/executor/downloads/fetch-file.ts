@@ -1,5 +1,6 @@
 import type { Hash } from 'node:crypto';
 import { type FileHandle, open, rm } from 'node:fs/promises';
+import { inTime } from '@rivera/kit/in-time';
 import { type Checksum, ChecksumError, startDigest, verifyDigest } from './checksum.js';
 import { TransferError, type TransferResponse, type TransferSettings, transfer } from './http-transfer.js';
 import { redactUrls } from './redact.js';
@@ -62,7 +63,9 @@ export async function fetchFile(
     const part = new Part(file, request, settings);
     for (let attempt = 1; fetched === undefined; attempt++) {
       try {
-        fetched = await fetchOnce(request, part, settings);
+        fetched = await inTime(settings.totalTimeoutMs, request.signal, (signal) =>
+          fetchOnce({ ...request, signal }, part, settings),
+        );
       } catch (error) {
         request.signal.throwIfAborted();
         if (error instanceof ChecksumError || error instanceof FinalError || attempt >= settings.attempts)
@@ -126,7 +129,7 @@ class Part {
 }
 
 async function fetchOnce(request: FetchRequest, part: Part, settings: FetchSettings): Promise<Fetched> {
-  const signal = AbortSignal.any([request.signal, AbortSignal.timeout(settings.totalTimeoutMs)]);
+  const { signal } = request;
   const headers = { 'user-agent': 'rivera-cell', ...conditions(request, part) };
   const response = await transfer({ method: 'GET', url: request.url, headers, signal }, settings);
   const { status } = response;

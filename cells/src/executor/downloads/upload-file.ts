@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
 import { stat } from 'node:fs/promises';
 import { pipeline } from 'node:stream/promises';
+import { inTime } from '@rivera/kit/in-time';
 import { TransferError, type TransferSettings, transfer } from './http-transfer.js';
 
 /** An upload that failed for good. Its text is fit for users. */
@@ -49,15 +50,18 @@ async function uploadOnce(
   headers: Record<string, string>,
   settings: UploadSettings,
 ): Promise<void> {
-  const signal = AbortSignal.any([request.signal, AbortSignal.timeout(settings.totalTimeoutMs)]);
   try {
     const body = (): ReturnType<typeof createReadStream> => createReadStream(request.path);
-    const response = await transfer({ method: 'POST', url: request.url, headers, body, signal }, settings);
-    // The answer is read so that the server is not cut off, and thrown away.
-    await pipeline(response.body, async (chunks) => {
-      for await (const _ of chunks);
+    const status = await inTime(settings.totalTimeoutMs, request.signal, async (signal) => {
+      const response = await transfer({ method: 'POST', url: request.url, headers, body, signal }, settings);
+      // The answer is read so that the server is not cut off, and thrown away.
+      const answered = async (chunks: AsyncIterable<unknown>): Promise<void> => {
+        for await (const _ of chunks);
+      };
+      await pipeline(response.body, answered, { signal });
+      return response.status;
     });
-    if (response.status >= 400) throw new UploadError(`Upload failed: Status code ${response.status}`);
+    if (status >= 400) throw new UploadError(`Upload failed: Status code ${status}`);
   } catch (error) {
     if (error instanceof UploadError) throw error;
     const text = error instanceof TransferError ? error.message : 'the connection broke';

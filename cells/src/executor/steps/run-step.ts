@@ -1,5 +1,5 @@
 import type { RunAction } from '@rivera/gen/rivera/recipe/v1/action';
-import { type ExitStatus, GardenError, type GardenProcess } from '../../garden/garden.js';
+import { type ExitStatus, GardenError, type GardenProcess, type MemoryShare } from '../../garden/garden.js';
 import { durationText } from '../duration-text.js';
 import type { LogSink } from '../logs/container-log.js';
 import { endProcess } from './end-process.js';
@@ -19,6 +19,7 @@ export class RunStep implements Step {
     private readonly action: RunAction,
     private readonly logSource: string,
     private readonly context: StepContext,
+    private readonly memoryShare?: MemoryShare,
   ) {}
 
   async run({ signal, ready }: StepRun): Promise<StepResult> {
@@ -62,6 +63,7 @@ export class RunStep implements Step {
             dir: this.action.dir,
             user: this.action.user,
             ...(nofile !== undefined && { nofile }),
+            ...(this.memoryShare && { memoryShare: this.memoryShare }),
           }),
         ),
       );

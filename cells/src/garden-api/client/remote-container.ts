@@ -16,6 +16,7 @@ import {
   type PortMapping,
   type ProcessSpec,
 } from '../../garden/garden.js';
+import { assertMemoryShare } from '../../garden/memory-share.js';
 import { propertyOf, withGraceTime, withoutProperty, withProperty } from '../../garden/properties.js';
 import { durationOf, infoFrom, limitsOf, metricsFrom, NO_LIMITS, rulesTo, specFrom, statusFrom } from '../messages.js';
 import type { Remote } from './remote.js';
@@ -122,6 +123,7 @@ export class RemoteContainer implements GardenContainer {
   }
 
   async run(spec: ProcessSpec): Promise<GardenProcess> {
+    if (spec.memoryShare) assertMemoryShare(spec.memoryShare);
     await startProcess(this.remote, this.handle, spec);
     return this.process(spec.id);
   }

@@ -31,10 +31,19 @@ export async function sendTar(remote: Remote, start: Where, tar: Readable): Prom
   remote.closing.addEventListener('abort', cancel, { once: true });
   // A server that has had enough ends the call while this side still writes.
   call.on('error', () => undefined);
+  let broken: unknown;
+  async function* archive(): AsyncGenerator<Buffer | string> {
+    try {
+      yield* tar;
+    } catch (error) {
+      broken = error;
+      throw error;
+    }
+  }
   const writer = new MessageWriter<StreamInRequest>(call, () => failure ?? new Error('the stream is over'));
   try {
     await writer.write({ message: { $case: 'start', value: start } });
-    for await (const chunk of tar) {
+    for await (const chunk of archive()) {
       const bytes = Buffer.from(chunk);
       for (let from = 0; from < bytes.length; from += CHUNK_BYTES)
         await writer.write({ message: { $case: 'data', value: bytes.subarray(from, from + CHUNK_BYTES) } });
@@ -42,13 +51,15 @@ export async function sendTar(remote: Remote, start: Where, tar: Readable): Prom
     call.end();
   } catch (error) {
     // What the server says is nearer to the cause than that it could not be written to.
-    if (tar.errored) {
+    if (broken !== undefined) {
       call.cancel();
       throw new GardenError('stream-failed', 'stream-in: the archive could not be read', { cause: error });
     }
+  } finally {
+    // Until then it is the server that has something to say.
+    await answered;
+    remote.closing.removeEventListener('abort', cancel);
   }
-  await answered;
-  remote.closing.removeEventListener('abort', cancel);
   if (failure !== undefined) throw told(remote, failure, 'stream-failed');
 }
 

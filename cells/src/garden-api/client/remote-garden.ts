@@ -1,7 +1,7 @@
 import type { Container } from '@rivera/gen/rivera/garden/v1/container';
 import { type GardenServiceClient, GetCapacityResponse } from '@rivera/gen/rivera/garden/v1/garden_service';
 import { type Clock, systemClock } from '@rivera/kit/clock';
-import { unary } from '@rivera/kit/grpc/dial';
+import { serverStream, unary } from '@rivera/kit/grpc/dial';
 import { assertEgressRules } from '../../garden/egress-rule.js';
 import {
   type ContainerStatus,
@@ -19,8 +19,8 @@ import { metricsFrom, specTo, statusFrom } from '../messages.js';
 import type { Ask } from './remote.js';
 import { RemoteContainer } from './remote-container.js';
 
-/** Making may fetch an image, and taking away may wait for a process in the kernel. */
-const CHANGE_DEADLINE_MS = 120_000;
+/** Taking away may wait for a process in the kernel. */
+const DESTROY_DEADLINE_MS = 120_000;
 const PAGE_SIZE = 1_000;
 
 export interface RemoteGardenOptions {
@@ -77,17 +77,27 @@ export class RemoteGarden implements Garden {
     return (await this.ask(this.options.client.getCapacity, {}, { otherwise: 'unavailable' })).preloadedRootFs;
   }
 
-  async create(spec: GardenSpec, { credentials, signal }: ImageFetching = {}): Promise<GardenContainer> {
+  /** Without a deadline: an image takes as long as it takes, and a service that is gone is noticed by the connection. */
+  async create(spec: GardenSpec, { credentials, signal, progress }: ImageFetching = {}): Promise<GardenContainer> {
     assertEgressRules(spec.egress);
     const request = { spec: specTo(spec), imageCredentials: credentials };
-    const { container } = await this.ask(this.options.client.createContainer, request, {
-      otherwise: 'create-failed',
-      deadlineMs: CHANGE_DEADLINE_MS,
-      ...(signal ? { signal } : {}),
-    });
-    if (!container) throw new GardenError('create-failed', 'the service shows no container');
-    this.changes++;
-    return this.see(container);
+    const closing = this.closing.signal;
+    const either = signal ? AbortSignal.any([signal, closing]) : closing;
+    try {
+      const { client } = this.options;
+      let made: Container | undefined;
+      for await (const { event } of serverStream(() => client.createContainerWithProgress(request), either)) {
+        if (event?.$case === 'progress') progress?.(event.value);
+        if (event?.$case === 'container') made = event.value;
+      }
+      if (!made) throw new GardenError('create-failed', 'the service shows no container');
+      this.changes++;
+      return this.see(made);
+    } catch (error) {
+      closing.throwIfAborted();
+      signal?.throwIfAborted();
+      throw toGardenError(error, 'create-failed');
+    }
   }
 
   list(properties: Readonly<Record<string, string>> = {}): GardenContainer[] {
@@ -129,7 +139,7 @@ export class RemoteGarden implements Garden {
     await this.ask(
       client.destroyContainer,
       { handle },
-      { otherwise: 'destroy-failed', deadlineMs: CHANGE_DEADLINE_MS },
+      { otherwise: 'destroy-failed', deadlineMs: DESTROY_DEADLINE_MS },
     );
     this.changes++;
     this.containers.delete(handle);

@@ -1,5 +1,5 @@
 import { existsSync, readdirSync } from 'node:fs';
-import { readFile, rmdir } from 'node:fs/promises';
+import { readdir as readdirAsync, readFile, rmdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Clock } from '@rivera/kit/clock';
 import { hasCode, isMissing, readIfPresent } from './durable.js';
@@ -34,17 +34,19 @@ export interface CgroupUsage {
 export class ContainerCgroup {
   constructor(readonly path: string) {}
 
-  /** Processes in it, by their pid on the host. Empty when it doesn't exist. */
+  /** Processes in it and in the groups below it, by their pid on the host. Empty when it doesn't exist. */
   async pids(): Promise<number[]> {
-    const text = await readIfPresent(this.file('pids', 'cgroup.procs')).catch(gone);
-    return (text ?? '').split('\n').filter(Boolean).map(Number);
+    const groups = await groupsAt(this.directory('pids'));
+    const texts = await Promise.all(groups.map((group) => readIfPresent(join(group, 'cgroup.procs')).catch(gone)));
+    return texts.flatMap((text) => (text ?? '').split('\n').filter(Boolean).map(Number));
   }
 
-  /** How often the kernel killed something in it for want of memory. */
+  /** How often the kernel killed something in it, or in the groups below it, for want of memory. */
   async oomKills(): Promise<number> {
-    const file = cgroupVersion === 2 ? 'memory.events' : 'memory.oom_control';
-    const text = await readIfPresent(this.file('memory', file)).catch(gone);
-    return Number(/^oom_kill (\d+)/m.exec(text ?? '')?.[1] ?? 0);
+    const top = this.directory('memory');
+    // Version 2 counts for all above as well, version 1 where it happens.
+    const groups = cgroupVersion === 2 ? [top] : await groupsAt(top);
+    return (await Promise.all(groups.map(oomKillsOf))).reduce((sum, count) => sum + count, 0);
   }
 
   /** A limit as the kernel holds it; 0: none. */
@@ -85,20 +87,60 @@ export class ContainerCgroup {
     }
   }
 
-  /** Removes it from every hierarchy. Fine when it isn't there; throws when somebody is still inside. */
+  /** Removes it and what is below it from every hierarchy. Fine when it isn't there; throws when somebody is still inside. */
   async remove(): Promise<void> {
-    await Promise.all(
-      cgroupDirectories(this.path).map((directory) =>
-        rmdir(directory).catch((error: unknown) => {
-          if (!isMissing(error)) throw error;
-        }),
-      ),
-    );
+    await Promise.all(cgroupDirectories(this.path).map((directory) => removeGroup(directory)));
+  }
+
+  /** Where the kernel shows it to a controller. */
+  directory(controller: string): string {
+    return cgroupVersion === 2 ? join(MOUNT, this.path) : join(MOUNT, controller, this.path);
   }
 
   private file(controller: string, name: string): string {
-    return cgroupVersion === 2 ? join(MOUNT, this.path, name) : join(MOUNT, controller, this.path, name);
+    return join(this.directory(controller), name);
   }
+}
+
+/** Control groups that a cell has for all of its containers, once it has none. */
+export async function removeEmptyGroups(path: string): Promise<void> {
+  await Promise.all(cgroupDirectories(path).map(removeDirectory));
+}
+
+/** How often the kernel killed something for want of memory: in version 1 in this group, in version 2 also in those below. */
+export async function oomKillsOf(directory: string): Promise<number> {
+  const file = cgroupVersion === 2 ? 'memory.events' : 'memory.oom_control';
+  const text = await readIfPresent(join(directory, file)).catch(gone);
+  return Number(/^oom_kill (\d+)/m.exec(text ?? '')?.[1] ?? 0);
+}
+
+/** A group and all below it, from the top down; none when it doesn't exist. */
+async function groupsAt(directory: string): Promise<string[]> {
+  const below = await subgroups(directory);
+  return [directory, ...(await Promise.all(below.map(groupsAt))).flat()];
+}
+
+async function subgroups(directory: string): Promise<string[]> {
+  const entries = await readdirAsync(directory, { withFileTypes: true }).catch((error: unknown) => {
+    if (isMissing(error)) return [];
+    throw error;
+  });
+  return entries.filter((entry) => entry.isDirectory()).map((entry) => join(directory, entry.name));
+}
+
+/** The kernel refuses to remove one that has others below it; few have. */
+async function removeGroup(directory: string): Promise<void> {
+  await removeDirectory(directory).catch(async (error: unknown) => {
+    if (!hasCode(error, 'EBUSY')) throw error;
+    await Promise.all((await subgroups(directory)).map(removeGroup));
+    await removeDirectory(directory);
+  });
+}
+
+async function removeDirectory(directory: string): Promise<void> {
+  await rmdir(directory).catch((error: unknown) => {
+    if (!isMissing(error)) throw error;
+  });
 }
 
 function tryKill(pid: number): void {

@@ -30,6 +30,7 @@ import { type PersonsProcess, startExec } from './exec.js';
 import { ContainerFiles } from './inside.js';
 import { readLimits, writeLimits } from './limits.js';
 import { LivingRecord } from './living-record.js';
+import { MemoryShares } from './memory-shares.js';
 import { readMetrics } from './metrics.js';
 import { NetworkDoor } from './network-door.js';
 import { Passage } from './passage.js';
@@ -70,6 +71,7 @@ export class OciContainer implements GardenContainer {
   private readonly kept: LivingRecord;
   private readonly grace: Grace;
   private readonly cgroup: ContainerCgroup;
+  private readonly shares: MemoryShares;
   private readonly files: ContainerFiles;
   private readonly network: Passage;
   private readonly processes = new Map<string, OciProcess>();
@@ -91,6 +93,7 @@ export class OciContainer implements GardenContainer {
     this.kept = new LivingRecord(places, record);
     this.grace = new Grace(cell.settings.clock, record.spec.graceTimeMs ?? 0, onUnused);
     this.cgroup = new ContainerCgroup(places.cgroup);
+    this.shares = new MemoryShares(this.cgroup);
     this.network = new Passage(cell, places, record);
     this.files = new ContainerFiles(`/proc/${record.init.pid}/root`, {
       firstId: record.ids?.hostId ?? 0,
@@ -218,7 +221,14 @@ export class OciContainer implements GardenContainer {
     const { path, args, rlimits, terminal } = spec;
     const request = { path, args, user, cwd, env, nofile, rlimits, ...(terminal ? { terminal } : {}) };
     const input = terminal ? ('terminal' as const) : ('pipe' as const);
-    const record = { id: spec.id, uuid, launchedAtMs, ...(terminal || spec.stdin ? { input } : {}) };
+    const { memoryShare } = spec;
+    const record = {
+      id: spec.id,
+      uuid,
+      launchedAtMs,
+      ...(terminal || spec.stdin ? { input } : {}),
+      ...(memoryShare ? { memoryShare } : {}),
+    };
     this.assertUsable();
     const launching = this.launch(record, this.processSpec(request));
     this.launches.add(launching);
@@ -227,7 +237,8 @@ export class OciContainer implements GardenContainer {
     if (failure) {
       // Told to have failed, it must not run after all.
       await process.abandon();
-      throw new GardenError('process-failed', failure);
+      const starved = memoryShare && (await this.shares.oomKills(memoryShare.name)) > 0;
+      throw new GardenError('process-failed', starved ? `${failure} (out of memory)` : failure);
     }
     failpoint('cell.process-started');
     return process;
@@ -427,6 +438,8 @@ export class OciContainer implements GardenContainer {
   private async launch(record: ProcessRecord, spec: object): Promise<OciProcess> {
     const places = processPlaces(this.places, record.id);
     try {
+      const { memoryShare } = record;
+      const runtimeOptions = memoryShare ? await this.shares.prepare(memoryShare, this.cell) : [];
       await recordLaunch(places, record, spec);
       failpoint('cell.process-recorded');
       await launch({
@@ -436,6 +449,7 @@ export class OciContainer implements GardenContainer {
         runtime: { path: this.cell.runtime, root: this.cell.places.runtimeRoot },
         owner: this.record.ids?.hostId,
         outputLimitBytes: this.cell.settings.outputLimitBytes,
+        runtimeOptions,
         input: record.input,
       });
     } catch (cause) {
@@ -450,7 +464,9 @@ export class OciContainer implements GardenContainer {
     const places = processPlaces(this.places, record.id);
     const use = () => this.grace.begin();
     const startTimeoutMs = this.cell.settings.runtimeTimeoutMs;
-    const process = new OciProcess({ ...record, places, cgroup: this.cgroup, clock, log, use, startTimeoutMs });
+    const { cgroup, shares } = this;
+    const oomKills = () => shares.oomKills(record.memoryShare?.name);
+    const process = new OciProcess({ ...record, places, cgroup, oomKills, clock, log, use, startTimeoutMs });
     this.processes.set(record.id, process);
     return process;
   }

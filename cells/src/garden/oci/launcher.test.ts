@@ -2,10 +2,16 @@ import { execFileSync } from 'node:child_process';
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterAll, expect, it } from 'vitest';
+import { afterAll, afterEach, beforeEach, expect, it } from 'vitest';
 import { type LaunchRequest, launch, restLauncher } from './launcher.js';
 import { isAlive } from './proc.js';
 
+let folder: string;
+
+beforeEach(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'rivera-launcher-'));
+});
+afterEach(() => rm(folder, { recursive: true, force: true }));
 afterAll(() => restLauncher());
 
 const sh = (script: string, more: Partial<LaunchRequest> = {}) =>
@@ -45,7 +51,6 @@ it('has nobody wait for another, and mixes nothing up', async () => {
 });
 
 it('ends a program and its family when its time is over, whoever holds its output', async () => {
-  const folder = await mkdtemp(join(tmpdir(), 'rivera-launcher-'));
   const report = join(folder, 'report');
   const { signal } = await sh('sleep 654 3>&- & echo $! >&3; setsid sleep 654 3>&- & echo $! >&3; wait', {
     report,
@@ -55,7 +60,6 @@ it('ends a program and its family when its time is over, whoever holds its outpu
   process.kill(outside, 'SIGKILL');
   expect(signal).toBe('SIGKILL');
   await expect.poll(() => isAlive(inside), { timeout: 30_000 }).toBe(false);
-  await rm(folder, { recursive: true });
 });
 
 it('takes as much input as there is, also when nobody reads it', async () => {
@@ -65,19 +69,16 @@ it('takes as much input as there is, also when nobody reads it', async () => {
 });
 
 it('gives a report as the third descriptor, and waits for no child when output is thrown away', async () => {
-  const folder = await mkdtemp(join(tmpdir(), 'rivera-launcher-'));
   const report = join(folder, 'report');
   const { code } = await sh('echo told >&3; sleep 654 3>&- & echo $! >&3', { discardOutput: true, report });
   const [told, pid] = (await readFile(report, 'utf8')).split('\n');
   process.kill(Number(pid), 'SIGKILL');
   expect([code, told]).toEqual([0, 'told']);
-  await rm(folder, { recursive: true });
 });
 
 it('is started again when it was killed, and what it had begun is told all the same', async () => {
   const launcher = async () => Number((await sh('ps -o ppid= -p $PPID')).stdout);
   const before = await launcher();
-  const folder = await mkdtemp(join(tmpdir(), 'rivera-launcher-'));
   const report = join(folder, 'report');
   const begun = sh('echo begun >&3; until [ -e go ]; do sleep 0.02; done; exit 5', { cwd: folder, report });
   await expect.poll(() => readFile(report, 'utf8').catch(() => ''), { timeout: 30_000 }).toBe('begun\n');
@@ -87,7 +88,6 @@ it('is started again when it was killed, and what it had begun is told all the s
   expect(await begun).toMatchObject({ code: 5 });
   // Asked for before anybody knew of the death, or after it: told in either case.
   expect([0, 128]).toContain((await lost).code);
-  await rm(folder, { recursive: true });
   expect(await launcher()).not.toBe(before);
   await restLauncher();
   expect(execFileSync('ps', ['-o', 'args=', '--ppid', String(process.pid)], { encoding: 'utf8' })).not.toContain(

@@ -17,7 +17,7 @@ import {
 import { hasProperties } from '../properties.js';
 import { checkSpec, makeContainer } from './birth.js';
 import { assembleCell, type Cell } from './cell.js';
-import { ContainerCgroup } from './cgroup.js';
+import { removeEmptyGroups } from './cgroup.js';
 import { runToEnd } from './command.js';
 import { OciContainer } from './container.js';
 import { dismantle } from './death.js';
@@ -199,7 +199,7 @@ export class OciGarden implements Garden {
   /** Takes away what the cell has beyond its containers, once there are none: bridge, firewall rules, empty control groups. */
   async dissolve(): Promise<void> {
     await this.cell.network.dissolve();
-    await new ContainerCgroup(this.cell.places.cgroup).remove();
+    await removeEmptyGroups(this.cell.places.cgroup);
     await removeStage(this.cell.places.stages);
   }
 

@@ -3,6 +3,7 @@ import { once } from 'node:events';
 import { constants, existsSync } from 'node:fs';
 import { open } from 'node:fs/promises';
 import { join } from 'node:path';
+import { roomToWrite } from '../../room-to-write.js';
 import { GardenError, type WindowSize } from '../garden.js';
 import { agentMark } from './agent-mark.js';
 import { hasCode, isMissing } from './durable.js';
@@ -33,17 +34,14 @@ export class ProcessInput {
     private readonly kind: 'none' | 'pipe' | 'terminal',
   ) {}
 
-  async write(data: Buffer): Promise<void> {
+  async write(data: Buffer, signal?: AbortSignal): Promise<void> {
     this.assertInput();
     if (this.ended) return;
     const { stdin } = this.connect();
-    if (!stdin || stdin.destroyed || stdin.write(data)) return;
-    const over = new AbortController();
-    const { signal } = over;
-    await Promise.race([once(stdin, 'drain', { signal }), once(stdin, 'close', { signal })])
-      // Whoever ends it closes it too.
-      .catch(() => undefined)
-      .finally(() => over.abort());
+    if (!stdin) return;
+    // Room first: clients come and go, and what all of them say must not wait here for a process that doesn't read.
+    while (stdin.writableNeedDrain && !stdin.destroyed) await roomToWrite(stdin, signal);
+    if (stdin.writable && !stdin.write(data)) await roomToWrite(stdin, signal);
   }
 
   async end(): Promise<void> {
@@ -87,6 +85,8 @@ export class ProcessInput {
     });
     // A process that doesn't read its input, or has ended, isn't an error.
     child.stdin.on('error', () => undefined);
+    // As many may wait for room as there are clients.
+    child.stdin.setMaxListeners(0);
     child.on('error', () => child.stdin.destroy());
     this.bridge = child;
     return child;

@@ -34,6 +34,8 @@ export interface ProcessContext {
   uuid: string;
   places: ProcessPlaces;
   cgroup: ContainerCgroup;
+  /** How often the kernel killed something of what it has its memory from, for want of it. */
+  oomKills(): Promise<number>;
   clock: Clock;
   log: Logger;
   launchedAtMs: number;
@@ -108,8 +110,8 @@ export class OciProcess implements GardenProcess {
     return unlessAborted(this.ended, signal).finally(release);
   }
 
-  async write(data: Buffer): Promise<void> {
-    await this.input.write(data);
+  async write(data: Buffer, signal?: AbortSignal): Promise<void> {
+    await this.input.write(data, signal);
   }
 
   async closeStdin(): Promise<void> {
@@ -204,7 +206,7 @@ export class OciProcess implements GardenProcess {
   private async readEnd(): Promise<ExitStatus | undefined> {
     const text = await readIfPresent(this.context.places.exit);
     if (text === undefined) return undefined;
-    return { code: Number(text.trim()), outOfMemory: (await this.context.cgroup.oomKills()) > 0 };
+    return { code: Number(text.trim()), outOfMemory: (await this.context.oomKills()) > 0 };
   }
 
   private async remember(status: ExitStatus): Promise<ExitStatus> {

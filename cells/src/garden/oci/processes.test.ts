@@ -87,6 +87,20 @@ it('passes input on byte by byte, however much there is and however slowly it is
   expect((await collectOutput(process)).sort()).toEqual(['stderr: over', `stdout: ${sum.digest('hex')}  -`]);
 });
 
+it('lets those go who wait for a process that does not read', async () => {
+  const process = await sh('exec sleep 1000', { stdin: true });
+  const much = Buffer.alloc(1024 * 1024);
+  for (let client = 0; client < 5; client++) {
+    const leaving = new AbortController();
+    const writing = process.write(much, leaving.signal);
+    setTimeout(() => leaving.abort(new Error('gone')), 20);
+    await expect(writing).rejects.toThrow('gone');
+  }
+  await process.signal('SIGKILL');
+  await process.wait();
+  await process.write(much);
+});
+
 it('tells each time that the kernel ended something for want of memory', async () => {
   expect((await container.status()).events).toEqual([]);
   const process = await sh('x=$(dd if=/dev/zero bs=1M count=64 2>/dev/null | tr "\\0" x); echo "$x" | wc -c');

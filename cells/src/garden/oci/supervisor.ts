@@ -3,7 +3,7 @@ import { mkdir, readdir, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { failpoint } from '@rivera/kit/failpoint';
 import { syncDirectory } from '../../sync-directory.js';
-import { GardenError } from '../garden.js';
+import { GardenError, type MemoryShare } from '../garden.js';
 import { agentMark } from './agent-mark.js';
 import { hasCode, readIfPresent, writeDurably } from './durable.js';
 import { OWN_OUTPUT_SCRIPT, PERL } from './kernel-script.js';
@@ -39,6 +39,8 @@ export interface ProcessRecord {
   /** Appears in the supervisor's command line. */
   uuid: string;
   launchedAtMs: number;
+  /** Share of memory that it has; absent: what the container has. */
+  memoryShare?: MemoryShare;
   /** What goes into it; absent: nothing. */
   input?: 'pipe' | 'terminal';
 }
@@ -92,6 +94,8 @@ export async function launch(o: {
   /** Host id of the container's root, who is to own its output; undefined when that is the host's root. */
   owner: number | undefined;
   outputLimitBytes: number;
+  /** What the runtime is told besides of this process. */
+  runtimeOptions: readonly string[];
   input?: ProcessRecord['input'];
 }): Promise<void> {
   const { places } = o;
@@ -113,6 +117,7 @@ export async function launch(o: {
     '--no-sync-log',
   );
   if (o.input === 'pipe') args.push('-i');
+  args.push(...o.runtimeOptions.flatMap((option) => ['--runtime-opt', option]));
   // A terminal stays open when the bridge to it ends: others may come, also from a later agent.
   if (o.input === 'terminal') args.push('-i', '-t', '--leave-stdin-open');
   const env = { PATH: process.env.PATH, LC_ALL: 'C', _OCI_SYNCPIPE: '3' };

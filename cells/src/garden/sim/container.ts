@@ -17,6 +17,7 @@ import {
 } from '../garden.js';
 import { Grace } from '../grace.js';
 import { limitChange } from '../limits.js';
+import { assertMemoryShare } from '../memory-share.js';
 import { propertyOf, withGraceTime, withoutProperty, withProperty } from '../properties.js';
 import { packFiles, unpackFiles } from './files.js';
 import type { SimContainerState, SimMachine } from './machine.js';
@@ -99,6 +100,7 @@ export class SimContainer implements GardenContainer {
     }
     if (this.state.processes.has(spec.id))
       throw new GardenError('process-exists', `process '${spec.id}' exists already`);
+    if (spec.memoryShare) assertMemoryShare(spec.memoryShare);
     this.assertUser(spec.user);
     if (!this.machine.start(this.state, spec))
       throw new GardenError('process-failed', `exec: "${spec.path}": no such file or directory`);

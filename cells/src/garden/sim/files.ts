@@ -1,5 +1,6 @@
 import { posix } from 'node:path';
 import { PassThrough, type Readable } from 'node:stream';
+import { pipeline } from 'node:stream/promises';
 import tar from 'tar-stream';
 import { GardenError } from '../garden.js';
 import type { SimFile } from './machine.js';
@@ -13,8 +14,9 @@ export async function unpackFiles(
   { dir, owner }: { dir: string; owner: { uid: number; gid: number } | undefined },
   archive: Readable,
 ): Promise<void> {
-  const extract = archive.pipe(tar.extract());
-  archive.once('error', (error) => extract.destroy(error));
+  const extract = tar.extract();
+  // Its end, however it comes about, is the end of what is read from it.
+  pipeline(archive, extract).catch((error: Error) => extract.destroy(error));
   try {
     for await (const entry of extract) {
       const chunks: Buffer[] = [];

@@ -16,11 +16,13 @@ const EARLY_MS = 10_000;
 /** What the protocol says when the server doesn't. */
 const DEFAULT_TOKEN_TTL_MS = 60_000;
 const MAX_TOKENS = 1000;
+/** Of a challenge; the time that it takes to be read grows with the square of its length. */
+const MAX_CHALLENGE = 4096;
 
 /** Reads `WWW-Authenticate`; undefined when it asks for something unknown. */
 export function parseChallenge(header: string | null): Challenge | undefined {
   const found = /^\s*(basic|bearer)\b/i.exec(header ?? '');
-  if (header === null || !found) return undefined;
+  if (header === null || !found || header.length > MAX_CHALLENGE) return undefined;
   if (found[1]?.toLowerCase() === 'basic') return { scheme: 'basic' };
   const parameters = new Map<string, string>();
   for (const [, key = '', quoted, plain] of header.matchAll(/([a-z_]+)\s*=\s*(?:"([^"]*)"|([^\s,"]+))/gi))

@@ -6,7 +6,7 @@ export interface HttpSettings {
   insecureRegistries: readonly string[];
   /** From asking to the head of the answer, connecting included. */
   answerTimeoutMs: number;
-  /** Without a byte of the body. */
+  /** Without half a mebibyte of the body, or its end. */
   idleTimeoutMs: number;
 }
 
@@ -32,6 +32,11 @@ export class UnusableError extends Error {
   override readonly name = 'UnusableError';
 }
 
+/**
+ * What has to come of a body within the idle time. Few layers are fetched at a time, and a registry that sends a byte now and then would
+ * keep all others waiting.
+ */
+const LEAST_BYTES = 512 * 1024;
 const MAX_REDIRECTS = 5;
 const REDIRECTS = [301, 302, 303, 307, 308];
 
@@ -122,16 +127,22 @@ async function exchange(
   async function* chunks(): AsyncGenerator<Buffer> {
     const reader = response.body?.getReader();
     if (!reader) return;
-    const idle = () => cutAfter(idleTimeoutMs, `nothing came from ${url.host} for ${idleTimeoutMs} ms`);
-    let timer = idle();
+    let [waitedMs, came] = [0, 0];
+    let timer: NodeJS.Timeout | undefined;
     try {
       for (;;) {
+        const fromMs = performance.now();
+        const much = came === 0 ? 'nothing' : `no more than ${came} bytes`;
+        timer = cutAfter(idleTimeoutMs - waitedMs, `${much} came from ${url.host} for ${idleTimeoutMs} ms`);
         // A fetch that is aborted when all of its body has come never ends the body; so the signal is asked here too.
         const { done, value } = await untilAborted(reader.read(), ended);
         clearTimeout(timer);
         if (done) return;
+        // The time that a slow reader takes is not the server's.
+        waitedMs += performance.now() - fromMs;
+        came += value.byteLength;
+        if (came >= LEAST_BYTES) [waitedMs, came] = [0, 0];
         yield Buffer.from(value.buffer, value.byteOffset, value.byteLength);
-        timer = idle();
       }
     } catch (error) {
       throw failure(error);

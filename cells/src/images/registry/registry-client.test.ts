@@ -285,6 +285,20 @@ describe('a layer', () => {
     });
   });
 
+  it('that drips is given up as well: others wait for its end', async () => {
+    registry.push('app', '1', image);
+    registry.intercept = ({ url = '' }, response) => {
+      if (!url.endsWith(image.layers[0]?.digest ?? '')) return false;
+      const dripping = setInterval(() => response.write('.'), 5);
+      response.on('close', () => clearInterval(dripping));
+      return true;
+    };
+    await expect(download(client({ idleTimeoutMs: 200, attempts: 1 }))).rejects.toMatchObject({
+      kind: 'unreachable',
+      message: expect.stringMatching(/: no more than \d+ bytes came from 127\.0\.0\.1:\d+ for 200 ms$/),
+    });
+  });
+
   it('ends when it is cut, even if all of it has come', async () => {
     const content = 'x'.repeat(1_000_000);
     image = fakeImage([await layerTar([{ name: 'a', content }])], { packed: (tar) => tar });

@@ -1,6 +1,11 @@
 import { TarError, type TarType } from './tar-entry.js';
 
+/** Entries, and directories that only their names speak of. */
 const MAX_ENTRIES = 1_000_000;
+/** As in the kernel. */
+const MAX_PATH_BYTES = 4096;
+/** Of all names together: they are kept in memory. */
+const MAX_NAME_BYTES = 256 * 1024 * 1024;
 /** Links followed before a path counts as a loop, as in the kernel. */
 const MAX_LINKS = 40;
 const WHITEOUT = '.wh.';
@@ -27,10 +32,13 @@ export class LayerTree {
   readonly #whiteouts = new Set<string>();
   readonly #opaque = new Set<string>();
   #count = 0;
+  #nameBytes = 0;
 
   /** @throws TarError */
   admit({ name, type, linkname }: { name: string; type: TarType; linkname: string }): Admission {
-    if (++this.#count > MAX_ENTRIES) throw new TarError(`it has more than ${MAX_ENTRIES} entries`);
+    this.#charge(name.length + linkname.length);
+    for (const path of [name, linkname])
+      if (path.length > MAX_PATH_BYTES) throw new TarError(`it has a name of ${path.length} bytes`);
     const path = this.#locate(name);
     const base = path.slice(path.lastIndexOf('/') + 1);
     if (base.startsWith(WHITEOUT)) return this.#hide(path, base);
@@ -65,6 +73,12 @@ export class LayerTree {
       else if (node.kind === 'directory') opaque.add(path);
     }
     return { whiteouts, opaque: [...opaque] };
+  }
+
+  #charge(nameBytes: number): void {
+    this.#nameBytes += nameBytes;
+    if (++this.#count > MAX_ENTRIES) throw new TarError(`it has more than ${MAX_ENTRIES} entries`);
+    if (this.#nameBytes > MAX_NAME_BYTES) throw new TarError(`its names have more than ${MAX_NAME_BYTES} bytes`);
   }
 
   #hide(path: string, base: string): Admission {
@@ -104,7 +118,10 @@ export class LayerTree {
       const path = here.join('/');
       const node = this.#nodes.get(path);
       if (node?.kind === 'file') throw new TarError(`its entry '${name}' is below a file`);
-      if (node === undefined) this.#nodes.set(path, { kind: 'directory' });
+      if (node === undefined) {
+        this.#charge(path.length);
+        this.#nodes.set(path, { kind: 'directory' });
+      }
       if (node?.kind !== 'symlink') continue;
       if (++links > MAX_LINKS) throw new TarError(`its entry '${name}' leads through more than ${MAX_LINKS} links`);
       if (node.target.startsWith('/')) here.length = 0;

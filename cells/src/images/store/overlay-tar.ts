@@ -11,6 +11,8 @@ export interface LayerFacts {
   opaqueRoot: boolean;
 }
 
+/** Headers, long names and padding of the most entries: what an archive may have beside its files. */
+const MAX_OVERHEAD_BYTES = 4 * 1024 ** 3;
 const FILE_BLOCK = 4096;
 const ENTRY_BYTES = 256;
 const NO_XATTRS: ReadonlyMap<string, Buffer> = new Map();
@@ -34,7 +36,7 @@ export async function* overlayTar(
     facts.bytes += ENTRY_BYTES + Math.ceil(bytes / FILE_BLOCK) * FILE_BLOCK;
     if (facts.bytes > maxBytes) throw new TarError(`it unpacks to more than ${maxBytes} bytes`);
   };
-  for await (const { content, ...entry } of readTar(source)) {
+  for await (const { content, ...entry } of readTar(atMost(source, maxBytes + MAX_OVERHEAD_BYTES))) {
     const admission = tree.admit(entry);
     charge(entry.size);
     if (admission.kind === 'nothing') continue;
@@ -60,6 +62,16 @@ export async function* overlayTar(
     yield tarHeader({ ...directory, xattrs: new Map([...directory.xattrs, ...OPAQUE_XATTRS]) });
   }
   yield END_OF_TAR;
+}
+
+/** A few bytes can be packed that unpack to headers, attributes or an end without end, of which no file tells. */
+async function* atMost(source: AsyncIterable<Buffer>, bytes: number): AsyncGenerator<Buffer> {
+  let seen = 0;
+  for await (const chunk of source) {
+    seen += chunk.length;
+    if (seen > bytes) throw new TarError(`it unpacks to more than ${bytes} bytes`);
+    yield chunk;
+  }
 }
 
 function kept({ xattrs }: TarEntry): ReadonlyMap<string, Buffer> {

@@ -5,7 +5,7 @@ export interface ReadEntry extends TarEntry {
   content: AsyncGenerator<Buffer>;
 }
 
-/** Names and attributes that don't fit into a header come in blocks before it; more than this is no name. */
+/** Names and attributes that don't fit into a header come in blocks before it; all those of one entry have this much. */
 const MAX_EXTENSION_BYTES = 4 * 1024 * 1024;
 const XATTR = 'SCHILY.xattr.';
 
@@ -21,10 +21,20 @@ const TYPES: Readonly<Record<string, TarType>> = {
   '7': 'file',
 };
 
+/** How the numbers are written that don't fit into a header; times may lie before 1970 and between seconds. */
+const NUMBERS: Readonly<Record<string, RegExp>> = {
+  size: /^\d+$/,
+  uid: /^\d+$/,
+  gid: /^\d+$/,
+  mtime: /^-?\d+(?:\.\d*)?$/,
+};
+
 /** What precedes a header and changes it. */
 interface Extensions {
   path?: string;
   linkpath?: string;
+  /** Of all blocks before the header. */
+  bytes: number;
   numbers: Map<string, number>;
   xattrs: Map<string, Buffer>;
 }
@@ -41,11 +51,12 @@ export async function* readTar(source: AsyncIterable<Buffer>): AsyncGenerator<Re
     if (header === undefined || header.every((byte) => byte === 0)) break;
     if (checksumOf(header) !== number(header, 148, 8)) throw new TarError('it is no tar archive, or damaged');
     const flag = header.toString('latin1', 156, 157);
-    const size = extensions.numbers.get('size') ?? number(header, 124, 12);
+    const ownSize = number(header, 124, 12);
     if ('LKxg'.includes(flag)) {
-      await readExtension(bytes, { flag, size, extensions });
+      await readExtension(bytes, { flag, size: ownSize, extensions });
       continue;
     }
+    const size = extensions.numbers.get('size') ?? ownSize;
     const type = TYPES[flag];
     if (type === undefined) throw new TarError(`it has an entry of unknown type '${flag}'`);
     const entry = entryOf(header, { type, size, extensions });
@@ -80,12 +91,14 @@ function entryOf(header: Buffer, o: { type: TarType; size: number; extensions: E
 }
 
 function noExtensions(): Extensions {
-  return { numbers: new Map(), xattrs: new Map() };
+  return { bytes: 0, numbers: new Map(), xattrs: new Map() };
 }
 
 async function readExtension(bytes: Bytes, o: { flag: string; size: number; extensions: Extensions }): Promise<void> {
   const { flag, size, extensions } = o;
-  if (size > MAX_EXTENSION_BYTES) throw new TarError(`it has a name or attributes of ${size} bytes`);
+  extensions.bytes += size;
+  if (extensions.bytes > MAX_EXTENSION_BYTES)
+    throw new TarError(`it has a name and attributes of ${extensions.bytes} bytes`);
   const content = await bytes.exactly(size);
   await bytes.exactly(paddingOf(size));
   if (content === undefined) throw new TarError('it is broken off');
@@ -109,11 +122,18 @@ function readRecords(content: Buffer, extensions: Extensions): void {
     if (key.startsWith('GNU.sparse.')) throw new TarError('it has a sparse file in a form that layers may not have');
     if (key === 'path') extensions.path = value.toString('latin1');
     else if (key === 'linkpath') extensions.linkpath = value.toString('latin1');
-    else if (['size', 'uid', 'gid', 'mtime'].includes(key))
-      extensions.numbers.set(key, Number(value.toString('latin1')));
+    else if (Object.hasOwn(NUMBERS, key)) extensions.numbers.set(key, numberOf(key, value.toString('latin1')));
     else if (key.startsWith(XATTR)) extensions.xattrs.set(key.slice(XATTR.length), Buffer.from(value));
     at = end;
   }
+}
+
+/** @throws TarError for what is none, or of which there can't be so much */
+function numberOf(key: string, written: string): number {
+  const value = Number(written);
+  if (!NUMBERS[key]?.test(written) || !Number.isSafeInteger(Math.floor(value)))
+    throw new TarError('it has damaged attributes');
+  return value;
 }
 
 function text(block: Buffer, start: number, length: number): string {

@@ -1,6 +1,7 @@
 import { request as httpRequest } from 'node:http';
 import { request as httpsRequest } from 'node:https';
 import { rootCertificates } from 'node:tls';
+import { inTime } from '@rivera/kit/in-time';
 import type { TaskRow } from '../core/model.js';
 
 /** TLS material that a callback over https presents and trusts in addition to the system's. */
@@ -30,6 +31,13 @@ export function deliver(
   const url = new URL(task.callbackUrl);
   const body = Buffer.from(callbackBody(task));
   const { tls } = options;
+  return inTime(options.timeoutMs, options.signal, (signal) => post(url, { body, tls, signal }));
+}
+
+function post(
+  url: URL,
+  { body, tls, signal }: { body: Buffer; tls: CallbackTls | undefined; signal: AbortSignal },
+): Promise<number> {
   return new Promise((resolve, reject) => {
     const send = url.protocol === 'https:' ? httpsRequest : httpRequest;
     const request = send(
@@ -37,8 +45,7 @@ export function deliver(
       {
         method: 'POST',
         headers: { 'content-type': 'application/json', 'content-length': body.length },
-        timeout: options.timeoutMs,
-        signal: AbortSignal.any([options.signal, AbortSignal.timeout(options.timeoutMs)]),
+        signal,
         ...(tls && { ca: [...rootCertificates, tls.caPem], cert: tls.certPem, key: tls.keyPem }),
       },
       (response) => {

@@ -301,13 +301,29 @@ export interface ProcessSpec {
   /** It can be written to. */
   stdin: boolean;
   /** A terminal, and input with it; unset: separate pipes. */
-  terminal: Terminal | undefined;
+  terminal:
+    | Terminal
+    | undefined;
+  /** A bound of its own within the container's memory; unset: none. */
+  memoryShare: MemoryShare | undefined;
   _unknownFields?: { [key: number]: Uint8Array[] } | undefined;
 }
 
 export interface ProcessSpec_RlimitsEntry {
   key: string;
   value: number;
+  _unknownFields?: { [key: number]: Uint8Array[] } | undefined;
+}
+
+/**
+ * A part of a container's memory that some of its processes, and what they start, can't go beyond: one of them is ended then, and
+ * others are not. What they use counts as the container's all the same.
+ */
+export interface MemoryShare {
+  /** Processes that name the same share have it together; 1..64 of A-Z a-z 0-9 . _ -. */
+  name: string;
+  /** More than 0, and the same each time that the share is named. */
+  bytes: number;
   _unknownFields?: { [key: number]: Uint8Array[] } | undefined;
 }
 
@@ -399,7 +415,7 @@ export interface OutputPiece {
 export interface ProcessExit {
   /** Exit code; 128 + number for a signal. */
   code: number;
-  /** The container ran out of memory at some time before. */
+  /** What it has its memory from, its share or else the container, ran out at some time before. */
   outOfMemory: boolean;
   /** Why nobody knows how it ended; empty: it is known. */
   lost: string;
@@ -2390,6 +2406,7 @@ function createBaseProcessSpec(): ProcessSpec {
     rlimits: {},
     stdin: false,
     terminal: undefined,
+    memoryShare: undefined,
     _unknownFields: {},
   };
 }
@@ -2422,6 +2439,9 @@ export const ProcessSpec: MessageFns<ProcessSpec> = {
     }
     if (message.terminal !== undefined) {
       Terminal.encode(message.terminal, writer.uint32(74).fork()).join();
+    }
+    if (message.memoryShare !== undefined) {
+      MemoryShare.encode(message.memoryShare, writer.uint32(82).fork()).join();
     }
     if (message._unknownFields !== undefined) {
       for (const [key, values] of globalThis.Object.entries(message._unknownFields)) {
@@ -2522,6 +2542,14 @@ export const ProcessSpec: MessageFns<ProcessSpec> = {
             message.terminal = Terminal.decode(reader, reader.uint32());
             continue;
           }
+          case 10: {
+            if (tag !== 82) {
+              break;
+            }
+
+            message.memoryShare = MemoryShare.decode(reader, reader.uint32());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -2566,6 +2594,11 @@ export const ProcessSpec: MessageFns<ProcessSpec> = {
         : {},
       stdin: isSet(object.stdin) ? globalThis.Boolean(object.stdin) : false,
       terminal: isSet(object.terminal) ? Terminal.fromJSON(object.terminal) : undefined,
+      memoryShare: isSet(object.memoryShare)
+        ? MemoryShare.fromJSON(object.memoryShare)
+        : isSet(object.memory_share)
+        ? MemoryShare.fromJSON(object.memory_share)
+        : undefined,
     };
   },
 
@@ -2604,6 +2637,9 @@ export const ProcessSpec: MessageFns<ProcessSpec> = {
     if (message.terminal !== undefined) {
       obj.terminal = Terminal.toJSON(message.terminal);
     }
+    if (message.memoryShare !== undefined) {
+      obj.memoryShare = MemoryShare.toJSON(message.memoryShare);
+    }
     return obj;
   },
 
@@ -2630,6 +2666,9 @@ export const ProcessSpec: MessageFns<ProcessSpec> = {
     message.stdin = object.stdin ?? false;
     message.terminal = (object.terminal !== undefined && object.terminal !== null)
       ? Terminal.fromPartial(object.terminal)
+      : undefined;
+    message.memoryShare = (object.memoryShare !== undefined && object.memoryShare !== null)
+      ? MemoryShare.fromPartial(object.memoryShare)
       : undefined;
     return message;
   },
@@ -2732,6 +2771,107 @@ export const ProcessSpec_RlimitsEntry: MessageFns<ProcessSpec_RlimitsEntry> = {
     const message = createBaseProcessSpec_RlimitsEntry();
     message.key = object.key ?? "";
     message.value = object.value ?? 0;
+    return message;
+  },
+};
+
+function createBaseMemoryShare(): MemoryShare {
+  return { name: "", bytes: 0, _unknownFields: {} };
+}
+
+export const MemoryShare: MessageFns<MemoryShare> = {
+  encode(message: MemoryShare, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.name !== "") {
+      writer.uint32(10).string(message.name);
+    }
+    if (message.bytes !== 0) {
+      writer.uint32(16).uint64(message.bytes);
+    }
+    if (message._unknownFields !== undefined) {
+      for (const [key, values] of globalThis.Object.entries(message._unknownFields)) {
+        const tag = parseInt(key, 10);
+        for (const value of values) {
+          writer.uint32(tag).raw(value);
+        }
+      }
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): MemoryShare {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseMemoryShare();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.name = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.bytes = longToNumber(reader.uint64());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        const buf = reader.skip(tag & 7);
+
+        const list = message._unknownFields![tag];
+
+        if (list === undefined) {
+          message._unknownFields![tag] = [buf];
+        } else {
+          list.push(buf);
+        }
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): MemoryShare {
+    return {
+      name: isSet(object.name) ? globalThis.String(object.name) : "",
+      bytes: isSet(object.bytes) ? globalThis.Number(object.bytes) : 0,
+    };
+  },
+
+  toJSON(message: MemoryShare): unknown {
+    const obj: any = {};
+    if (message.name !== "") {
+      obj.name = message.name;
+    }
+    if (message.bytes !== 0) {
+      obj.bytes = Math.round(message.bytes);
+    }
+    return obj;
+  },
+
+  create<I extends Exact<DeepPartial<MemoryShare>, I>>(base?: I): MemoryShare {
+    return MemoryShare.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<MemoryShare>, I>>(object: I): MemoryShare {
+    const message = createBaseMemoryShare();
+    message.name = object.name ?? "";
+    message.bytes = object.bytes ?? 0;
     return message;
   },
 };

@@ -97,6 +97,31 @@ export interface CreateContainerResponse {
   _unknownFields?: { [key: number]: Uint8Array[] } | undefined;
 }
 
+/** Asks for a container, and to be told how it goes. */
+export interface CreateContainerWithProgressRequest {
+  /** What it is to be. */
+  spec:
+    | ContainerSpec
+    | undefined;
+  /** For a registry; unset: none. No part of it is kept. */
+  imageCredentials: ImageCredentials | undefined;
+  _unknownFields?: { [key: number]: Uint8Array[] } | undefined;
+}
+
+/** How it goes, or that it exists. */
+export interface CreateContainerWithProgressResponse {
+  /** What there is to tell. */
+  event:
+    | //
+    /** A sentence for people on how the image is fetched. A client that reads slowly misses the oldest of those that wait. */
+    { $case: "progress"; value: string }
+    | //
+    /** What it became. */
+    { $case: "container"; value: Container }
+    | undefined;
+  _unknownFields?: { [key: number]: Uint8Array[] } | undefined;
+}
+
 /** Asks for the end of a container. */
 export interface DestroyContainerRequest {
   /** Which. */
@@ -1207,6 +1232,240 @@ export const CreateContainerResponse: MessageFns<CreateContainerResponse> = {
     message.container = (object.container !== undefined && object.container !== null)
       ? Container.fromPartial(object.container)
       : undefined;
+    return message;
+  },
+};
+
+function createBaseCreateContainerWithProgressRequest(): CreateContainerWithProgressRequest {
+  return { spec: undefined, imageCredentials: undefined, _unknownFields: {} };
+}
+
+export const CreateContainerWithProgressRequest: MessageFns<CreateContainerWithProgressRequest> = {
+  encode(message: CreateContainerWithProgressRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.spec !== undefined) {
+      ContainerSpec.encode(message.spec, writer.uint32(10).fork()).join();
+    }
+    if (message.imageCredentials !== undefined) {
+      ImageCredentials.encode(message.imageCredentials, writer.uint32(18).fork()).join();
+    }
+    if (message._unknownFields !== undefined) {
+      for (const [key, values] of globalThis.Object.entries(message._unknownFields)) {
+        const tag = parseInt(key, 10);
+        for (const value of values) {
+          writer.uint32(tag).raw(value);
+        }
+      }
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): CreateContainerWithProgressRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseCreateContainerWithProgressRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.spec = ContainerSpec.decode(reader, reader.uint32());
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.imageCredentials = ImageCredentials.decode(reader, reader.uint32());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        const buf = reader.skip(tag & 7);
+
+        const list = message._unknownFields![tag];
+
+        if (list === undefined) {
+          message._unknownFields![tag] = [buf];
+        } else {
+          list.push(buf);
+        }
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): CreateContainerWithProgressRequest {
+    return {
+      spec: isSet(object.spec) ? ContainerSpec.fromJSON(object.spec) : undefined,
+      imageCredentials: isSet(object.imageCredentials)
+        ? ImageCredentials.fromJSON(object.imageCredentials)
+        : isSet(object.image_credentials)
+        ? ImageCredentials.fromJSON(object.image_credentials)
+        : undefined,
+    };
+  },
+
+  toJSON(message: CreateContainerWithProgressRequest): unknown {
+    const obj: any = {};
+    if (message.spec !== undefined) {
+      obj.spec = ContainerSpec.toJSON(message.spec);
+    }
+    if (message.imageCredentials !== undefined) {
+      obj.imageCredentials = ImageCredentials.toJSON(message.imageCredentials);
+    }
+    return obj;
+  },
+
+  create<I extends Exact<DeepPartial<CreateContainerWithProgressRequest>, I>>(
+    base?: I,
+  ): CreateContainerWithProgressRequest {
+    return CreateContainerWithProgressRequest.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<CreateContainerWithProgressRequest>, I>>(
+    object: I,
+  ): CreateContainerWithProgressRequest {
+    const message = createBaseCreateContainerWithProgressRequest();
+    message.spec = (object.spec !== undefined && object.spec !== null)
+      ? ContainerSpec.fromPartial(object.spec)
+      : undefined;
+    message.imageCredentials = (object.imageCredentials !== undefined && object.imageCredentials !== null)
+      ? ImageCredentials.fromPartial(object.imageCredentials)
+      : undefined;
+    return message;
+  },
+};
+
+function createBaseCreateContainerWithProgressResponse(): CreateContainerWithProgressResponse {
+  return { event: undefined, _unknownFields: {} };
+}
+
+export const CreateContainerWithProgressResponse: MessageFns<CreateContainerWithProgressResponse> = {
+  encode(message: CreateContainerWithProgressResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    switch (message.event?.$case) {
+      case "progress":
+        writer.uint32(10).string(message.event.value);
+        break;
+      case "container":
+        Container.encode(message.event.value, writer.uint32(18).fork()).join();
+        break;
+    }
+    if (message._unknownFields !== undefined) {
+      for (const [key, values] of globalThis.Object.entries(message._unknownFields)) {
+        const tag = parseInt(key, 10);
+        for (const value of values) {
+          writer.uint32(tag).raw(value);
+        }
+      }
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): CreateContainerWithProgressResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseCreateContainerWithProgressResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.event = { $case: "progress", value: reader.string() };
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.event = { $case: "container", value: Container.decode(reader, reader.uint32()) };
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        const buf = reader.skip(tag & 7);
+
+        const list = message._unknownFields![tag];
+
+        if (list === undefined) {
+          message._unknownFields![tag] = [buf];
+        } else {
+          list.push(buf);
+        }
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): CreateContainerWithProgressResponse {
+    return {
+      event: isSet(object.progress)
+        ? { $case: "progress", value: globalThis.String(object.progress) }
+        : isSet(object.container)
+        ? { $case: "container", value: Container.fromJSON(object.container) }
+        : undefined,
+    };
+  },
+
+  toJSON(message: CreateContainerWithProgressResponse): unknown {
+    const obj: any = {};
+    if (message.event?.$case === "progress") {
+      obj.progress = message.event.value;
+    } else if (message.event?.$case === "container") {
+      obj.container = Container.toJSON(message.event.value);
+    }
+    return obj;
+  },
+
+  create<I extends Exact<DeepPartial<CreateContainerWithProgressResponse>, I>>(
+    base?: I,
+  ): CreateContainerWithProgressResponse {
+    return CreateContainerWithProgressResponse.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<CreateContainerWithProgressResponse>, I>>(
+    object: I,
+  ): CreateContainerWithProgressResponse {
+    const message = createBaseCreateContainerWithProgressResponse();
+    switch (object.event?.$case) {
+      case "progress": {
+        if (object.event?.value !== undefined && object.event?.value !== null) {
+          message.event = { $case: "progress", value: object.event.value };
+        }
+        break;
+      }
+      case "container": {
+        if (object.event?.value !== undefined && object.event?.value !== null) {
+          message.event = { $case: "container", value: Container.fromPartial(object.event.value) };
+        }
+        break;
+      }
+    }
     return message;
   },
 };
@@ -6044,6 +6303,20 @@ export const GardenServiceService = {
       Buffer.from(CreateContainerResponse.encode(value).finish()),
     responseDeserialize: (value: Buffer): CreateContainerResponse => CreateContainerResponse.decode(value),
   },
+  /** The same, told how it goes: as an image can take minutes to be fetched. The last message is the container. */
+  createContainerWithProgress: {
+    path: "/rivera.garden.v1.GardenService/CreateContainerWithProgress" as const,
+    requestStream: false as const,
+    responseStream: true as const,
+    requestSerialize: (value: CreateContainerWithProgressRequest): Buffer =>
+      Buffer.from(CreateContainerWithProgressRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): CreateContainerWithProgressRequest =>
+      CreateContainerWithProgressRequest.decode(value),
+    responseSerialize: (value: CreateContainerWithProgressResponse): Buffer =>
+      Buffer.from(CreateContainerWithProgressResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): CreateContainerWithProgressResponse =>
+      CreateContainerWithProgressResponse.decode(value),
+  },
   /** Ends all processes and removes every trace. Who asks while it is being destroyed waits for the same end. */
   destroyContainer: {
     path: "/rivera.garden.v1.GardenService/DestroyContainer" as const,
@@ -6278,6 +6551,11 @@ export interface GardenServiceServer extends UntypedServiceImplementation {
   getCapacity: handleUnaryCall<GetCapacityRequest, GetCapacityResponse>;
   /** Makes a container. Either it exists whole afterwards or not at all; a client that goes away gives up. */
   createContainer: handleUnaryCall<CreateContainerRequest, CreateContainerResponse>;
+  /** The same, told how it goes: as an image can take minutes to be fetched. The last message is the container. */
+  createContainerWithProgress: handleServerStreamingCall<
+    CreateContainerWithProgressRequest,
+    CreateContainerWithProgressResponse
+  >;
   /** Ends all processes and removes every trace. Who asks while it is being destroyed waits for the same end. */
   destroyContainer: handleUnaryCall<DestroyContainerRequest, DestroyContainerResponse>;
   /** Ends all processes; files stay usable. */
@@ -6368,6 +6646,16 @@ export interface GardenServiceClient extends Client {
     options: Partial<CallOptions>,
     callback: (error: ServiceError | null, response: CreateContainerResponse) => void,
   ): ClientUnaryCall;
+  /** The same, told how it goes: as an image can take minutes to be fetched. The last message is the container. */
+  createContainerWithProgress(
+    request: CreateContainerWithProgressRequest,
+    options?: Partial<CallOptions>,
+  ): ClientReadableStream<CreateContainerWithProgressResponse>;
+  createContainerWithProgress(
+    request: CreateContainerWithProgressRequest,
+    metadata?: Metadata,
+    options?: Partial<CallOptions>,
+  ): ClientReadableStream<CreateContainerWithProgressResponse>;
   /** Ends all processes and removes every trace. Who asks while it is being destroyed waits for the same end. */
   destroyContainer(
     request: DestroyContainerRequest,

@@ -421,9 +421,9 @@ export interface Sidecar {
   action:
     | Action
     | undefined;
-  /** Disk in MiB, at least 0. */
+  /** Disk in MiB, at least 0; not enforced, which the cell says in the log. */
   diskMb: number;
-  /** Memory in MiB, at least 0. */
+  /** Memory in MiB that its processes can't go beyond, within what the container has; 0: no limit of its own. */
   memoryMb: number;
   _unknownFields?: { [key: number]: Uint8Array[] } | undefined;
 }
