@@ -14,6 +14,7 @@ import type { CallContext } from '@rivera/kit/grpc/host';
 import type { Executor } from '../executor/executor.js';
 import { Bell } from './bell.js';
 import { findLiveContainer, toRiveraError } from './container-target.js';
+import { pacedWrite } from './paced-write.js';
 
 const MAX_HOST = 255;
 /** Bytes of one message. */
@@ -156,7 +157,7 @@ async function feed(connection: Duplex, incoming: AsyncIterator<ConnectRequest>)
       );
     }
     if (connection.destroyed || connection.writableEnded) return;
-    if (!connection.write(message.value)) await Promise.race([once(connection, 'drain'), once(connection, 'close')]);
+    await pacedWrite(connection, message.value);
   }
   connection.end();
 }
