@@ -1,5 +1,5 @@
 import { existsSync, readdirSync } from 'node:fs';
-import { readFile, rmdir } from 'node:fs/promises';
+import { readdir, readFile, rmdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Clock } from '@rivera/kit/clock';
 import { hasCode, isMissing, readIfPresent } from './durable.js';
@@ -36,8 +36,12 @@ export class ContainerCgroup {
 
   /** Processes in it, by their pid on the host. Empty when it doesn't exist. */
   async pids(): Promise<number[]> {
-    const text = await readIfPresent(this.file('pids', 'cgroup.procs')).catch(gone);
-    return (text ?? '').split('\n').filter(Boolean).map(Number);
+    const texts = await Promise.all(
+      (await withGroupsBelow(this.file('pids', ''))).map((directory) =>
+        readIfPresent(join(directory, 'cgroup.procs')).catch(gone),
+      ),
+    );
+    return texts.flatMap((text) => (text ?? '').split('\n').filter(Boolean).map(Number));
   }
 
   /** How often the kernel killed something in it for want of memory. */
@@ -88,17 +92,30 @@ export class ContainerCgroup {
   /** Removes it from every hierarchy. Fine when it isn't there; throws when somebody is still inside. */
   async remove(): Promise<void> {
     await Promise.all(
-      cgroupDirectories(this.path).map((directory) =>
-        rmdir(directory).catch((error: unknown) => {
-          if (!isMissing(error)) throw error;
-        }),
-      ),
+      cgroupDirectories(this.path).map(async (directory) => {
+        for (const group of (await withGroupsBelow(directory)).reverse()) await rmdir(group).catch(unlessMissing);
+      }),
     );
   }
 
   private file(controller: string, name: string): string {
     return cgroupVersion === 2 ? join(MOUNT, this.path, name) : join(MOUNT, controller, this.path, name);
   }
+}
+
+/**
+ * A group and those inside it, each before its own: a privileged container, or a container in it, may have made some. Empty when there
+ * is none.
+ */
+async function withGroupsBelow(directory: string): Promise<string[]> {
+  const entries = await readdir(directory, { withFileTypes: true }).catch(unlessMissing);
+  if (!entries) return [];
+  const below = entries.filter((entry) => entry.isDirectory());
+  return [directory, ...(await Promise.all(below.map(({ name }) => withGroupsBelow(join(directory, name))))).flat()];
+}
+
+function unlessMissing(error: unknown): undefined {
+  if (!isMissing(error)) throw error;
 }
 
 function tryKill(pid: number): void {
@@ -109,8 +126,8 @@ function tryKill(pid: number): void {
   }
 }
 
-/** A group that is being removed answers reads with ENODEV. */
+/** A group that is being removed answers reads with ENODEV; one of threads has its processes listed above it. */
 function gone(error: unknown): undefined {
-  if (hasCode(error, 'ENODEV')) return undefined;
+  if (hasCode(error, 'ENODEV') || hasCode(error, 'EOPNOTSUPP')) return undefined;
   throw error;
 }

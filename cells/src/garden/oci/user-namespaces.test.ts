@@ -148,6 +148,23 @@ it('privileged ones have none, where the cell allows them at all', async () => {
   await reopen();
 });
 
+it('a privileged one may make control groups of its own: they end and go with it', async () => {
+  await reopen({ allowPrivileged: true });
+  const container = await create({ privileged: true });
+  const mount =
+    'mkdir /c && (mount -t cgroup2 none /c 2>&1 && ls /c/cgroup.controllers || mount -t cgroup -o pids none /c)';
+  await said(container, mount);
+  expect(await said(container, 'mkdir -p /c/a/b /c/d && echo $$ > /c/a/b/cgroup.procs && echo in')).toEqual([
+    'stdout: in',
+  ]);
+  const within = plainProcess('within', { path: '/bin/sh', args: ['-c', 'echo $$ > /c/a/b/cgroup.procs; sleep 1000'] });
+  const process = await container.run(within);
+  await garden.destroy(container.handle);
+  await process.wait().catch(() => undefined);
+  expect(await cell.leaks()).toEqual([]);
+  await reopen();
+});
+
 it('ranges are nobody’s once the folder of their container is gone, and all can be used up', async () => {
   const base = await mkdtemp(join(tmpdir(), 'rivera-ids-'));
   try {
