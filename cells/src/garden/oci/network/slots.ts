@@ -47,7 +47,13 @@ export class Slots {
     const slot = this.free();
     if (slot === undefined) throw new GardenError('create-failed', 'the subnet of this cell has no free address');
     this.handles.set(slot, '');
-    await writeFile(this.path(slot, ''), '', { mode: 0o600 });
+    try {
+      await writeFile(this.path(slot, ''), '', { mode: 0o600 });
+    } catch (error) {
+      // A full disk comes and goes; what it kept from being noted is still free then.
+      this.handles.delete(slot);
+      throw error;
+    }
     return slot;
   }
 
