@@ -1,3 +1,7 @@
+import { existsSync } from 'node:fs';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { ManualClock } from '@rivera/kit/clock';
 import { silentLogger } from '@rivera/kit/log';
 import { afterEach, beforeEach, expect, it } from 'vitest';
@@ -10,6 +14,7 @@ const table = `rivera.test-${process.pid}`;
 const plan = {
   table,
   interfaces: 'rvtest.',
+  bridge: 'rvnobody',
   subnet: '10.0.0.0/24',
   subnet6: undefined,
   denyNetworks: [],
@@ -61,6 +66,32 @@ it.each([
   expect(await listing()).not.toBe(before);
   await clock.advance(10_000);
   await expect.poll(listing, { timeout: 30_000 }).toBe(before);
+});
+
+it('loses nothing that is opened while it puts right what somebody took away', async () => {
+  await firewall.check();
+  await run('nft', [`flush chain inet ${table} closed`]);
+  // Making the whole anew takes a while, as it does with many containers.
+  const bin = await mkdtemp(join(tmpdir(), 'rivera-nft-'));
+  const nft = (await run('which', ['nft'])).trim();
+  const script = `#!/bin/sh
+case "$*" in *list*) exec ${nft} "$@" ;; esac
+input=$(cat)
+case "$input" in *'delete table'*) echo >> ${bin}/begun; sleep 1 ;; esac
+printf '%s' "$input" | ${nft} "$@"
+`;
+  await writeFile(join(bin, 'nft'), script, { mode: 0o755 });
+  const path = process.env.PATH;
+  process.env.PATH = `${bin}:${path}`;
+  try {
+    const checked = firewall.check();
+    await expect.poll(() => existsSync(join(bin, 'begun')), { timeout: 20_000 }).toBe(true);
+    await Promise.all([checked, firewall.open(opening(3)), firewall.shut('h2')]);
+    expect(await chains()).toEqual(['h3']);
+  } finally {
+    process.env.PATH = path;
+    await rm(bin, { recursive: true, force: true });
+  }
 });
 
 it('says at once when this machine has no nft', async () => {

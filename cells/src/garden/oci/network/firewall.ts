@@ -14,7 +14,8 @@ const CHECK_MS = 10_000;
  */
 export class Firewall {
   private readonly openings = new Map<string, Opening>();
-  private readonly batches = new Batches<string>((scripts) => this.apply(scripts));
+  /** Scripts are made when their turn has come, so that a whole made anew has all changes that were asked for before it. */
+  private readonly batches = new Batches<() => string>((scripts) => this.apply(scripts));
   /** Counts changes of ours, so that those of others can be told from them. */
   private changes = 0;
   private seen: { changes: number; text: string } | undefined;
@@ -53,7 +54,7 @@ export class Firewall {
   async open(opening: Opening): Promise<void> {
     this.openings.set(opening.handle, opening);
     try {
-      await this.batches.add(openingScript(this.plan, opening));
+      await this.batches.add(() => openingScript(this.plan, opening));
     } catch (error) {
       this.openings.delete(opening.handle);
       throw error;
@@ -66,7 +67,7 @@ export class Firewall {
     if (!before) throw new Error(`container '${after.handle}' has no network`);
     this.openings.set(after.handle, after);
     try {
-      await this.batches.add(openingScript(this.plan, after));
+      await this.batches.add(() => openingScript(this.plan, after));
     } catch (error) {
       this.openings.set(after.handle, before);
       throw error;
@@ -79,7 +80,7 @@ export class Firewall {
     if (!opening) return;
     this.openings.delete(handle);
     try {
-      await this.batches.add(closingScript(this.plan, opening));
+      await this.batches.add(() => closingScript(this.plan, opening));
     } catch (error) {
       this.openings.set(handle, opening);
       throw error;
@@ -103,7 +104,8 @@ export class Firewall {
       { table: this.plan.table },
       'somebody has changed the firewall rules of the containers; they are put right',
     );
-    await this.rebuild();
+    // In line with changes: one that the kernel took while this was on its way would be undone.
+    await this.batches.add(() => this.whole());
   }
 
   /** Stops watching; the rules stay, as the containers do. */
@@ -121,10 +123,10 @@ export class Firewall {
     await runToEnd('nft', ['delete', 'table', 'inet', this.plan.table]);
   }
 
-  private async apply(scripts: string[]): Promise<void> {
+  private async apply(scripts: (() => string)[]): Promise<void> {
     this.changes++;
     try {
-      await nft(scripts.join('\n'));
+      await nft(scripts.map((script) => script()).join('\n'));
     } catch (error) {
       // Most likely the table is gone. What should be there is known, these changes included.
       this.o.log.warn({ error, table: this.plan.table }, 'the firewall rules of the containers are made anew');
@@ -134,8 +136,12 @@ export class Firewall {
 
   private async rebuild(): Promise<void> {
     this.changes++;
+    await nft(this.whole());
+  }
+
+  private whole(): string {
     this.seen = undefined;
-    await nft(wholeRuleset(this.plan, this.openings.values()));
+    return wholeRuleset(this.plan, this.openings.values());
   }
 
   private planCheck(): void {
