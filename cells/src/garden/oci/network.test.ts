@@ -138,6 +138,21 @@ describe('a container without rules', () => {
     });
   });
 
+  it('can’t fill the host’s table of neighbours with addresses that nobody has', async () => {
+    const container = await create();
+    const { containerAddress, containerAddress6 = '' } = container.info();
+    const many = (prefix: string, last: (n: number) => string) =>
+      Array.from({ length: 60 }, (_, n) => `ping -c 1 -W 1 ${prefix}${last(n + 150)} > /dev/null &`);
+    const script = [
+      ...many(containerAddress.replace(/\d+$/, ''), String),
+      ...many(containerAddress6.replace(/[^:]*$/, ''), (n) => n.toString(16)),
+      'sleep 0.5; echo tried',
+    ];
+    expect(await sh(container, script.join('\n'))).toEqual(['tried']);
+    const neighbours = async () => (await run('ip', ['neigh', 'show', 'dev', cells[0]?.options.bridge ?? ''])).trim();
+    expect(await neighbours()).toBe('');
+  });
+
   it('can’t pretend to be another', async () => {
     const [container, other] = [await create(), await create()];
     expect(await sh(container, get(`${outside.addresses[0]}:8000`))).not.toEqual(['refused']);
@@ -242,6 +257,15 @@ describe('two cells of a machine', () => {
     await expect(cells[1]?.open({ subnet, dataDir: `${dataDir}-b`, bridge: `${bridge}b` })).rejects.toMatchObject({
       kind: 'unsupported',
       message: expect.stringContaining(`subnet ${subnet} can't be used: this host has a route to ${subnet}`),
+    });
+    gardens[1] = (await cells[1]?.open()) as OciGarden;
+  });
+
+  it('have as many addresses of the one family as of the other', async () => {
+    await garden(1).close();
+    await expect(cells[1]?.open({ subnet6: 'fd00:1:2:3::/125' })).rejects.toMatchObject({
+      kind: 'unsupported',
+      message: expect.stringMatching(/^subnet6 fd00:1:2:3::\/125 has room for fewer containers than subnet 10\./),
     });
     gardens[1] = (await cells[1]?.open()) as OciGarden;
   });

@@ -70,6 +70,7 @@ export class CellNetwork {
       {
         table: places.firewallTable,
         interfaces: places.interfacePrefix,
+        bridge: settings.bridge,
         subnet: subnet.cidr,
         subnet6: subnet6?.cidr,
         denyNetworks: settings.denyNetworks.map(rangeOf),
@@ -148,6 +149,12 @@ export class CellNetwork {
       return undefined;
     }
     const subnet = subnetOf(subnet6 === 'auto' ? uniqueSubnet(this.places) : subnet6);
+    if (subnet.lastSlot < this.subnet.lastSlot) {
+      throw new GardenError(
+        'unsupported',
+        `subnet6 ${subnet.cidr} has room for fewer containers than subnet ${this.subnet.cidr}`,
+      );
+    }
     log.info({ subnet: subnet.cidr }, 'containers have IPv6');
     return subnet;
   }

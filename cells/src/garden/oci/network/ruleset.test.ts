@@ -51,6 +51,7 @@ it.each<[Partial<EgressRule>, string[]]>([
 const plan: FirewallPlan = {
   table: 'rivera.c-1',
   interfaces: 'rv123456.',
+  bridge: 'rvnobody',
   subnet: '10.1.0.0/24',
   subnet6: 'fd00:1::/64',
   denyNetworks: networks,

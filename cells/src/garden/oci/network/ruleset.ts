@@ -8,6 +8,8 @@ export interface FirewallPlan {
   table: string;
   /** What names of the containers' interfaces begin with. */
   interfaces: string;
+  /** Where the addresses of the subnet are that nobody has. */
+  bridge: string;
   subnet: string;
   subnet6: string | undefined;
   /** Reached only by an egress rule. */
@@ -50,7 +52,11 @@ export function wholeRuleset(plan: FirewallPlan, openings: Iterable<Opening>): s
   ].join('\n');
 }
 
-/** TCP is refused by a reset: a message of ICMP that comes while the other side still connects is heeded a second later only. */
+/**
+ * What is sent to an address that nobody has is refused before the kernel asks for its owner: each that it asks for fills a place in a
+ * table of a thousand that all of the machine shares. TCP is refused by a reset: a message of ICMP that
+ * comes while the other side still connects is heeded a second later only.
+ */
 function skeleton(plan: FirewallPlan): string {
   const own = `"${plan.interfaces}*"`;
   return `table inet ${plan.table} {
@@ -64,6 +70,7 @@ function skeleton(plan: FirewallPlan): string {
   chain forward {
     type filter hook forward priority filter; policy accept;
     iifname ${own} jump sane
+    oifname "${plan.bridge}" goto refused
     iifname vmap @from
     iifname ${own} drop
     oifname ${own} goto inbound
