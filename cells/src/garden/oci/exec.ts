@@ -89,7 +89,12 @@ export async function startExec(request: ExecRequest): Promise<PersonsProcess> {
     over = true;
   });
   const identity = await identify(cell, files.pid, () => over);
-  void exited.then(() => Promise.all(Object.values(files).map((file) => rm(file, { force: true }))));
+  exited
+    .then(() => Promise.all(Object.values(files).map((file) => rm(file, { force: true }))))
+    .catch((error: unknown) => {
+      // A disk that is read-only now keeps them; the next start of the agent tries again.
+      cell.settings.log.warn({ error, container: places.handle }, "files of a person's process could not be removed");
+    });
   if (!identity) {
     const message = await readFile(files.log, 'utf8').catch(() => '');
     sendToGroup(running.pid, 'SIGKILL');
