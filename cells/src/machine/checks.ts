@@ -261,7 +261,7 @@ async function tryLoop(dir: string): Promise<Finding> {
 
 /** In a namespace that ends with the program, so that nothing is left. */
 async function tryFirewall(): Promise<Finding> {
-  const names = { table: 'rivera-probe', interfaces: 'rv.', bridge: 'rivera0' };
+  const names = { table: 'rivera-probe', interfaces: 'rv.', bridge: 'rivera0', arp: false };
   const plan = { subnet: '10.0.0.0/24', subnet6: undefined, denyNetworks: [], hostServices: [] };
   const input = `${wholeRuleset({ ...names, ...plan }, [])}\n`;
   const { code, stderr } = await runToEnd('unshare', ['--net', 'nft', '-f', '-'], { input });

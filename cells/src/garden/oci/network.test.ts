@@ -153,6 +153,30 @@ describe('a container without rules', () => {
     expect(await neighbours()).toBe('');
   });
 
+  it('can’t fill it with neighbours that it says to be', async () => {
+    const container = await create();
+    const slot = Number(container.info().containerAddress.split('.')[3]);
+    const { networkPrefix, interfacePrefix } = cellPlaces(
+      cells[0]?.options.dataDir ?? '',
+      cells[0]?.options.cellId ?? '',
+    );
+    // As its root may: questions for the gateway, each in another name.
+    const script = `
+      socket(my $s, 17, 3, unpack('n', pack('S', 0x0806))) or die $!;
+      open(my $f, '<', '/sys/class/net/eth0/ifindex') or die $!;
+      my $to = pack('SnlSCCH16', 17, 0x0806, int(<$f>), 1, 0, 6, 'ffffffffffff0000');
+      for my $n (1 .. 200) {
+        my $frame = pack('H12 H12 n n n C C n', 'ffffffffffff', '020000000001', 0x0806, 1, 0x0800, 6, 4, 1);
+        my $question = pack('H12 C4 H12 C4', '020000000001', 172, 20, 0, $n, '000000000000', @ARGV);
+        send($s, $frame . $question, 0, $to) or die $!;
+      }`;
+    const gateway = gatewayOf(container).split('.');
+    await run('ip', ['netns', 'exec', `${networkPrefix}${slot}`, 'perl', '-e', script, ...gateway]);
+    const known = (await run('ip', ['-4', 'neigh', 'show', 'dev', `${interfacePrefix}${slot}`])).trim().split('\n');
+    expect(known.length).toBeLessThan(20);
+    expect(await sh(container, get(`${outside.addresses[0]}:8000`))).not.toEqual(['refused']);
+  });
+
   it('can’t pretend to be another', async () => {
     const [container, other] = [await create(), await create()];
     expect(await sh(container, get(`${outside.addresses[0]}:8000`))).not.toEqual(['refused']);

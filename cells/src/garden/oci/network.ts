@@ -5,7 +5,7 @@ import { parseRange } from '../addresses.js';
 import { GardenError } from '../garden.js';
 import { IdRanges } from './id-ranges.js';
 import type { IdMapping } from './kernel-steps.js';
-import { Firewall } from './network/firewall.js';
+import { canFilterArp, Firewall } from './network/firewall.js';
 import { hostMtu, noIpv6Reason, prepareHost, unprepareHost } from './network/host.js';
 import { hostServiceOf } from './network/host-service.js';
 import { type LinkPlan, type Place, removeLinks } from './network/links.js';
@@ -71,6 +71,7 @@ export class CellNetwork {
         table: places.firewallTable,
         interfaces: places.interfacePrefix,
         bridge: settings.bridge,
+        arp: await canFilterArp(),
         subnet: subnet.cidr,
         subnet6: subnet6?.cidr,
         denyNetworks: settings.denyNetworks.map(rangeOf),

@@ -15,6 +15,7 @@ const plan = {
   table,
   interfaces: 'rvtest.',
   bridge: 'rvnobody',
+  arp: true,
   subnet: '10.0.0.0/24',
   subnet6: undefined,
   denyNetworks: [],
@@ -28,7 +29,11 @@ const opening = (number: number): Opening => ({
   egress: [],
   ports: [],
 });
-const listing = async () => (await runToEnd('nft', ['list', 'table', 'inet', table])).stdout;
+const listing = async () =>
+  (await runToEnd('nft', ['list ruleset'])).stdout
+    .split(/^(?=table )/m)
+    .filter((each) => each.includes(`${table} {`))
+    .join('');
 const chains = async () => [...(await listing()).matchAll(/chain c-(\S+)/g)].map(([, handle]) => handle).sort();
 
 let clock: ManualClock;
@@ -55,10 +60,18 @@ it('has what it was told, however much at once, and takes it away again', async 
   await expect(firewall.change(opening(7))).rejects.toThrow("container 'h7' has no network");
 });
 
+it('leaves alone what is as it should be', async () => {
+  const numbered = async () => (await runToEnd('nft', ['-a', 'list', 'table', 'inet', table])).stdout;
+  const before = await numbered();
+  for (let n = 0; n < 3; n++) await firewall.check();
+  expect(await numbered()).toBe(before);
+});
+
 it.each([
   ['all', `delete table inet ${table}`],
   ['an element', `delete element inet ${table} from { "rvtest.2" }`],
   ['a rule', `flush chain inet ${table} closed`],
+  ['the table of ARP', `delete table arp ${table}`],
 ])('puts right what somebody took away: %s', async (_, script) => {
   await firewall.check();
   const before = await listing();

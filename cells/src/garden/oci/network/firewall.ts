@@ -91,12 +91,14 @@ export class Firewall {
   async check(): Promise<void> {
     await this.batches.idle();
     const { changes } = this;
-    const { stdout: text } = await runToEnd('nft', ['-s', 'list', 'table', 'inet', this.plan.table]);
+    const text = await this.listing();
     // A change of ours came in between: the next look will tell.
     if (this.closed || changes !== this.changes) return;
-    const whole = [...this.openings.values()].every((opening) => signsOf(opening).every((sign) => text.includes(sign)));
+    const whole = [...this.openings.values()].every((opening) =>
+      signsOf(opening).every((sign) => text?.includes(sign)),
+    );
     const asBefore = this.seen?.changes !== changes || this.seen.text === text;
-    if (text !== '' && whole && asBefore) {
+    if (text !== undefined && whole && asBefore) {
       this.seen = { changes, text };
       return;
     }
@@ -106,6 +108,15 @@ export class Firewall {
     );
     // In line with changes: one that the kernel took while this was on its way would be undone.
     await this.batches.add(() => this.whole());
+  }
+
+  /** All tables without what is of a moment; undefined when one is not there. */
+  private async listing(): Promise<string | undefined> {
+    const families = this.plan.arp ? ['inet', 'arp'] : ['inet'];
+    const lists = await Promise.all(
+      families.map((family) => runToEnd('nft', ['-s', 'list', 'table', family, this.plan.table])),
+    );
+    return lists.every(({ code }) => code === 0) ? lists.map(({ stdout }) => stdout).join('') : undefined;
   }
 
   /** Stops watching; the rules stay, as the containers do. */
@@ -120,7 +131,7 @@ export class Firewall {
     this.cancelCheck();
     await this.batches.idle();
     this.openings.clear();
-    await runToEnd('nft', ['delete', 'table', 'inet', this.plan.table]);
+    for (const family of ['inet', 'arp']) await runToEnd('nft', ['delete', 'table', family, this.plan.table]);
   }
 
   private async apply(scripts: (() => string)[]): Promise<void> {
@@ -158,6 +169,11 @@ export class Firewall {
       { unref: true },
     );
   }
+}
+
+/** Whether this kernel filters ARP too; without, a container can make the host know neighbours that there are none of. */
+export async function canFilterArp(): Promise<boolean> {
+  return (await runToEnd('nft', ['-c', 'add table arp rivera-probe'])).code === 0;
 }
 
 async function nft(script: string): Promise<void> {

@@ -10,6 +10,8 @@ export interface FirewallPlan {
   interfaces: string;
   /** Where the addresses of the subnet are that nobody has. */
   bridge: string;
+  /** Whether this kernel can filter ARP. */
+  arp: boolean;
   subnet: string;
   subnet6: string | undefined;
   /** Reached only by an egress rule. */
@@ -48,6 +50,7 @@ export function wholeRuleset(plan: FirewallPlan, openings: Iterable<Opening>): s
     `add table inet ${plan.table}`,
     `delete table inet ${plan.table}`,
     skeleton(plan),
+    ...(plan.arp ? [`add table arp ${plan.table}`, `delete table arp ${plan.table}`, arpTable(plan)] : []),
     ...[...openings].map((opening) => openingScript(plan, opening)),
   ].join('\n');
 }
@@ -120,6 +123,19 @@ function skeleton(plan: FirewallPlan): string {
     ip daddr 127.0.0.0/8 drop
     ${plan.hostServices.map((service) => `${serviceMatch(service)} accept`).join('\n    ')}
     goto refused
+  }
+}`;
+}
+
+/**
+ * Who asks by ARP is noted by the host as a neighbour, under whichever address it says is its own. A container has one neighbour to ask
+ * about, twice a minute at most.
+ */
+function arpTable({ table, interfaces }: FirewallPlan): string {
+  return `table arp ${table} {
+  chain input {
+    type filter hook input priority filter; policy accept;
+    iifname "${interfaces}*" arp operation request meter asks { iifname limit rate over 1/second burst 5 packets } drop
   }
 }`;
 }
