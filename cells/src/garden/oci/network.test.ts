@@ -1,4 +1,5 @@
 import { execFileSync } from 'node:child_process';
+import { readFile } from 'node:fs/promises';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
@@ -175,6 +176,14 @@ describe('a container without rules', () => {
     const known = (await run('ip', ['-4', 'neigh', 'show', 'dev', `${interfacePrefix}${slot}`])).trim().split('\n');
     expect(known.length).toBeLessThan(20);
     expect(await sh(container, get(`${outside.addresses[0]}:8000`))).not.toEqual(['refused']);
+  });
+
+  it('is no router for the host, whoever takes the rules away meanwhile', async () => {
+    const container = await create();
+    const slot = Number(container.info().containerAddress.split('.')[3]);
+    const { interfacePrefix } = cellPlaces(cells[0]?.options.dataDir ?? '', cells[0]?.options.cellId ?? '');
+    const setting = `/proc/sys/net/ipv6/conf/${interfacePrefix}${slot}/accept_ra`;
+    expect((await readFile(setting, 'utf8')).trim()).toBe('0');
   });
 
   it('can’t pretend to be another', async () => {
