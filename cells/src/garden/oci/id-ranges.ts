@@ -12,7 +12,8 @@ const CLAIMS_DIR = '/run/rivera/ids';
 
 /**
  * Ranges of host ids, one for each container, so that not even two containers have an id in common. A range belongs to whoever
- * made its link first; the link leads to its owner's place, and one that leads nowhere belongs to nobody.
+ * made its link first; the link leads to its owner's place, and one that leads nowhere belongs to nobody. Cells of one machine may count
+ * from different first ids: what another's range reaches into is not free either.
  */
 export class IdRanges {
   private next: number;
@@ -58,14 +59,22 @@ export class IdRanges {
   private async claim(name: string, place: string): Promise<boolean> {
     try {
       await symlink(place, join(this.dir, name));
-      return true;
     } catch (error) {
       if (!hasCode(error, 'EEXIST')) throw error;
-      // A cell whose data folder was thrown away frees its ranges by that; they can be taken the next time round.
-      const lost = await stat(join(this.dir, name)).then(() => false, isMissing);
-      if (lost) await rm(join(this.dir, name), { force: true });
+      await this.dropIfLost(name);
       return false;
     }
+    const overlapping = (await this.names()).filter((other) => other !== name && overlap(Number(other), Number(name)));
+    if (overlapping.length === 0) return true;
+    await rm(join(this.dir, name), { force: true });
+    for (const other of overlapping) await this.dropIfLost(other);
+    return false;
+  }
+
+  /** A cell whose data folder was thrown away frees its ranges by that; they can be taken the next time round. */
+  private async dropIfLost(name: string): Promise<void> {
+    const lost = await stat(join(this.dir, name)).then(() => false, isMissing);
+    if (lost) await rm(join(this.dir, name), { force: true });
   }
 
   private async owner(name: string): Promise<string | undefined> {
@@ -81,4 +90,8 @@ export class IdRanges {
       throw error;
     });
   }
+}
+
+function overlap(a: number, b: number): boolean {
+  return Math.abs(a - b) < IDS_PER_CONTAINER;
 }

@@ -189,3 +189,22 @@ it('ranges are nobody’s once the folder of their container is gone, and all ca
     await rm(base, { recursive: true, force: true });
   }
 });
+
+it('ranges of cells that count from different ids don’t overlap', async () => {
+  const base = await mkdtemp(join(tmpdir(), 'rivera-ids-'));
+  try {
+    const folder = (name: string) => join(base, name);
+    await Promise.all(['a', 'b'].map((name) => writeFile(folder(name), '')));
+    const claims = join(base, 'claims');
+    const [one, other] = [100_000, 130_000].map((firstId) => new IdRanges({ firstId, ranges: 1 }, claims));
+    expect(await one?.take(folder('a'))).toMatchObject({ hostId: 100_000 });
+    await expect(other?.take(folder('b'))).rejects.toThrow('all 1 ranges of user ids of this machine are in use');
+    expect(await one?.claims(base)).toHaveLength(1);
+    // What belonged to somebody who is gone stands in the way until it is met.
+    await rm(folder('a'));
+    await other?.take(folder('b')).catch(() => undefined);
+    expect(await other?.take(folder('b'))).toMatchObject({ hostId: 130_000 });
+  } finally {
+    await rm(base, { recursive: true, force: true });
+  }
+});
