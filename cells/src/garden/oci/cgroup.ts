@@ -3,6 +3,7 @@ import { readdir, readFile, rmdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Clock } from '@rivera/kit/clock';
 import { hasCode, isMissing, readIfPresent } from './durable.js';
+import { send } from './send.js';
 
 /** Where version 1 has no limit of memory, it tells the most that it can count, rounded down to pages. */
 const ENDLESS = 2 ** 62;
@@ -84,7 +85,7 @@ export class ContainerCgroup {
       if (pids.length === 0) return;
       if (clock.now() > deadline) throw new Error(`processes survive KILL: ${pids.join(', ')}`);
       const targets = o.init !== undefined && pids.includes(o.init) ? [o.init] : pids;
-      for (const pid of targets) tryKill(pid);
+      for (const pid of targets) send(pid, 'SIGKILL');
       await clock.sleep(pauseMs);
     }
   }
@@ -116,14 +117,6 @@ async function withGroupsBelow(directory: string): Promise<string[]> {
 
 function unlessMissing(error: unknown): undefined {
   if (!isMissing(error)) throw error;
-}
-
-function tryKill(pid: number): void {
-  try {
-    process.kill(pid, 'SIGKILL');
-  } catch (error) {
-    if (!isMissing(error)) throw error;
-  }
 }
 
 /** A group that is being removed answers reads with ENODEV; one of threads has its processes listed above it. */
