@@ -1,7 +1,7 @@
-import { mkdir, readdir, readlink, rm, stat, symlink } from 'node:fs/promises';
+import { mkdir, readlink, rm, stat, symlink } from 'node:fs/promises';
 import { join } from 'node:path';
 import { GardenError } from '../garden.js';
-import { hasCode, isMissing } from './durable.js';
+import { hasCode, isMissing, namesIn } from './durable.js';
 import type { IdMapping } from './kernel-steps.js';
 
 /** Ids that a container has: 0 to 65535, as many as everybody's user databases use. */
@@ -42,14 +42,14 @@ export class IdRanges {
 
   /** Frees what an owner has; one that is known needn't be searched for. */
   async release(place: string, known?: IdMapping): Promise<void> {
-    const names = known ? [String(known.hostId)] : await this.names();
+    const names = known ? [String(known.hostId)] : await namesIn(this.dir);
     for (const name of names) if ((await this.owner(name)) === place) await rm(join(this.dir, name), { force: true });
   }
 
   /** Who has what among the places below a directory. */
   async claims(below: string): Promise<{ hostId: string; place: string }[]> {
     const found = [];
-    for (const hostId of await this.names()) {
+    for (const hostId of await namesIn(this.dir)) {
       const place = await this.owner(hostId);
       if (place?.startsWith(`${below}/`)) found.push({ hostId, place });
     }
@@ -64,7 +64,9 @@ export class IdRanges {
       await this.dropIfLost(name);
       return false;
     }
-    const overlapping = (await this.names()).filter((other) => other !== name && overlap(Number(other), Number(name)));
+    const overlapping = (await namesIn(this.dir)).filter(
+      (other) => other !== name && overlap(Number(other), Number(name)),
+    );
     if (overlapping.length === 0) return true;
     await rm(join(this.dir, name), { force: true });
     for (const other of overlapping) await this.dropIfLost(other);
@@ -80,13 +82,6 @@ export class IdRanges {
   private async owner(name: string): Promise<string | undefined> {
     return readlink(join(this.dir, name)).catch((error: unknown) => {
       if (isMissing(error)) return undefined;
-      throw error;
-    });
-  }
-
-  private async names(): Promise<string[]> {
-    return readdir(this.dir).catch((error: unknown) => {
-      if (isMissing(error)) return [];
       throw error;
     });
   }

@@ -1,8 +1,8 @@
-import { mkdir, mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, readdir, rm, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, it } from 'vitest';
-import { Slots } from './slots.js';
+import { readSlots, Slots } from './slots.js';
 import { FIRST_SLOT } from './subnet.js';
 
 let base: string;
@@ -36,4 +36,10 @@ it('that could not be noted, as on a full disk, are still free once they can', a
   await mkdir(join(base, 'network'));
   const slot = await slots.reserve();
   expect(await readdir(join(base, 'network'))).toEqual([`${slot}.`]);
+});
+
+it('are not taken for nobody’s when they can’t be read', async () => {
+  await symlink('loop', join(base, 'loop'));
+  await expect(readSlots(join(base, 'loop'))).rejects.toThrow('ELOOP');
+  expect(await readSlots(join(base, 'nowhere'))).toEqual([]);
 });

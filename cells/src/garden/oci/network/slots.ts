@@ -1,6 +1,7 @@
-import { mkdir, readdir, rename, rm, writeFile } from 'node:fs/promises';
+import { mkdir, rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { GardenError } from '../../garden.js';
+import { namesIn } from '../durable.js';
 import { FIRST_SLOT } from './subnet.js';
 
 /**
@@ -98,7 +99,7 @@ export class Slots {
 
 /** The slots of a directory, whoever made it. */
 export async function readSlots(directory: string): Promise<{ slot: number; handle: string }[]> {
-  const names = await readdir(directory).catch(() => []);
+  const names = await namesIn(directory);
   return names.flatMap((name) => {
     const [, slot, handle] = /^(\d+)\.([A-Za-z0-9_-]*)$/.exec(name) ?? [];
     return slot === undefined || handle === undefined ? [] : [{ slot: Number(slot), handle }];
