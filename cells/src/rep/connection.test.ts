@@ -52,13 +52,25 @@ describe('a connection', () => {
     expect(gaps()).toEqual([25, 50, 100, 200]);
   });
 
-  it('starts with short waits again once it was welcomed', async () => {
-    connect(async ({ welcomed }) => {
-      if (seen.length % 3 === 0) welcomed();
+  it('starts with short waits again once it has talked for a while', async () => {
+    connect(async ({ welcomed, signal }) => {
+      if (seen.length % 3 === 0) {
+        welcomed();
+        await clock.sleep(3_000, signal);
+      }
       throw new RiveraError('UNAVAILABLE', 'gone');
     });
-    await clock.advance(600);
-    expect(gaps().slice(0, 6)).toEqual([50, 100, 50, 100, 200, 50].slice(0, gaps().length));
+    await clock.advance(7_000);
+    expect(gaps().slice(0, 5)).toEqual([50, 100, 3_050, 100, 200]);
+  });
+
+  it('waits longer and longer where it is welcomed and thrown out again', async () => {
+    connect(async ({ welcomed }) => {
+      welcomed();
+      throw new RiveraError('SESSION_REPLACED', 'cell "c" has opened another session');
+    });
+    await clock.advance(12_000);
+    expect(gaps()).toEqual([50, 100, 200, 400, 800, 1_600, 3_000, 3_000]);
   });
 
   it('follows a standby to the leader that it names', async () => {

@@ -82,9 +82,10 @@ export class Connection {
     };
     const late = new RiveraError('DEADLINE_EXCEEDED', `no welcome from ${address} within ${WELCOME_TIMEOUT_MS} ms`);
     const cancelTimer = clock.setTimer(WELCOME_TIMEOUT_MS, () => end(late));
+    let welcomedAtMs = Number.POSITIVE_INFINITY;
     const welcomed = (): void => {
       cancelTimer();
-      this.#attempts = 0;
+      welcomedAtMs = clock.now();
     };
     try {
       await converse({ address, signal: AbortSignal.any([this.#closing.signal, over.signal]), welcomed, end });
@@ -93,6 +94,8 @@ export class Connection {
     } finally {
       cancelTimer();
       over.abort();
+      // A server that welcomes everybody and soon throws them out again, for whatever fault, is not to be dialled without end.
+      if (clock.now() - welcomedAtMs >= BACKOFF.longestMs) this.#attempts = 0;
     }
     if (failure.error !== undefined) throw failure.error;
   }
