@@ -1,5 +1,5 @@
-import { describe, expect, test } from 'vitest';
-import { ManualClock, systemClock } from './clock.js';
+import { describe, expect, test, vi } from 'vitest';
+import { ManualClock, steadyClock, systemClock } from './clock.js';
 
 describe('the manual clock', () => {
   test('fires timers in the order of their time, each at its own time', async () => {
@@ -79,4 +79,16 @@ test('a timer of the system clock that is months away does not fire at once', as
   await systemClock.sleep(20);
   cancel();
   expect(fired).toBe(false);
+});
+
+test('the steady clock tells the time of day, and goes on when that is set', () => {
+  const before = steadyClock.now();
+  expect(Math.abs(before - systemClock.now())).toBeLessThan(60_000);
+  const date = vi.spyOn(Date, 'now').mockReturnValue(before - 3_600_000);
+  try {
+    expect(systemClock.now()).toBe(before - 3_600_000);
+    expect(steadyClock.now()).toBeGreaterThanOrEqual(before);
+  } finally {
+    date.mockRestore();
+  }
 });

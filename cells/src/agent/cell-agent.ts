@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { join } from 'node:path';
 import type { CellPresence } from '@rivera/gen/rivera/bbs/v1/cell';
 import { RepServiceService } from '@rivera/gen/rivera/rep/v1/rep_service';
-import { type Clock, systemClock } from '@rivera/kit/clock';
+import { type Clock, steadyClock, systemClock } from '@rivera/kit/clock';
 import { GrpcHost } from '@rivera/kit/grpc/host';
 import type { Logger } from '@rivera/kit/log';
 import { type Identity, loadIdentity } from '@rivera/kit/tls/identity';
@@ -51,7 +51,10 @@ interface Running {
 export class CellAgent {
   readonly #config: CellConfig;
   readonly #log: Logger;
+  /** For what people read, and certificates. */
   readonly #clock: Clock;
+  /** For whatever waits: the machine's clock may be set at any moment. */
+  readonly #steady: Clock;
   readonly #identity: Identity | undefined;
   readonly #simulated: SimulatedMachine | undefined;
   /** How to undo what was started, in the order of starting. */
@@ -68,6 +71,7 @@ export class CellAgent {
     this.#config = config;
     this.#log = deps.logger.child({ cellId: config.cellId });
     this.#clock = deps.clock ?? systemClock;
+    this.#steady = deps.clock ?? steadyClock;
     this.#identity = deps.identity;
     this.#simulated = deps.simulated;
   }
@@ -127,6 +131,7 @@ export class CellAgent {
     const config = this.#config;
     const logger = this.#log;
     const clock = this.#clock;
+    const steady = this.#steady;
     const lock = await DataLock.take(config.dataDir);
     this.#undo.push(() => lock.release());
     const identity = this.#identity ?? (await loadIdentity(config.tls));
@@ -148,6 +153,7 @@ export class CellAgent {
     const { garden, executor } = makeParts(config, {
       logger,
       clock,
+      steady,
       issuer,
       transferTls,
       simulated: this.#simulated,
@@ -164,7 +170,7 @@ export class CellAgent {
     const check = this.#runtimeCheck(garden, executor);
     const broken = (): string | undefined => check?.failure;
     const metrics = new MetricsSampler({ executor, clock, logger });
-    const reconciler = new Reconciler({ executor, clock, logger });
+    const reconciler = new Reconciler({ executor, clock: steady, logger });
     const presence = await this.#presence(garden, executor);
     const host = new GrpcHost({ identity, logger, observers: admin.observers });
     const rep = repService({ executor, presence, metrics, evacuating: () => this.#evacuating, broken });
@@ -186,7 +192,7 @@ export class CellAgent {
     reconciler.start();
     this.#undo.push(() => reconciler.close());
 
-    const stream = { identity, clock, logger, random: Math.random };
+    const stream = { identity, clock: steady, logger, random: Math.random };
     const session = new CellSession({
       ...stream,
       servers: config.servers,
@@ -224,7 +230,7 @@ export class CellAgent {
     // The last one is for work: a check that takes its address would make it fail.
     const full = () => executor.resources().available.containers <= 1;
     const how = { intervalMs, timeoutMs, command, full };
-    const check = new RuntimeCheck({ garden, clock: this.#clock, log: this.#log, ...how });
+    const check = new RuntimeCheck({ garden, clock: this.#steady, log: this.#log, ...how });
     const unsubscribe = executor.subscribe(({ container: { result } }) => {
       if (result?.retryable) check.suspect();
     });
@@ -290,7 +296,7 @@ export class CellAgent {
   async #drain({ reconciler, news }: Running): Promise<boolean> {
     this.evacuate();
     const timeoutMs = this.#config.drainTimeout;
-    const drained = await untilDrained({ reconciler, clock: this.#clock, log: this.#log, timeoutMs });
+    const drained = await untilDrained({ reconciler, clock: this.#steady, log: this.#log, timeoutMs });
     if (!drained) news.timedOut();
     return drained;
   }
@@ -299,7 +305,7 @@ export class CellAgent {
   async #stopContainers({ reconciler }: Running): Promise<boolean> {
     this.evacuate();
     const waiting = new AbortController();
-    const late = this.#clock.sleep(this.#config.stopTimeout, waiting.signal).then(
+    const late = this.#steady.sleep(this.#config.stopTimeout, waiting.signal).then(
       () => 'late' as const,
       () => 'done' as const,
     );

@@ -261,8 +261,9 @@ async function tryLoop(dir: string): Promise<Finding> {
 
 /** In a namespace that ends with the program, so that nothing is left. */
 async function tryFirewall(): Promise<Finding> {
-  const plan = { interfaces: 'rv.', subnet: '10.0.0.0/24', subnet6: undefined, denyNetworks: [], hostServices: [] };
-  const input = `${wholeRuleset({ table: 'rivera-probe', ...plan }, [])}\n`;
+  const names = { table: 'rivera-probe', interfaces: 'rv.', bridge: 'rivera0', arp: false };
+  const plan = { subnet: '10.0.0.0/24', subnet6: undefined, denyNetworks: [], hostServices: [] };
+  const input = `${wholeRuleset({ ...names, ...plan }, [])}\n`;
   const { code, stderr } = await runToEnd('unshare', ['--net', 'nft', '-f', '-'], { input });
   if (code !== 0) return bad(stderr.trim().slice(0, 300) || 'nft failed');
   return good((await run('nft', ['--version'])).trim());

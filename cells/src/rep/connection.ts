@@ -115,7 +115,6 @@ export class Connection {
     });
     const welcomed = (): void => {
       cancelTimer();
-      this.#attempts = 0;
       welcomedAtMs = clock.now();
     };
     try {
@@ -129,6 +128,8 @@ export class Connection {
     const lastedMs = welcomedAtMs === undefined ? 0 : clock.now() - welcomedAtMs;
     const { reason } = fromStatus(failure.error);
     const wasBroken = welcomedAtMs !== undefined && reason !== 'NOT_LEADER';
+    // A server that welcomes everybody and soon throws them out again, for whatever fault, is not to be dialled without end.
+    if (lastedMs >= BACKOFF.longestMs) this.#attempts = 0;
     if (lastedMs >= STEADY_MS) this.#overloads = 0;
     else if (isLate || wasBroken || BUSY.has(reason)) this.#overloads++;
     if (failure.error !== undefined) throw failure.error;

@@ -37,7 +37,7 @@ import type { ContainerRecord, RunResult } from '../executor/executor.js';
  *
  * `presumed` is the standing of containers that an earlier life of the agent left behind: their claim or start was
  * acknowledged then, or there would be no container. Announcing it anew is harmless and brings back what memory held:
- * the name of a Task's result file comes with the definition. A draining cell will decide by a third table (spec cell §11).
+ * the name of a Task's result file comes with the definition. Draining needs no table here: see the README.
  */
 
 /** What the BBS is known to think of an instance. */

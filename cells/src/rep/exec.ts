@@ -8,6 +8,7 @@ import type { Executor } from '../executor/executor.js';
 import type { ExecSpec, InteractiveProcess } from '../garden/garden.js';
 import { Bell } from './bell.js';
 import { findLiveContainer, toRiveraError } from './container-target.js';
+import { pacedWrite } from './paced-write.js';
 
 /** Bound of both sides of a terminal. */
 const MAX_WINDOW = 1_000;
@@ -124,7 +125,7 @@ async function take(process: InteractiveProcess, input: Input): Promise<void> {
       if (input.value.length > MAX_STDIN_BYTES) {
         throw new RiveraError('INVALID_REQUEST', `a message has at most ${MAX_STDIN_BYTES} bytes of standard input`);
       }
-      return write(process, input.value);
+      return pacedWrite(process.stdin, input.value);
     case 'stdinClosed':
       if (input.value) process.stdin.end();
       return;
@@ -136,17 +137,6 @@ async function take(process: InteractiveProcess, input: Input): Promise<void> {
     case 'signal':
       process.signal(signalOf(input.value));
   }
-}
-
-function write({ stdin }: InteractiveProcess, bytes: Buffer): Promise<void> {
-  if (stdin.destroyed || stdin.writableEnded || stdin.write(bytes)) return Promise.resolve();
-  return new Promise((resolve) => {
-    const done = (): void => {
-      stdin.off('drain', done).off('close', done).off('error', done);
-      resolve();
-    };
-    stdin.on('drain', done).on('close', done).on('error', done);
-  });
 }
 
 function signalOf(name: string): NodeJS.Signals {

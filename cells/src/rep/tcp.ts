@@ -12,9 +12,9 @@ import type {
 import { RiveraError } from '@rivera/kit/errors';
 import type { CallContext } from '@rivera/kit/grpc/host';
 import type { Executor } from '../executor/executor.js';
-import { roomToWrite } from '../room-to-write.js';
 import { Bell } from './bell.js';
 import { findLiveContainer, toRiveraError } from './container-target.js';
+import { pacedWrite } from './paced-write.js';
 
 const MAX_HOST = 255;
 /** Bytes of one message. */
@@ -157,7 +157,7 @@ async function feed(connection: Duplex, incoming: AsyncIterator<ConnectRequest>)
       );
     }
     if (connection.destroyed || connection.writableEnded) return;
-    if (!connection.write(message.value)) await roomToWrite(connection);
+    await pacedWrite(connection, message.value);
   }
   connection.end();
 }

@@ -70,6 +70,7 @@ export type Patience = 'bounded' | 'for ever once connected' | 'for ever';
 export class Reconnects {
   #attempt = 1;
   #redirects = 0;
+  #passing = false;
   #connected = false;
 
   constructor(
@@ -83,6 +84,7 @@ export class Reconnects {
     this.#connected = true;
     this.#attempt = 1;
     this.#redirects = 0;
+    this.#passing = false;
   }
 
   /** Throws what ended a stream that can't be begun again. */
@@ -97,11 +99,13 @@ export class Reconnects {
     const error: RiveraError = toRiveraError(cause);
     const fate = fateOf(error);
     const leaderKnown = fate !== 'final' && transport.servers.failed(failed.address, error);
+    // Of several servers one may be dead, and not say so.
+    this.#passing ||= isPassing(error);
     const forEver = rules.patience === 'for ever' || (this.#connected && rules.patience !== 'bounded');
     const decision = decide({
       ...{ safety: rules.safety, fate, error, attempt: this.#attempt, redirects: this.#redirects, leaderKnown },
       ...{ maxAttempts: forEver ? Number.POSITIVE_INFINITY : transport.settings.maxAttempts },
-      ...{ remainingMs: Number.POSITIVE_INFINITY, random: transport.runtime.random(), passing: isPassing(error) },
+      ...{ remainingMs: Number.POSITIVE_INFINITY, random: transport.runtime.random(), passing: this.#passing },
     });
     if (decision.do === 'give up') throw error;
     if (decision.do === 'redirect') this.#redirects++;

@@ -166,6 +166,20 @@ describe('from the BBS to cells and back, over real streams', () => {
     });
   });
 
+  it('places as before when the machine’s clock is set back', async () => {
+    lease.give(1);
+    const hourAgoMs = Date.now() - 3_600_000;
+    const date = vi.spyOn(Date, 'now').mockImplementation(() => hourAgoMs);
+    try {
+      await welcomed(await cell('a'));
+      await bbs.until(() => bbs.hellos.length === 1);
+      bbs.send({ lrps: [lrpAuction('p', [0])] });
+      await bbs.until(() => bbs.results.length === 1);
+    } finally {
+      date.mockRestore();
+    }
+  });
+
   it('sends refused work to another cell at once', async () => {
     lease.give(1);
     const [a, b] = [await welcomed(await cell('a')), await welcomed(await cell('b'))];

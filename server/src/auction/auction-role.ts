@@ -1,7 +1,7 @@
 import { AuctionServiceService } from '@rivera/gen/rivera/auction/v1/auction_service';
 import { BidServiceService } from '@rivera/gen/rivera/auction/v1/bid_service';
 import type { PlacementResult, PlaceRequest, PlaceResponse } from '@rivera/gen/rivera/bbs/v1/placement_service';
-import { type Clock, systemClock } from '@rivera/kit/clock';
+import { type Clock, steadyClock } from '@rivera/kit/clock';
 import { RiveraError } from '@rivera/kit/errors';
 import type { OpenStream } from '@rivera/kit/grpc/dial';
 import type { GrpcHost } from '@rivera/kit/grpc/host';
@@ -36,6 +36,7 @@ export interface AuctionRoleOptions {
   /** Of all servers that may be the active BBS. */
   readonly bbsAddresses: readonly string[];
   readonly log: Logger;
+  /** Default: one that is never set, for all that the auction does with it is wait. */
   readonly clock?: Clock;
   /** 0..1, for jitter. */
   readonly random?: () => number;
@@ -92,7 +93,7 @@ export class AuctionRole {
   private begin(epoch: number): void {
     if (this.closed) return;
     this.end();
-    const { config, identity, bbsAddresses, log, clock = systemClock, random = Math.random } = this.options;
+    const { config, identity, bbsAddresses, log, clock = steadyClock, random = Math.random } = this.options;
     const { open, elapsedMs } = this.options;
     const { reconnectMinMs, reconnectMaxMs } = config;
     const link = new BbsLink({

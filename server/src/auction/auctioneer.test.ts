@@ -64,6 +64,7 @@ function auction(
   };
 }
 
+const turn = () => new Promise((resolve) => setImmediate(resolve));
 const keys = (items: WorkItem[]) =>
   items.map(({ work }) =>
     work?.$case === 'lrp' ? `l/${work.value.processGuid}/${work.value.index}` : `t/${work?.value.taskGuid}`,
@@ -157,6 +158,25 @@ describe('work from the BBS', () => {
     cell('a');
     pass();
     await waiting;
+    expect(room).toBe(true);
+  });
+
+  it('is read further once what filled the queue turns out not to be wanted any more', async () => {
+    const { cell, offer, pass, outcomes, auctioneer } = auction({ maxQueued: 1, placementAttempts: 1 });
+    const a = cell('a');
+    offer({ lrps: [lrpAuction('p', [0])] });
+    pass();
+    // A new leader of the BBS offers it again while the cell has not answered.
+    offer({ lrps: [lrpAuction('p', [0])] });
+    let room = false;
+    void auctioneer.room().then(() => {
+      room = true;
+    });
+    await turn();
+    expect(room).toBe(false);
+    a.refuse('full', only(a));
+    expect(outcomes()).toHaveLength(1);
+    await turn();
     expect(room).toBe(true);
   });
 

@@ -315,7 +315,6 @@ export class Auctioneer {
     }
     this.flush();
     this.kick();
-    if (this.queued < config.maxQueued) for (const resolve of this.roomWanted.splice(0)) resolve();
   }
 
   private place(work: PlaceableWork): void {
@@ -332,7 +331,9 @@ export class Auctioneer {
     this.ports.get(decision.cell.id)?.work(toWorkItem(work, workId));
   }
 
+  /** After whatever may have changed the queue: lets more in where there is room, and has what waits placed. */
   private kick(): void {
+    if (this.queued < this.options.config.maxQueued) for (const resolve of this.roomWanted.splice(0)) resolve();
     if (this.closed || this.cancelRun !== undefined || this.queue.size === 0) return;
     const waitMs = this.opensAtMs() - this.options.clock.now();
     if (waitMs > 0) {

@@ -1,8 +1,9 @@
 import { existsSync, readdirSync } from 'node:fs';
-import { readdir as readdirAsync, readFile, rmdir } from 'node:fs/promises';
+import { readdir, readFile, rmdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Clock } from '@rivera/kit/clock';
 import { hasCode, isMissing, readIfPresent } from './durable.js';
+import { send } from './send.js';
 
 /** Where version 1 has no limit of memory, it tells the most that it can count, rounded down to pages. */
 const ENDLESS = 2 ** 62;
@@ -82,7 +83,7 @@ export class ContainerCgroup {
       if (pids.length === 0) return;
       if (clock.now() > deadline) throw new Error(`processes survive KILL: ${pids.join(', ')}`);
       const targets = o.init !== undefined && pids.includes(o.init) ? [o.init] : pids;
-      for (const pid of targets) tryKill(pid);
+      for (const pid of targets) send(pid, 'SIGKILL');
       await clock.sleep(pauseMs);
     }
   }
@@ -121,7 +122,7 @@ async function groupsAt(directory: string): Promise<string[]> {
 }
 
 async function subgroups(directory: string): Promise<string[]> {
-  const entries = await readdirAsync(directory, { withFileTypes: true }).catch((error: unknown) => {
+  const entries = await readdir(directory, { withFileTypes: true }).catch((error: unknown) => {
     if (isMissing(error)) return [];
     throw error;
   });
@@ -151,8 +152,8 @@ function tryKill(pid: number): void {
   }
 }
 
-/** A group that is being removed answers reads with ENODEV. */
+/** A group that is being removed answers reads with ENODEV; one of threads has its processes listed above it. */
 function gone(error: unknown): undefined {
-  if (hasCode(error, 'ENODEV')) return undefined;
+  if (hasCode(error, 'ENODEV') || hasCode(error, 'EOPNOTSUPP')) return undefined;
   throw error;
 }

@@ -97,6 +97,7 @@ export class OciContainer implements GardenContainer {
     this.network = new Passage(cell, places, record);
     this.files = new ContainerFiles(`/proc/${record.init.pid}/root`, {
       firstId: record.ids?.hostId ?? 0,
+      isCurrent: () => isInitAlive(record),
       makeInside: (path, owner) => makeInside({ start: this.starter, path, owner, as: ROOT }),
     });
     this.door = new NetworkDoor(places.netns);

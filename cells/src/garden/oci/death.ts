@@ -7,6 +7,7 @@ import { removeStage, unmountBelow } from './mounts.js';
 import type { ContainerPlaces } from './places.js';
 import { isAlive } from './proc.js';
 import type { ContainerRecord } from './record.js';
+import { send } from './send.js';
 
 /** A process that survives KILL this long waits for hardware; the destruction fails and can be tried again. */
 const KILL_TIMEOUT_MS = 20_000;
@@ -62,7 +63,7 @@ async function endSupervisors(cell: Cell, pids: number[]): Promise<void> {
   const deadline = clock.now() + SUPERVISOR_END_MS;
   for (let left = pids.filter((pid) => isAlive(pid)); left.length > 0; left = left.filter((pid) => isAlive(pid))) {
     if (clock.now() > deadline) {
-      for (const pid of left) process.kill(pid, 'SIGKILL');
+      for (const pid of left) send(pid, 'SIGKILL');
       return;
     }
     await clock.sleep(5);

@@ -1,4 +1,4 @@
-import { open, readFile, rename } from 'node:fs/promises';
+import { open, readdir, readFile, rename } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { syncDirectory } from '../../sync-directory.js';
 
@@ -30,6 +30,14 @@ export async function readIfPresent(path: string): Promise<string | undefined> {
     if (isMissing(error)) return undefined;
     throw error;
   }
+}
+
+/** What is in a directory; nothing when there is none. That it can't be read doesn't mean that it is empty. */
+export async function namesIn(directory: string): Promise<string[]> {
+  return readdir(directory).catch((error: unknown) => {
+    if (isMissing(error)) return [];
+    throw error;
+  });
 }
 
 /** Whether an error says that a file or process isn't there. */

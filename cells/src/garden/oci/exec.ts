@@ -1,4 +1,5 @@
 import { spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { writeSync } from 'node:fs';
 import { readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -81,15 +82,26 @@ export async function startExec(request: ExecRequest): Promise<PersonsProcess> {
     files.pid,
     places.handle,
   ];
-  const running = request.terminal
-    ? withTerminal(cell.runtime, args, request.terminal, cell.settings.clock)
+  const { terminal } = request;
+  const begun = terminal
+    ? withTerminal(cell.runtime, args, terminal, cell.settings.clock)
     : withPipes(cell.runtime, args);
+  const running = await begun.catch(async (cause: unknown) => {
+    await rm(files.spec, { force: true }).catch(() => undefined);
+    const why = cause instanceof Error ? cause.message : String(cause);
+    throw new GardenError('process-failed', `the runtime could not be started: ${why}`, { cause });
+  });
   let over = false;
   const exited = running.exited.then(() => {
     over = true;
   });
   const identity = await identify(cell, files.pid, () => over);
-  void exited.then(() => Promise.all(Object.values(files).map((file) => rm(file, { force: true }))));
+  exited
+    .then(() => Promise.all(Object.values(files).map((file) => rm(file, { force: true }))))
+    .catch((error: unknown) => {
+      // A disk that is read-only now keeps them; the next start of the agent tries again.
+      cell.settings.log.warn({ error, container: places.handle }, "files of a person's process could not be removed");
+    });
   if (!identity) {
     const message = await readFile(files.log, 'utf8').catch(() => '');
     sendToGroup(running.pid, 'SIGKILL');
@@ -134,8 +146,14 @@ async function identify(cell: Cell, pidFile: string, isOver: () => boolean): Pro
   }
 }
 
-function withPipes(command: string, args: string[]): Running {
+async function withPipes(command: string, args: string[]): Promise<Running> {
   const child = spawn(command, args, { stdio: 'pipe', detached: true, env: { ...process.env, ...agentMark } });
+  const { pid } = child;
+  if (pid === undefined) {
+    // No such program, or no process or descriptor left; in the latter case there are no streams either.
+    const [cause] = await once(child, 'error');
+    throw cause;
+  }
   // A process that doesn't read its input isn't an error.
   child.stdin.on('error', () => undefined);
   const exited = new Promise<void>((resolve) => {
@@ -152,7 +170,7 @@ function withPipes(command: string, args: string[]): Running {
     await Promise.all([handedOver(stdout), handedOver(stderr)]);
     return end;
   });
-  return { stdin: child.stdin, stdout, stderr, pid: child.pid ?? 0, resize: () => undefined, exited, ended };
+  return { stdin: child.stdin, stdout, stderr, pid, resize: () => undefined, exited, ended };
 }
 
 /** Resolves once everything was read, or the reader went away. */
@@ -160,7 +178,7 @@ async function handedOver(stream: Readable): Promise<void> {
   await finished(stream, { writable: false }).catch(() => undefined);
 }
 
-function withTerminal(command: string, args: string[], o: TerminalSpec, clock: Clock): Running {
+async function withTerminal(command: string, args: string[], o: TerminalSpec, clock: Clock): Promise<Running> {
   const env = { PATH: process.env.PATH ?? '', TERM: o.term, ...agentMark };
   const [shell, words] = onPlainTerminal(command, args);
   const terminal = spawnTerminal(shell, words, { name: o.term, cols: o.columns, rows: o.rows, env, encoding: null });

@@ -1,7 +1,7 @@
-import { mkdir, readdir, readlink, rm, stat, symlink } from 'node:fs/promises';
+import { mkdir, readlink, rm, stat, symlink } from 'node:fs/promises';
 import { join } from 'node:path';
 import { GardenError } from '../garden.js';
-import { hasCode, isMissing } from './durable.js';
+import { hasCode, isMissing, namesIn } from './durable.js';
 import type { IdMapping } from './kernel-steps.js';
 
 /** Ids that a container has: 0 to 65535, as many as everybody's user databases use. */
@@ -12,7 +12,8 @@ const CLAIMS_DIR = '/run/rivera/ids';
 
 /**
  * Ranges of host ids, one for each container, so that not even two containers have an id in common. A range belongs to whoever
- * made its link first; the link leads to its owner's place, and one that leads nowhere belongs to nobody.
+ * made its link first; the link leads to its owner's place, and one that leads nowhere belongs to nobody. Cells of one machine may count
+ * from different first ids: what another's range reaches into is not free either.
  */
 export class IdRanges {
   private next: number;
@@ -41,14 +42,14 @@ export class IdRanges {
 
   /** Frees what an owner has; one that is known needn't be searched for. */
   async release(place: string, known?: IdMapping): Promise<void> {
-    const names = known ? [String(known.hostId)] : await this.names();
+    const names = known ? [String(known.hostId)] : await namesIn(this.dir);
     for (const name of names) if ((await this.owner(name)) === place) await rm(join(this.dir, name), { force: true });
   }
 
   /** Who has what among the places below a directory. */
   async claims(below: string): Promise<{ hostId: string; place: string }[]> {
     const found = [];
-    for (const hostId of await this.names()) {
+    for (const hostId of await namesIn(this.dir)) {
       const place = await this.owner(hostId);
       if (place?.startsWith(`${below}/`)) found.push({ hostId, place });
     }
@@ -58,14 +59,24 @@ export class IdRanges {
   private async claim(name: string, place: string): Promise<boolean> {
     try {
       await symlink(place, join(this.dir, name));
-      return true;
     } catch (error) {
       if (!hasCode(error, 'EEXIST')) throw error;
-      // A cell whose data folder was thrown away frees its ranges by that; they can be taken the next time round.
-      const lost = await stat(join(this.dir, name)).then(() => false, isMissing);
-      if (lost) await rm(join(this.dir, name), { force: true });
+      await this.dropIfLost(name);
       return false;
     }
+    const overlapping = (await namesIn(this.dir)).filter(
+      (other) => other !== name && overlap(Number(other), Number(name)),
+    );
+    if (overlapping.length === 0) return true;
+    await rm(join(this.dir, name), { force: true });
+    for (const other of overlapping) await this.dropIfLost(other);
+    return false;
+  }
+
+  /** A cell whose data folder was thrown away frees its ranges by that; they can be taken the next time round. */
+  private async dropIfLost(name: string): Promise<void> {
+    const lost = await stat(join(this.dir, name)).then(() => false, isMissing);
+    if (lost) await rm(join(this.dir, name), { force: true });
   }
 
   private async owner(name: string): Promise<string | undefined> {
@@ -74,11 +85,8 @@ export class IdRanges {
       throw error;
     });
   }
+}
 
-  private async names(): Promise<string[]> {
-    return readdir(this.dir).catch((error: unknown) => {
-      if (isMissing(error)) return [];
-      throw error;
-    });
-  }
+function overlap(a: number, b: number): boolean {
+  return Math.abs(a - b) < IDS_PER_CONTAINER;
 }

@@ -7,6 +7,7 @@ import { ContainerFiles } from './inside.js';
 let base: string;
 let root: string;
 let files: ContainerFiles;
+let alive: boolean;
 
 beforeEach(async () => {
   base = await mkdtemp(join(tmpdir(), 'rivera-inside-'));
@@ -14,7 +15,12 @@ beforeEach(async () => {
   await mkdir(join(root, 'etc'), { recursive: true });
   await writeFile(join(base, 'secret'), 'the host');
   await writeFile(join(root, 'etc/passwd'), 'the container');
-  files = new ContainerFiles(root, { firstId: 0, makeInside: () => Promise.reject(new Error('not here')) });
+  alive = true;
+  files = new ContainerFiles(root, {
+    firstId: 0,
+    isCurrent: () => alive,
+    makeInside: () => Promise.reject(new Error('not here')),
+  });
 });
 
 afterEach(() => rm(base, { recursive: true, force: true }));
@@ -48,4 +54,12 @@ it('makes directories inside alone, with their owner', async () => {
   await expect(stat(join(base, 'made'))).rejects.toThrow('ENOENT');
   expect(await readFile(join(base, 'secret'), 'utf8')).toBe('the host');
   await expect(files.ensureDirectory('/etc/passwd', { uid: 0, gid: 0 })).rejects.toThrow('not a directory');
+});
+
+it('touches nothing once the root may be somebody else’s', async () => {
+  alive = false;
+  await expect(files.readText('/etc/passwd', 100)).rejects.toThrow('the container has ended');
+  await expect(files.kind('/etc')).rejects.toThrow('the container has ended');
+  await expect(files.ensureDirectory('/made', { uid: 0, gid: 0 })).rejects.toThrow('the container has ended');
+  await expect(stat(join(root, 'made'))).rejects.toThrow('ENOENT');
 });

@@ -22,6 +22,11 @@ export class ContainerFiles {
     private readonly o: {
       /** Host id of the container's root. */
       firstId: number;
+      /**
+       * Whether the root is still the container's: once its init has died, its pid may become somebody else's, who may be in no container
+       * at all.
+       */
+      isCurrent(): boolean;
       /** Makes a directory from inside the container. */
       makeInside(path: string, owner: Owner): Promise<void>;
     },
@@ -70,6 +75,8 @@ export class ContainerFiles {
   private async walk(path: string, o: { flags: number; make?: Owner }): Promise<FileHandle | undefined> {
     const stack = [await open(this.root, constants.O_RDONLY | constants.O_DIRECTORY)];
     try {
+      // Asked now that it is open: from here on it stays what it is.
+      if (!this.o.isCurrent()) throw new Error('the container has ended');
       const names = path.split('/').filter((name) => name !== '' && name !== '.');
       let links = 0;
       for (let name = names.shift(); name !== undefined; name = names.shift()) {

@@ -1,4 +1,5 @@
 import { execFileSync } from 'node:child_process';
+import { readFile } from 'node:fs/promises';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
@@ -138,6 +139,53 @@ describe('a container without rules', () => {
     });
   });
 
+  it('can’t fill the host’s table of neighbours with addresses that nobody has', async () => {
+    const container = await create();
+    const { containerAddress, containerAddress6 = '' } = container.info();
+    const many = (prefix: string, last: (n: number) => string) =>
+      Array.from({ length: 60 }, (_, n) => `ping -c 1 -W 1 ${prefix}${last(n + 150)} > /dev/null &`);
+    const script = [
+      ...many(containerAddress.replace(/\d+$/, ''), String),
+      ...many(containerAddress6.replace(/[^:]*$/, ''), (n) => n.toString(16)),
+      'sleep 0.5; echo tried',
+    ];
+    expect(await sh(container, script.join('\n'))).toEqual(['tried']);
+    const neighbours = async () => (await run('ip', ['neigh', 'show', 'dev', cells[0]?.options.bridge ?? ''])).trim();
+    expect(await neighbours()).toBe('');
+  });
+
+  it('can’t fill it with neighbours that it says to be', async () => {
+    const container = await create();
+    const slot = Number(container.info().containerAddress.split('.')[3]);
+    const { networkPrefix, interfacePrefix } = cellPlaces(
+      cells[0]?.options.dataDir ?? '',
+      cells[0]?.options.cellId ?? '',
+    );
+    // As its root may: questions for the gateway, each in another name.
+    const script = `
+      socket(my $s, 17, 3, unpack('n', pack('S', 0x0806))) or die $!;
+      open(my $f, '<', '/sys/class/net/eth0/ifindex') or die $!;
+      my $to = pack('SnlSCCH16', 17, 0x0806, int(<$f>), 1, 0, 6, 'ffffffffffff0000');
+      for my $n (1 .. 200) {
+        my $frame = pack('H12 H12 n n n C C n', 'ffffffffffff', '020000000001', 0x0806, 1, 0x0800, 6, 4, 1);
+        my $question = pack('H12 C4 H12 C4', '020000000001', 172, 20, 0, $n, '000000000000', @ARGV);
+        send($s, $frame . $question, 0, $to) or die $!;
+      }`;
+    const gateway = gatewayOf(container).split('.');
+    await run('ip', ['netns', 'exec', `${networkPrefix}${slot}`, 'perl', '-e', script, ...gateway]);
+    const known = (await run('ip', ['-4', 'neigh', 'show', 'dev', `${interfacePrefix}${slot}`])).trim().split('\n');
+    expect(known.length).toBeLessThan(20);
+    expect(await sh(container, get(`${outside.addresses[0]}:8000`))).not.toEqual(['refused']);
+  });
+
+  it('is no router for the host, whoever takes the rules away meanwhile', async () => {
+    const container = await create();
+    const slot = Number(container.info().containerAddress.split('.')[3]);
+    const { interfacePrefix } = cellPlaces(cells[0]?.options.dataDir ?? '', cells[0]?.options.cellId ?? '');
+    const setting = `/proc/sys/net/ipv6/conf/${interfacePrefix}${slot}/accept_ra`;
+    expect((await readFile(setting, 'utf8')).trim()).toBe('0');
+  });
+
   it('can’t pretend to be another', async () => {
     const [container, other] = [await create(), await create()];
     expect(await sh(container, get(`${outside.addresses[0]}:8000`))).not.toEqual(['refused']);
@@ -242,6 +290,15 @@ describe('two cells of a machine', () => {
     await expect(cells[1]?.open({ subnet, dataDir: `${dataDir}-b`, bridge: `${bridge}b` })).rejects.toMatchObject({
       kind: 'unsupported',
       message: expect.stringContaining(`subnet ${subnet} can't be used: this host has a route to ${subnet}`),
+    });
+    gardens[1] = (await cells[1]?.open()) as OciGarden;
+  });
+
+  it('have as many addresses of the one family as of the other', async () => {
+    await garden(1).close();
+    await expect(cells[1]?.open({ subnet6: 'fd00:1:2:3::/125' })).rejects.toMatchObject({
+      kind: 'unsupported',
+      message: expect.stringMatching(/^subnet6 fd00:1:2:3::\/125 has room for fewer containers than subnet 10\./),
     });
     gardens[1] = (await cells[1]?.open()) as OciGarden;
   });

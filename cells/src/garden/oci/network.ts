@@ -5,7 +5,7 @@ import { parseRange } from '../addresses.js';
 import { GardenError } from '../garden.js';
 import { IdRanges } from './id-ranges.js';
 import type { IdMapping } from './kernel-steps.js';
-import { Firewall } from './network/firewall.js';
+import { canFilterArp, Firewall } from './network/firewall.js';
 import { hostMtu, noIpv6Reason, prepareHost, unprepareHost } from './network/host.js';
 import { hostServiceOf } from './network/host-service.js';
 import { type LinkPlan, type Place, removeLinks } from './network/links.js';
@@ -70,6 +70,8 @@ export class CellNetwork {
       {
         table: places.firewallTable,
         interfaces: places.interfacePrefix,
+        bridge: settings.bridge,
+        arp: await canFilterArp(),
         subnet: subnet.cidr,
         subnet6: subnet6?.cidr,
         denyNetworks: settings.denyNetworks.map(rangeOf),
@@ -148,6 +150,12 @@ export class CellNetwork {
       return undefined;
     }
     const subnet = subnetOf(subnet6 === 'auto' ? uniqueSubnet(this.places) : subnet6);
+    if (subnet.lastSlot < this.subnet.lastSlot) {
+      throw new GardenError(
+        'unsupported',
+        `subnet6 ${subnet.cidr} has room for fewer containers than subnet ${this.subnet.cidr}`,
+      );
+    }
     log.info({ subnet: subnet.cidr }, 'containers have IPv6');
     return subnet;
   }

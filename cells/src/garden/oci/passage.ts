@@ -36,7 +36,7 @@ export class Passage {
     if (text !== undefined) this.later = JSON.parse(text) as Later;
   }
 
-  /** @throws GardenError `unsupported`, `process-failed` */
+  /** @throws GardenError `invalid`, `unavailable` when the disk doesn't take it, `process-failed` */
   async allow(rules: readonly EgressRule[]): Promise<void> {
     await this.oneByOne(async () => {
       assertEgressRules(rules, this.egress.length);
@@ -44,7 +44,7 @@ export class Passage {
     });
   }
 
-  /** @throws GardenError `unsupported`, `no-ports`, `process-failed` */
+  /** @throws GardenError `invalid`, `no-ports`, `unavailable` when the disk doesn't take it, `process-failed` */
   map(wanted: Partial<PortMapping>): Promise<PortMapping> {
     assertPortRequest(wanted);
     return this.oneByOne(async () => {
@@ -80,7 +80,10 @@ export class Passage {
   }
 
   private async save(later: Later): Promise<void> {
-    await writeDurably(this.places.passage, JSON.stringify(later));
+    await writeDurably(this.places.passage, JSON.stringify(later)).catch((cause: unknown) => {
+      const why = cause instanceof Error ? cause.message : String(cause);
+      throw new GardenError('unavailable', `the change could not be kept: ${why}`, { cause });
+    });
     this.later = later;
   }
 

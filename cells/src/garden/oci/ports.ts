@@ -1,8 +1,8 @@
-import { link, mkdir, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
+import { link, mkdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { GardenError, type PortMapping } from '../garden.js';
-import { hasCode, isMissing } from './durable.js';
+import { hasCode, isMissing, namesIn } from './durable.js';
 
 /** Who has a host port. */
 interface Claim {
@@ -104,7 +104,7 @@ export class PortPool {
   /** What this cell has. */
   async claims(): Promise<{ port: number; handle: string }[]> {
     const own = [];
-    for (const name of (await readdir(this.dir).catch(() => [])).filter((entry) => /^\d+$/.test(entry))) {
+    for (const name of (await namesIn(this.dir)).filter((entry) => /^\d+$/.test(entry))) {
       const claim = await this.read(name);
       if (claim !== undefined && this.isMine(claim)) own.push({ port: Number(name), handle: claim.handle });
     }

@@ -83,6 +83,11 @@ export class ProcessInput {
       stdio: ['pipe', 'ignore', 'ignore'],
       env: { ...process.env, ...agentMark },
     });
+    if (child.pid === undefined) {
+      // Nor are there streams then, when no descriptor was left.
+      child.on('error', () => undefined);
+      throw new GardenError('process-failed', "the process's input can't be reached now: socat could not be started");
+    }
     // A process that doesn't read its input, or has ended, isn't an error.
     child.stdin.on('error', () => undefined);
     // As many may wait for room as there are clients.

@@ -148,6 +148,23 @@ it('privileged ones have none, where the cell allows them at all', async () => {
   await reopen();
 });
 
+it('a privileged one may make control groups of its own: they end and go with it', async () => {
+  await reopen({ allowPrivileged: true });
+  const container = await create({ privileged: true });
+  const mount =
+    'mkdir /c && (mount -t cgroup2 none /c 2>&1 && ls /c/cgroup.controllers || mount -t cgroup -o pids none /c)';
+  await said(container, mount);
+  expect(await said(container, 'mkdir -p /c/a/b /c/d && echo $$ > /c/a/b/cgroup.procs && echo in')).toEqual([
+    'stdout: in',
+  ]);
+  const within = plainProcess('within', { path: '/bin/sh', args: ['-c', 'echo $$ > /c/a/b/cgroup.procs; sleep 1000'] });
+  const process = await container.run(within);
+  await garden.destroy(container.handle);
+  await process.wait().catch(() => undefined);
+  expect(await cell.leaks()).toEqual([]);
+  await reopen();
+});
+
 it('ranges are nobody’s once the folder of their container is gone, and all can be used up', async () => {
   const base = await mkdtemp(join(tmpdir(), 'rivera-ids-'));
   try {
@@ -168,6 +185,25 @@ it('ranges are nobody’s once the folder of their container is gone, and all ca
     // A link that leads elsewhere is not followed: it is only a name.
     await symlink('/etc/passwd', join(base, 'claims/100000'));
     expect((await ranges.take(folder('a'))).hostId).toBe(165_536);
+  } finally {
+    await rm(base, { recursive: true, force: true });
+  }
+});
+
+it('ranges of cells that count from different ids don’t overlap', async () => {
+  const base = await mkdtemp(join(tmpdir(), 'rivera-ids-'));
+  try {
+    const folder = (name: string) => join(base, name);
+    await Promise.all(['a', 'b'].map((name) => writeFile(folder(name), '')));
+    const claims = join(base, 'claims');
+    const [one, other] = [100_000, 130_000].map((firstId) => new IdRanges({ firstId, ranges: 1 }, claims));
+    expect(await one?.take(folder('a'))).toMatchObject({ hostId: 100_000 });
+    await expect(other?.take(folder('b'))).rejects.toThrow('all 1 ranges of user ids of this machine are in use');
+    expect(await one?.claims(base)).toHaveLength(1);
+    // What belonged to somebody who is gone stands in the way until it is met.
+    await rm(folder('a'));
+    await other?.take(folder('b')).catch(() => undefined);
+    expect(await other?.take(folder('b'))).toMatchObject({ hostId: 130_000 });
   } finally {
     await rm(base, { recursive: true, force: true });
   }

@@ -112,6 +112,39 @@ describe('when the engine ends', () => {
   });
 });
 
+describe('while the database can’t keep up', () => {
+  it('commands wait, and none is refused', async () => {
+    const { clock, database, engine } = bench;
+    bench.loseDatabase();
+    void engine.execute((draft) => upsertDomain(draft, 'earlier', 0));
+    await clock.advance(6_000);
+    expect(() => freshen({ sequence: 99 })).toThrow('the database has not answered for 6000 ms');
+    const answers = all(bulk(stream(requests(5)), engine, freshen));
+    await turns();
+    database.faults = {};
+    await clock.advance(2_000);
+    expect((await answers).map(({ code }) => code)).toEqual([0, 0, 0, 0, 0]);
+    expect(database.domains.size).toBe(6);
+  });
+
+  it('what waits goes with the engine, or with who waits for it', async () => {
+    const { clock, engine } = bench;
+    bench.loseDatabase();
+    engine.execute((draft) => upsertDomain(draft, 'earlier', 0)).catch(() => undefined);
+    await clock.advance(6_000);
+    const left = bulk(stream(requests(5)), engine, freshen);
+    const first = left.next();
+    first.catch(() => undefined);
+    const answers = all(bulk(stream(requests(5)), engine, freshen));
+    answers.catch(() => undefined);
+    await turns();
+    engine.close(new RiveraError('NOT_LEADER', 'the lease is lost'));
+    await expect(answers).rejects.toMatchObject({ reason: 'OUTCOME_UNKNOWN' });
+    await expect(first).rejects.toMatchObject({ reason: 'OUTCOME_UNKNOWN' });
+    expect(engine.state.domains.size).toBe(1);
+  });
+});
+
 describe('bounds', () => {
   it('let 10,000 commands be under way; then the client is not read until one is answered', async () => {
     let read = 0;

@@ -1,4 +1,4 @@
-import { RiveraError } from '@rivera/kit/errors';
+import { type ErrorReason, RiveraError } from '@rivera/kit/errors';
 import { Outgoing } from '../../stream/outgoing.js';
 import type { Engine } from '../engine/engine.js';
 
@@ -15,8 +15,8 @@ export interface BulkAnswer<Told = unknown> {
 
 /**
  * Applies a stream of commands without waiting between them: each is answered, in order, once it is durable, and a whole stream
- * shares few transactions. What may be under way is bounded; the client is slowed down by not being read. When the engine ends,
- * the stream ends with it.
+ * shares few transactions. What may be under way is bounded; the client is slowed down by not being read, also while the database
+ * can't keep up: a stream has time, and none of its commands is refused for that. When the engine ends, the stream ends with it.
  */
 export async function* bulk<Q extends { sequence: number }, Told>(
   requests: AsyncIterable<Q>,
@@ -54,9 +54,15 @@ async function readAll<Q extends { sequence: number }, Told>(
     if (engine.signal.aborted) throw endOf(engine);
     // Nobody hears the answers any more, and nothing bounds what is under way.
     if (room.isOpen) return;
-    const answer = outcomeOf(request, apply);
+    let answer = outcomeOf(request, apply);
+    while (answer === 'later') {
+      await engine.durable();
+      if (room.isOpen) return;
+      answer = outcomeOf(request, apply);
+    }
+    const kept = answer;
     const durable = engine.durable();
-    answered = Promise.all([answered, durable]).then(() => answers.push(answer));
+    answered = Promise.all([answered, durable]).then(() => answers.push(kept));
     // Its failure is the engine's end, which everybody here hears of.
     answered.catch(() => undefined);
     await room.enter();
@@ -65,12 +71,19 @@ async function readAll<Q extends { sequence: number }, Told>(
   answers.end();
 }
 
-function outcomeOf<Q extends { sequence: number }, Told>(request: Q, apply: (request: Q) => Told): BulkAnswer<Told> {
+/** Refusals of an engine that waits for its database; what it waits for becomes durable, or it ends. */
+const LATER: ReadonlySet<string> = new Set<ErrorReason>(['DATABASE_UNAVAILABLE', 'TOO_MANY_REQUESTS']);
+
+function outcomeOf<Q extends { sequence: number }, Told>(
+  request: Q,
+  apply: (request: Q) => Told,
+): BulkAnswer<Told> | 'later' {
   const { sequence } = request;
   try {
     return { sequence, code: 0, message: '', told: apply(request) };
   } catch (error) {
     if (!(error instanceof RiveraError)) throw error;
+    if (LATER.has(error.reason)) return 'later';
     return { sequence, code: error.code, message: error.message, told: undefined };
   }
 }

@@ -116,6 +116,19 @@ export function journalContract(name: string, open: () => Promise<JournalStore>)
       await journal.close();
     });
 
+    it('is fenced when another term has begun, and of use only before the first commit of its own', async () => {
+      const keys = { tasks: [], desiredLrps: [], actualLrps: [], domains: ['domain-a'], cells: [] };
+      const store = await open();
+      const [journal, other] = [store.journal(), store.journal()];
+      await journal.open(1);
+      await journal.commit(sampleBatch(1, 0, { domains: [{ domain: 'domain-a', expiresAtMs: 5 }] }));
+      await expect(journal.reread(keys)).rejects.toThrow('a term is read before its first commit');
+      await other.open(2);
+      await expect(journal.reread(keys)).rejects.toMatchObject({ kind: 'fenced' });
+      expect((await other.reread(keys)).domains).toHaveLength(1);
+      await Promise.all([journal.close(), other.close()]);
+    });
+
     it('keeps the latest word between the two', async () => {
       const store = await open();
       const [leader, follower] = [store.journal(), store.journal()];

@@ -74,11 +74,16 @@ export class MemoryJournal implements Journal {
   }
 
   async *load(): AsyncGenerator<JournalRows> {
+    this.requireFreshTerm();
+    yield* this.parts();
+  }
+
+  /** What a term begins with is read before its first commit, and by nobody else. */
+  private requireFreshTerm(): void {
     const { database } = this;
     if (this.opening === 0) throw new JournalError('unavailable', 'the journal has not been opened');
     if (database.opening !== this.opening) throw fenced('another term has begun');
-    if (database.revision !== this.revision) throw new Error('load() comes before the first commit of a term');
-    yield* this.parts();
+    if (database.revision !== this.revision) throw new Error('a term is read before its first commit');
   }
 
   async preview(): Promise<JournalPreview> {
@@ -90,6 +95,7 @@ export class MemoryJournal implements Journal {
   async reread(keys: ChangedKeys): Promise<JournalRows> {
     const { database } = this;
     await database.faults.onRead?.();
+    this.requireFreshTerm();
     return {
       tasks: those(database.tasks, keys.tasks),
       desiredLrps: those(database.desiredLrps, keys.desiredLrps),

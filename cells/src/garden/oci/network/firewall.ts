@@ -14,7 +14,8 @@ const CHECK_MS = 10_000;
  */
 export class Firewall {
   private readonly openings = new Map<string, Opening>();
-  private readonly batches = new Batches<string>((scripts) => this.apply(scripts));
+  /** Scripts are made when their turn has come, so that a whole made anew has all changes that were asked for before it. */
+  private readonly batches = new Batches<() => string>((scripts) => this.apply(scripts));
   /** Counts changes of ours, so that those of others can be told from them. */
   private changes = 0;
   private seen: { changes: number; text: string } | undefined;
@@ -53,7 +54,7 @@ export class Firewall {
   async open(opening: Opening): Promise<void> {
     this.openings.set(opening.handle, opening);
     try {
-      await this.batches.add(openingScript(this.plan, opening));
+      await this.batches.add(() => openingScript(this.plan, opening));
     } catch (error) {
       this.openings.delete(opening.handle);
       throw error;
@@ -66,7 +67,7 @@ export class Firewall {
     if (!before) throw new Error(`container '${after.handle}' has no network`);
     this.openings.set(after.handle, after);
     try {
-      await this.batches.add(openingScript(this.plan, after));
+      await this.batches.add(() => openingScript(this.plan, after));
     } catch (error) {
       this.openings.set(after.handle, before);
       throw error;
@@ -79,7 +80,7 @@ export class Firewall {
     if (!opening) return;
     this.openings.delete(handle);
     try {
-      await this.batches.add(closingScript(this.plan, opening));
+      await this.batches.add(() => closingScript(this.plan, opening));
     } catch (error) {
       this.openings.set(handle, opening);
       throw error;
@@ -90,12 +91,14 @@ export class Firewall {
   async check(): Promise<void> {
     await this.batches.idle();
     const { changes } = this;
-    const { stdout: text } = await runToEnd('nft', ['-s', 'list', 'table', 'inet', this.plan.table]);
+    const text = await this.listing();
     // A change of ours came in between: the next look will tell.
     if (this.closed || changes !== this.changes) return;
-    const whole = [...this.openings.values()].every((opening) => signsOf(opening).every((sign) => text.includes(sign)));
+    const whole = [...this.openings.values()].every((opening) =>
+      signsOf(opening).every((sign) => text?.includes(sign)),
+    );
     const asBefore = this.seen?.changes !== changes || this.seen.text === text;
-    if (text !== '' && whole && asBefore) {
+    if (text !== undefined && whole && asBefore) {
       this.seen = { changes, text };
       return;
     }
@@ -103,7 +106,17 @@ export class Firewall {
       { table: this.plan.table },
       'somebody has changed the firewall rules of the containers; they are put right',
     );
-    await this.rebuild();
+    // In line with changes: one that the kernel took while this was on its way would be undone.
+    await this.batches.add(() => this.whole());
+  }
+
+  /** All tables without what is of a moment; undefined when one is not there. */
+  private async listing(): Promise<string | undefined> {
+    const families = this.plan.arp ? ['inet', 'arp'] : ['inet'];
+    const lists = await Promise.all(
+      families.map((family) => runToEnd('nft', ['-s', 'list', 'table', family, this.plan.table])),
+    );
+    return lists.every(({ code }) => code === 0) ? lists.map(({ stdout }) => stdout).join('') : undefined;
   }
 
   /** Stops watching; the rules stay, as the containers do. */
@@ -118,13 +131,13 @@ export class Firewall {
     this.cancelCheck();
     await this.batches.idle();
     this.openings.clear();
-    await runToEnd('nft', ['delete', 'table', 'inet', this.plan.table]);
+    for (const family of ['inet', 'arp']) await runToEnd('nft', ['delete', 'table', family, this.plan.table]);
   }
 
-  private async apply(scripts: string[]): Promise<void> {
+  private async apply(scripts: (() => string)[]): Promise<void> {
     this.changes++;
     try {
-      await nft(scripts.join('\n'));
+      await nft(scripts.map((script) => script()).join('\n'));
     } catch (error) {
       // Most likely the table is gone. What should be there is known, these changes included.
       this.o.log.warn({ error, table: this.plan.table }, 'the firewall rules of the containers are made anew');
@@ -134,8 +147,12 @@ export class Firewall {
 
   private async rebuild(): Promise<void> {
     this.changes++;
+    await nft(this.whole());
+  }
+
+  private whole(): string {
     this.seen = undefined;
-    await nft(wholeRuleset(this.plan, this.openings.values()));
+    return wholeRuleset(this.plan, this.openings.values());
   }
 
   private planCheck(): void {
@@ -152,6 +169,11 @@ export class Firewall {
       { unref: true },
     );
   }
+}
+
+/** Whether this kernel filters ARP too; without, a container can make the host know neighbours that there are none of. */
+export async function canFilterArp(): Promise<boolean> {
+  return (await runToEnd('nft', ['-c', 'add table arp rivera-probe'])).code === 0;
 }
 
 async function nft(script: string): Promise<void> {

@@ -48,14 +48,21 @@ export async function makeLinks(plan: LinkPlan, places: Place[]): Promise<void> 
     [],
     places.flatMap((place) => outside(plan, place)),
   );
-  const routeLoopback = (slot: number) => `/proc/sys/net/ipv4/conf/${plan.interface(slot)}/route_localnet`;
   await Promise.all(
     slots.flatMap((slot) => [
       batch(['-n', plan.namespace(slot)], inside(plan, slot)),
-      // So that the host's 127.0.0.1 leads to mapped ports; the firewall keeps containers from it.
-      writeFile(routeLoopback(slot), '1'),
+      prepareHostSide(plan.interface(slot)),
     ]),
   );
+}
+
+async function prepareHostSide(device: string): Promise<void> {
+  // So that the host's 127.0.0.1 leads to mapped ports; the firewall keeps containers from it.
+  await writeFile(`/proc/sys/net/ipv4/conf/${device}/route_localnet`, '1');
+  // No container is a router for the host. The firewall keeps it from saying so, but what it says while somebody has taken the
+  // rules away would be heeded for hours after they are back. A kernel without IPv6 has nothing to set.
+  const advertisements = `/proc/sys/net/ipv6/conf/${device}/accept_ra`;
+  if (existsSync(advertisements)) await writeFile(advertisements, '0');
 }
 
 /** Takes away the namespaces of slots, and with them their interfaces; what isn't there is fine. */

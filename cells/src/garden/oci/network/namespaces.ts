@@ -1,5 +1,5 @@
-import { readdir } from 'node:fs/promises';
 import { run } from '../command.js';
+import { namesIn } from '../durable.js';
 import { mountsBelow } from '../mounts.js';
 import { NETNS_DIR } from '../places.js';
 
@@ -16,5 +16,5 @@ export async function prepareNamespaceFolder(): Promise<void> {
 
 /** Network namespaces of the machine, by name. */
 export async function namespaces(): Promise<string[]> {
-  return readdir(NETNS_DIR).catch(() => []);
+  return namesIn(NETNS_DIR);
 }

@@ -51,6 +51,8 @@ it.each<[Partial<EgressRule>, string[]]>([
 const plan: FirewallPlan = {
   table: 'rivera.c-1',
   interfaces: 'rv123456.',
+  bridge: 'rvnobody',
+  arp: true,
   subnet: '10.1.0.0/24',
   subnet6: 'fd00:1::/64',
   denyNetworks: networks,
@@ -70,7 +72,7 @@ const opening: Opening = {
 
 /** What the kernel has after a script, tried in a network namespace that ends with it. */
 async function afterScript(script: string): Promise<string> {
-  const list = `nft -f - && nft -s list table inet ${plan.table}`;
+  const list = `nft -f - && nft -s list table inet ${plan.table} && nft -s list table arp ${plan.table}`;
   const { stdout, stderr } = await runToEnd('unshare', ['--net', 'sh', '-c', list], { input: `${script}\n` });
   expect(stderr).toBe('');
   return stdout;

@@ -8,6 +8,10 @@ export interface FirewallPlan {
   table: string;
   /** What names of the containers' interfaces begin with. */
   interfaces: string;
+  /** Where the addresses of the subnet are that nobody has. */
+  bridge: string;
+  /** Whether this kernel can filter ARP. */
+  arp: boolean;
   subnet: string;
   subnet6: string | undefined;
   /** Reached only by an egress rule. */
@@ -46,11 +50,16 @@ export function wholeRuleset(plan: FirewallPlan, openings: Iterable<Opening>): s
     `add table inet ${plan.table}`,
     `delete table inet ${plan.table}`,
     skeleton(plan),
+    ...(plan.arp ? [`add table arp ${plan.table}`, `delete table arp ${plan.table}`, arpTable(plan)] : []),
     ...[...openings].map((opening) => openingScript(plan, opening)),
   ].join('\n');
 }
 
-/** TCP is refused by a reset: a message of ICMP that comes while the other side still connects is heeded a second later only. */
+/**
+ * What is sent to an address that nobody has is refused before the kernel asks for its owner: each that it asks for fills a place in a
+ * table of a thousand that all of the machine shares. TCP is refused by a reset: a message of ICMP that
+ * comes while the other side still connects is heeded a second later only.
+ */
 function skeleton(plan: FirewallPlan): string {
   const own = `"${plan.interfaces}*"`;
   return `table inet ${plan.table} {
@@ -64,6 +73,7 @@ function skeleton(plan: FirewallPlan): string {
   chain forward {
     type filter hook forward priority filter; policy accept;
     iifname ${own} jump sane
+    oifname "${plan.bridge}" goto refused
     iifname vmap @from
     iifname ${own} drop
     oifname ${own} goto inbound
@@ -113,6 +123,19 @@ function skeleton(plan: FirewallPlan): string {
     ip daddr 127.0.0.0/8 drop
     ${plan.hostServices.map((service) => `${serviceMatch(service)} accept`).join('\n    ')}
     goto refused
+  }
+}`;
+}
+
+/**
+ * Who asks by ARP is noted by the host as a neighbour, under whichever address it says is its own. A container has one neighbour to ask
+ * about, twice a minute at most.
+ */
+function arpTable({ table, interfaces }: FirewallPlan): string {
+  return `table arp ${table} {
+  chain input {
+    type filter hook input priority filter; policy accept;
+    iifname "${interfaces}*" arp operation request meter asks { iifname limit rate over 1/second burst 5 packets } drop
   }
 }`;
 }

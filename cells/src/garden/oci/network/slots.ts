@@ -1,6 +1,7 @@
-import { mkdir, readdir, rename, rm, writeFile } from 'node:fs/promises';
+import { mkdir, rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { GardenError } from '../../garden.js';
+import { namesIn } from '../durable.js';
 import { FIRST_SLOT } from './subnet.js';
 
 /**
@@ -47,7 +48,13 @@ export class Slots {
     const slot = this.free();
     if (slot === undefined) throw new GardenError('create-failed', 'the subnet of this cell has no free address');
     this.handles.set(slot, '');
-    await writeFile(this.path(slot, ''), '', { mode: 0o600 });
+    try {
+      await writeFile(this.path(slot, ''), '', { mode: 0o600 });
+    } catch (error) {
+      // A full disk comes and goes; what it kept from being noted is still free then.
+      this.handles.delete(slot);
+      throw error;
+    }
     return slot;
   }
 
@@ -92,7 +99,7 @@ export class Slots {
 
 /** The slots of a directory, whoever made it. */
 export async function readSlots(directory: string): Promise<{ slot: number; handle: string }[]> {
-  const names = await readdir(directory).catch(() => []);
+  const names = await namesIn(directory);
   return names.flatMap((name) => {
     const [, slot, handle] = /^(\d+)\.([A-Za-z0-9_-]*)$/.exec(name) ?? [];
     return slot === undefined || handle === undefined ? [] : [{ slot: Number(slot), handle }];
