@@ -144,14 +144,6 @@ async function removeDirectory(directory: string): Promise<void> {
   });
 }
 
-function tryKill(pid: number): void {
-  try {
-    process.kill(pid, 'SIGKILL');
-  } catch (error) {
-    if (!isMissing(error)) throw error;
-  }
-}
-
 /** A group that is being removed answers reads with ENODEV; one of threads has its processes listed above it. */
 function gone(error: unknown): undefined {
   if (hasCode(error, 'ENODEV') || hasCode(error, 'EOPNOTSUPP')) return undefined;
