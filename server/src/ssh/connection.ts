@@ -3,6 +3,7 @@ import type { AuthContext, Connection } from 'ssh2';
 import type { SshAudit } from './audit.js';
 import type { Authenticator, Login, Proof } from './authenticator.js';
 import { ChannelCount } from './channel-context.js';
+import type { Traffic } from './channel-pipe.js';
 import { serveChannels } from './channels.js';
 import type { SshConfig } from './config.js';
 import type { SshMetrics } from './metrics.js';
@@ -36,6 +37,9 @@ export class SshConnection {
   readonly #over = new AbortController();
   readonly #leaving = new AbortController();
   readonly #work = new Set<Promise<void>>();
+  readonly #finished = this.#untilFinished();
+  /** Writes the end into the record. */
+  #record: ((end: Traffic & { why: string }) => void) | undefined;
   #channels: ChannelCount | undefined;
   #login: Login | undefined;
   #attempts = 0;
@@ -87,9 +91,16 @@ export class SshConnection {
     this.#over.abort();
   }
 
-  /** Resolves when nothing of it is left: its processes have been told, its record is written. Never rejects. */
-  async finished(): Promise<void> {
+  /** Resolves when nothing of it is left: its socket is gone, its processes have been told, its record is written. Never rejects. */
+  finished(): Promise<void> {
+    return this.#finished;
+  }
+
+  async #untilFinished(): Promise<void> {
+    const { signal } = this.#over;
+    await new Promise((resolve) => signal.addEventListener('abort', resolve, { once: true }));
     while (this.#work.size > 0) await Promise.all(this.#work);
+    this.#record?.({ up: this.#up, down: this.#down, why: this.#why });
   }
 
   /** Ends it when nothing has moved for so long, or when its client does not read its answers. */
@@ -150,16 +161,9 @@ export class SshConnection {
     const { audit, tell, from } = this.parts;
     this.#login = login;
     this.#active();
-    const done = audit.loggedIn({ user, from }, login);
+    this.#record = audit.loggedIn({ user, from }, login);
     tell(login, `Successful remote access by ${from}`);
-    this.#over.signal.addEventListener(
-      'abort',
-      () => {
-        this.finished().then(() => done({ up: this.#up, down: this.#down, why: this.#why }));
-        tell(login, `Remote access ended for ${from}`);
-      },
-      { once: true },
-    );
+    this.#over.signal.addEventListener('abort', () => tell(login, `Remote access ended for ${from}`), { once: true });
     this.connection.once('ready', () => this.#serve(login, cell));
   }
 
