@@ -7,13 +7,24 @@ export interface Traffic {
   down: number;
 }
 
+/** What is handed on at once: a message to a cell costs as much as some hundred KiB do, and one packet has 32. */
+const MAX_PIECE_BYTES = 256 * 1024;
+
 /** Hands on what a client sends, one piece at a time: the client may send no faster than it is taken. Resolves at its end of input. */
 export function readChannel(channel: ServerChannel, take: (data: Buffer) => Promise<void>): Promise<void> {
   return new Promise((resolve, reject) => {
-    channel.on('data', (data: Buffer) => {
-      channel.pause();
-      take(data).then(() => channel.resume(), reject);
-    });
+    let taking = false;
+    const more = () => {
+      if (taking) return;
+      const data: unknown = channel.read(Math.min(channel.readableLength, MAX_PIECE_BYTES) || undefined);
+      if (!Buffer.isBuffer(data)) return;
+      taking = true;
+      take(data).then(() => {
+        taking = false;
+        more();
+      }, reject);
+    };
+    channel.on('readable', more);
     channel.once('end', resolve);
     channel.once('close', resolve);
   });
