@@ -1,5 +1,5 @@
 import { execFileSync } from 'node:child_process';
-import { mkdtempSync, rmSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { RiveraClient } from '@rivera/sdk/client';
@@ -118,6 +118,26 @@ describe('forwarding out of a container', () => {
       input: 'GET / HTTP/1.0\r\n\r\n',
     });
     expect(own.stdout).toContain('200 OK');
+  });
+});
+
+describe('keys', () => {
+  it('of RSA log in with SHA-2, and not with SHA-1', async () => {
+    const key = join(keys, 'rsa');
+    execFileSync('ssh-keygen', ['-q', '-t', 'rsa', '-b', '2048', '-N', '', '-f', key]);
+    await client.ssh.addKey(readFileSync(`${key}.pub`, 'utf8'), { name: 'ada' });
+    const login = (extra: Record<string, string> = {}) =>
+      box.ssh('one/0', 'echo in', { extra: { IdentityFile: key, PasswordAuthentication: 'no', ...extra } });
+    expect(await login()).toMatchObject({ code: 0, stdout: 'in\n' });
+    expect((await login({ PubkeyAcceptedAlgorithms: 'ssh-rsa' })).code).toBe(255);
+  });
+
+  it('are exchanged anew in the middle of data, in both directions', async () => {
+    const lines = `${Array.from({ length: 60_000 }, (_, i) => i + 1).join('\n')}\n`;
+    const there = await one('cat', { input: lines, extra: { RekeyLimit: '64K', LogLevel: 'DEBUG1' } });
+    expect(there.code).toBe(0);
+    expect(there.stdout === lines).toBe(true);
+    expect(there.stderr.split('SSH2_MSG_NEWKEYS received').length).toBeGreaterThan(3);
   });
 });
 

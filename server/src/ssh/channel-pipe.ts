@@ -37,7 +37,7 @@ export function readChannel(channel: ServerChannel, take: (data: Buffer) => Prom
 export class ChannelWriter {
   constructor(
     private readonly channel: ServerChannel,
-    private readonly wire: Pick<Wire, 'socket' | 'room'>,
+    private readonly wire: Pick<Wire, 'socket' | 'full' | 'room'>,
   ) {
     // What breaks tells the writer by its close; without somebody who hears them, errors would end the process.
     for (const stream of [channel, channel.stderr]) stream.on('error', () => undefined);
@@ -46,7 +46,7 @@ export class ChannelWriter {
   /** @returns false once the client is gone */
   async write(data: Buffer, to: 'output' | 'errors' = 'output'): Promise<boolean> {
     const { channel, wire } = this;
-    await wire.room();
+    while (wire.full) await wire.room();
     const stream = to === 'output' ? channel : channel.stderr;
     if (!stream.writable || !channel.writable) return false;
     return new Promise((resolve) => {

@@ -1,3 +1,4 @@
+import { setMaxListeners } from 'node:events';
 import type { RepServiceClient } from '@rivera/gen/rivera/rep/v1/rep_service';
 import type { AuthContext, Connection } from 'ssh2';
 import type { SshAudit } from './audit.js';
@@ -53,6 +54,8 @@ export class SshConnection {
     private readonly connection: Connection,
     private readonly parts: SshConnectionParts,
   ) {
+    // Every channel waits for the end.
+    setMaxListeners(0, this.#over.signal, this.#leaving.signal);
     connection.on('authentication', (context) => void this.#authenticate(context));
     connection.on('error', (error) => {
       if (!this.#leaving.signal.aborted) this.#why = error.message;

@@ -87,6 +87,21 @@ describe('ports in the container', () => {
     expect({ open: answers.filter(Boolean).length, most }).toEqual({ open: 32, most: 32 });
   });
 
+  it('that close by themselves end the connection, which would wait for nothing', async () => {
+    bench = await SshBench.start({
+      async *listen() {
+        yield { message: { $case: 'port', value: 1_000 } } as const;
+      },
+    });
+    const client = await bench.client();
+    const gone = once(client, 'close');
+    client.forwardIn('127.0.0.1', 0, () => undefined);
+    await gone;
+    await expect
+      .poll(() => bench.told('logout'))
+      .toMatchObject([{ why: 'port 1000 in the container was closed: log in again' }]);
+  });
+
   it('turn whoever connects away at once where there are channels enough', async () => {
     const taken: string[] = [];
     const connections: string[] = [];

@@ -54,7 +54,10 @@ export class RemoteForwards {
         if (message?.$case === 'accepted' && bound) this.context.follow(this.#take(message.value, bound));
       }
       if (!bound) throw new Error('the cell broke off');
+      // SSH has no word for a port that is gone; whoever still waits for connections from it has to learn of it.
+      if (!ended.aborted) this.context.end(`port ${bound.bindPort} in the container was closed: log in again`);
     } catch (error) {
+      if (bound && !ended.aborted) this.context.end(whyLost(error, login.target.location.cellId));
       if (bound) return;
       audit.channelRefused({ ...facts, why: whyLost(error, login.target.location.cellId) });
       if (!signal.aborted) reject?.();

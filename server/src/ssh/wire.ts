@@ -59,6 +59,8 @@ export class Wire {
     private readonly events: WireEvents,
   ) {
     this.#inner = connection as unknown as Inner;
+    // Every channel may wait for it.
+    this.socket.setMaxListeners(0);
     this.#watchActivity();
     this.#boundPackets();
     this.#boundUnread();
@@ -92,11 +94,15 @@ export class Wire {
     withDescription(this.#inner._protocol, text, () => this.connection.end());
   }
 
-  /** Resolves once the socket takes more, or is gone: ssh2 writes to it without looking. */
-  async room(): Promise<void> {
+  /** Whether the socket takes no more for now: ssh2 writes to it without looking. */
+  get full(): boolean {
+    return this.socket.writableNeedDrain && !this.socket.destroyed;
+  }
+
+  /** Resolves when a full socket takes more, or is gone. Look again then: others have waited too. */
+  room(): Promise<void> {
     const { socket } = this;
-    if (!socket.writableNeedDrain || socket.destroyed) return;
-    await new Promise<void>((resolve) => {
+    return new Promise((resolve) => {
       const done = () => {
         socket.off('drain', done).off('close', done);
         resolve();
