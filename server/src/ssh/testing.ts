@@ -3,9 +3,14 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { ServiceDefinition } from '@grpc/grpc-js';
 import type { ExecOutput } from '@rivera/gen/rivera/rep/v1/container';
-import { type ExecResponse, RepServiceClient, RepServiceService } from '@rivera/gen/rivera/rep/v1/rep_service';
+import {
+  type ExecRequest,
+  type ExecResponse,
+  RepServiceClient,
+  RepServiceService,
+} from '@rivera/gen/rivera/rep/v1/rep_service';
 import { RiveraError } from '@rivera/kit/errors';
-import type { Handlers } from '@rivera/kit/grpc/host';
+import type { CallContext, Handlers } from '@rivera/kit/grpc/host';
 import { TestBed } from '@rivera/kit/grpc/test-bed';
 import { createLogger } from '@rivera/kit/log';
 import { MetricsRegistry } from '@rivera/kit/metrics';
@@ -112,6 +117,28 @@ export function execute(
   return new Promise((resolve, reject) => {
     client.exec(command, options, (error, channel) => (error ? reject(error) : resolve(channel)));
   });
+}
+
+/** The inside of ssh2's client: what it would never do by itself has to be tried too. */
+interface Inside {
+  _sock: import('node:net').Socket;
+  _protocol: Record<string, (...args: unknown[]) => void>;
+  _chanMgr: { _count: number };
+}
+export const inside = (client: ssh2.Client) => client as unknown as Inside;
+
+/** A process that lives until its stream ends, and reads nothing. */
+export function deafProcess(): { exec: NonNullable<CellHandlers['exec']>; living: () => number } {
+  let living = 0;
+  return {
+    living: () => living,
+    async *exec(_requests: AsyncIterable<ExecRequest>, { signal }: CallContext) {
+      living++;
+      yield stdout(Buffer.from('ready\n'));
+      await new Promise((resolve) => signal.addEventListener('abort', resolve, { once: true }));
+      living--;
+    },
+  };
 }
 
 /** Handlers for the methods that a test says nothing about. */
