@@ -1,12 +1,14 @@
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { status } from '@grpc/grpc-js';
 import { AccessServiceService as access } from '@rivera/gen/rivera/access/v1/access_service';
 import { statusOf } from '@rivera/sdk/testing/fake-server';
 import { afterAll, describe, expect, it } from 'vitest';
 import { EXIT } from '../failures.js';
 import { WithServer } from '../testing/with-server.js';
+
+/** Number of gRPC. */
+const INVALID_ARGUMENT = 3;
 
 const fake = new WithServer();
 const folder = mkdtempSync(join(tmpdir(), 'rivera-cli-cp-'));
@@ -28,7 +30,7 @@ describe('rivera cp', () => {
   it('says what may stand in the way of a copy that the cell refused', async () => {
     fake.server.collecting(access.writeFiles, async (call) => {
       call.resume();
-      throw statusOf(status.INVALID_ARGUMENT, 'stream-in: it could not be read', { reason: 'INVALID_REQUEST' });
+      throw statusOf(INVALID_ARGUMENT, 'stream-in: it could not be read', { reason: 'INVALID_REQUEST' });
     });
     const file = join(folder, 'file');
     writeFileSync(file, 'x');
