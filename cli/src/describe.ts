@@ -24,7 +24,7 @@ const NEXT_STEPS: Partial<Record<ErrorReason, string>> = {
   DESIRED_LRP_CONFLICT: 'Somebody else changed it first: try again.',
   ACTUAL_LRP_NOT_FOUND: 'See which instances there are:  rivera lrp show NAME',
   CONTAINER_NOT_FOUND: 'See which instances there are:  rivera lrp show NAME',
-  CONTAINER_NOT_READY: 'It is still being made: try again in a moment.',
+  CONTAINER_NOT_READY: 'It is being made, or has ended; see where it is:  rivera lrp show NAME',
   CELL_NOT_FOUND: 'See which cells there are:  rivera cells',
   CELL_IS_PRESENT: 'To empty a cell that is there:  rivera cells evacuate CELL',
   CELL_UNREACHABLE: 'See how the cells are:  rivera cells',

@@ -198,27 +198,13 @@ describe('several proxies', () => {
   });
 });
 
+// Of the container: ssh-farewell.test.ts.
 describe('kill -9', () => {
   it('of the client ends its process', async () => {
     const session = begin('sleep 31001', KEEPALIVE, ['-tt']);
     await until('it runs', () => running('sleep', '31001') > 0);
     session.kill('SIGKILL');
     await until('it has ended', () => running('sleep', '31001') === 0);
-  });
-
-  it('of the container tells the client why', async () => {
-    const session = begin('sleep 31002');
-    const end = ended(session);
-    await until('it runs', () => running('sleep', '31002') > 0);
-    const [instance] = await client.actualLrps.get('hello', 0);
-    await client.actualLrps.retire('hello', 0);
-    const { code, stderr } = await end;
-    expect({ code: code !== 0, said: stderr !== '' || code === 255 }).toEqual({ code: true, said: true });
-    expect(running('sleep', '31002')).toBe(0);
-    await until('another runs', async () => {
-      const [now] = await client.actualLrps.get('hello', 0);
-      return now !== undefined && now.instanceGuid !== instance?.instanceGuid && (await hello('true')).code === 0;
-    });
   });
 
   it('of the agent tells the client why, and the next agent ends what was left', async () => {

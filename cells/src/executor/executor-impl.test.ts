@@ -1,5 +1,5 @@
 import { afterEach, expect, it } from 'vitest';
-import { ExecutorError } from './executor.js';
+import { type ContainedProcess, ExecutorError } from './executor.js';
 import { run, runRequest, TestCell } from './testing.js';
 
 let cell: TestCell;
@@ -216,4 +216,28 @@ it('gives people a process with the network of the container', async () => {
   expect(Buffer.concat(said).toString()).toBe('hello\n');
   expect(await process.wait()).toEqual({ code: 0 });
   expect((await cell.executor.metrics('c')).pids).toBe(1);
+});
+
+it('tells people what has become of their container, also once it is forgotten', async () => {
+  cell = await TestCell.open();
+  await cell.run('stopped', { action: run('/sim/run') });
+  await cell.run('failed', { action: run('/sim/exit', 3, 500) });
+  const person = { path: '/sim/run', args: [], env: {}, dir: '', user: 'root' };
+  const processes = new Map<string, ContainedProcess>();
+  for (const guid of ['stopped', 'failed']) {
+    await cell.reaches(guid, 'running');
+    const process = await cell.executor.exec(guid, person);
+    expect(await process.fate?.()).toEqual({ kind: 'lives' });
+    processes.set(guid, process);
+  }
+  await cell.executor.stop('stopped');
+  expect(await processes.get('stopped')?.fate?.()).toEqual({ kind: 'stopped' });
+  await cell.clock.advance(500);
+  await cell.ends('failed');
+  for (const [guid, process] of processes) {
+    await cell.executor.delete(guid);
+    expect(await process.fate?.()).toEqual(
+      guid === 'stopped' ? { kind: 'stopped' } : { kind: 'ended', why: 'APP: Exited with status 3' },
+    );
+  }
 });

@@ -2,7 +2,7 @@ import { mkdir } from 'node:fs/promises';
 import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import type { Duplex, Readable } from 'node:stream';
-import type { ContainerListener, ExecSpec, GardenContainer, InteractiveProcess, TcpAddress } from '../garden/garden.js';
+import type { ContainerListener, ExecSpec, GardenContainer, TcpAddress } from '../garden/garden.js';
 import { type CellContext, makeCellContext } from './containers/cell-context.js';
 import { schemeOf } from './containers/garden-spec.js';
 import { executorError, readTextFile } from './containers/inside.js';
@@ -12,7 +12,9 @@ import { ResourceLedger } from './containers/resources.js';
 import type { ExecutorCounters } from './counters.js';
 import { networkEnvironment } from './environment.js';
 import {
+  type ContainedProcess,
   type ContainerEvent,
+  type ContainerFate,
   type ContainerRecord,
   type ContainerUsage,
   type Executor,
@@ -159,14 +161,29 @@ export class ContainerExecutor implements Executor {
     };
   }
 
-  async exec(guid: string, spec: ExecSpec): Promise<InteractiveProcess> {
-    const { record } = this.#container(guid);
+  async exec(guid: string, spec: ExecSpec): Promise<ContainedProcess> {
+    const managed = this.#container(guid);
+    const { record } = managed;
     if (record.state !== 'created' && record.state !== 'running')
       throw new ExecutorError('wrong-state', `container ${guid} is ${record.state}`);
     const network = record.network ? networkEnvironment(record.network) : {};
-    return this.#inGarden(guid, 'exec-failed', (container) =>
+    const process = await this.#inGarden(guid, 'exec-failed', (container) =>
       container.exec({ ...spec, env: { ...network, ...spec.env } }),
     );
+    return Object.assign(process, { fate: () => this.#fate(guid, managed) });
+  }
+
+  async #fate(guid: string, { fate }: ManagedContainer): Promise<ContainerFate> {
+    if (fate.kind !== 'lives') return fate;
+    // Those in it learn of its end before its recipe does.
+    const container = this.options.garden.lookup(guid);
+    const state = container
+      ? await container.status().then(
+          ({ state }) => state,
+          () => 'active',
+        )
+      : 'gone';
+    return state === 'active' ? fate : { kind: 'ended', why: 'its container was killed' };
   }
 
   async connect(guid: string, address: TcpAddress): Promise<Duplex> {

@@ -41,7 +41,7 @@ export interface Executor {
   list(): ContainerRecord[];
   /** Every change of a record, in order, after it is durable. Returns how to unsubscribe. */
   subscribe(listener: (event: ContainerEvent) => void): () => void;
-  exec(guid: string, spec: ExecSpec): Promise<InteractiveProcess>;
+  exec(guid: string, spec: ExecSpec): Promise<ContainedProcess>;
   /** A TCP connection from inside a container's network. @throws ExecutorError `connect-failed` */
   connect?(guid: string, address: TcpAddress): Promise<Duplex>;
   /** Listens on TCP inside a container's network. @throws ExecutorError `connect-failed` */
@@ -61,6 +61,20 @@ export interface Executor {
   /** Lets go of everything without touching containers. */
   close(): Promise<void>;
 }
+
+/** A process for a person in a container. */
+export interface ContainedProcess extends InteractiveProcess {
+  /** What has become of the container, also once it is forgotten. Absent where nobody can tell. Never rejects. */
+  fate?(): Promise<ContainerFate>;
+}
+
+/** What has become of a container, for those who were in it. */
+export type ContainerFate =
+  | { readonly kind: 'lives' }
+  /** It was told to end. */
+  | { readonly kind: 'stopped' }
+  /** It ended of itself; without a reason it did what it had to do. */
+  | { readonly kind: 'ended'; readonly why: string };
 
 /** What a container uses, and what it may use. */
 export interface ContainerUsage extends GardenMetrics {

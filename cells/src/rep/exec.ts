@@ -4,7 +4,7 @@ import type { ExecInput, ExecOutput, ExecStart, ExecStarted, WindowSize } from '
 import type { ExecRequest, ExecResponse } from '@rivera/gen/rivera/rep/v1/rep_service';
 import { RiveraError } from '@rivera/kit/errors';
 import type { CallContext } from '@rivera/kit/grpc/host';
-import type { Executor } from '../executor/executor.js';
+import type { ContainedProcess, ContainerFate, Executor } from '../executor/executor.js';
 import type { ExecSpec, InteractiveProcess } from '../garden/garden.js';
 import { Bell } from './bell.js';
 import { findLiveContainer, toRiveraError } from './container-target.js';
@@ -12,6 +12,12 @@ import { pacedWrite } from './paced-write.js';
 
 /** Bound of both sides of a terminal. */
 const MAX_WINDOW = 1_000;
+
+/** Codes beyond it tell of a signal. */
+const SIGNALLED = 128;
+
+/** Characters of a container's own reason that people are shown. */
+const MAX_REASON = 300;
 
 /** Bytes of standard input in one message. */
 const MAX_STDIN_BYTES = 1024 * 1024;
@@ -22,9 +28,12 @@ const LINGER_MS = 250;
 type Input = NonNullable<ExecInput['input']>;
 type Output = NonNullable<ExecOutput['output']>;
 
-/** Runs a process for a person. Both directions wait for each other's reader; the process ends with the stream. */
+/**
+ * Runs a process for a person. Both directions wait for each other's reader; the process ends with the stream.
+ * @throws RiveraError CONTAINER_NOT_READY with what people may read, when the process died with its container
+ */
 export async function* exec(
-  { executor, cellId }: { executor: Executor; cellId: string },
+  { executor, cellId, evacuating }: { executor: Executor; cellId: string; evacuating: () => boolean },
   requests: AsyncIterable<ExecRequest>,
   context: CallContext,
 ): AsyncIterable<ExecResponse> {
@@ -34,7 +43,8 @@ export async function* exec(
   const start = first.input.input.value;
   const container = findLiveContainer(executor, start.target);
   const process = await startProcess(executor, container.guid, start);
-  yield* converse({ process, inputs, started: { containerGuid: container.guid, cellId } }, context);
+  const ended = async () => (process.fate ? whyEnded(await process.fate(), evacuating()) : undefined);
+  yield* converse({ process, inputs, started: { containerGuid: container.guid, cellId }, ended }, context);
 }
 
 /** A part of what the client of an exec sends; services wrap it alike. */
@@ -44,7 +54,13 @@ interface ExecPart {
 
 /** Lets a client and a process for a person talk. */
 export async function* converse(
-  o: { process: InteractiveProcess; inputs: AsyncIterator<ExecPart>; started: ExecStarted },
+  o: {
+    process: InteractiveProcess;
+    inputs: AsyncIterator<ExecPart>;
+    started: ExecStarted;
+    /** Why its container took the process along; undefined: it did not. */
+    ended?: () => Promise<string | undefined>;
+  },
   context: CallContext,
 ): AsyncGenerator<ExecResponse, void> {
   const { process, inputs, started } = o;
@@ -62,6 +78,8 @@ export async function* converse(
     yield response({ $case: 'started', value: started });
     for await (const output of outputs.read()) yield response(output);
     const { code, signal } = await exited;
+    const why = code > SIGNALLED || signal !== undefined ? await o.ended?.() : undefined;
+    if (why !== undefined) throw new RiveraError('CONTAINER_NOT_READY', why);
     yield response({ $case: 'exit', value: { code, signal: signal?.replace(/^SIG/, '') ?? '' } });
   } finally {
     context.signal.removeEventListener('abort', kill);
@@ -74,7 +92,20 @@ function response(output: Output): ExecResponse {
   return { output: { output } };
 }
 
-async function startProcess(executor: Executor, guid: string, start: ExecStart): Promise<InteractiveProcess> {
+function whyEnded(fate: ContainerFate, evacuating: boolean): string | undefined {
+  switch (fate.kind) {
+    case 'lives':
+      return undefined;
+    case 'stopped':
+      return evacuating ? 'the instance was stopped, as its cell is being evacuated' : 'the instance was stopped';
+    case 'ended': {
+      const why = fate.why.replace(/\p{Cc}+/gu, ' ').slice(0, MAX_REASON);
+      return why === '' ? 'the instance ended' : `the instance ended: ${why}`;
+    }
+  }
+}
+
+async function startProcess(executor: Executor, guid: string, start: ExecStart): Promise<ContainedProcess> {
   try {
     return await executor.exec(guid, execSpec(start));
   } catch (error) {

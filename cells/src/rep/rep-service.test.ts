@@ -22,7 +22,7 @@ import { type BidiStream, bidi, serverStream, unary } from '@rivera/kit/grpc/dia
 import { TestBed } from '@rivera/kit/grpc/test-bed';
 import { silentLogger } from '@rivera/kit/log';
 import { afterAll, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
-import type { Executor } from '../executor/executor.js';
+import type { ContainerFate, Executor } from '../executor/executor.js';
 import { GardenError } from '../garden/garden.js';
 import { MetricsSampler } from './metrics-sampler.js';
 import { REP_ACCESS, repService } from './rep-service.js';
@@ -37,13 +37,14 @@ const byGuid = (value: string) => ({ target: { $case: 'containerGuid', value } }
 
 class PeopleExecutor extends ScriptedExecutor {
   process: ScriptedProcess | undefined;
+  fate: ContainerFate = { kind: 'lives' };
   readonly written: { path: string; user: string; bytes: Buffer }[] = [];
   content = Buffer.alloc(0);
   logLines: string[] = [];
 
   override exec: Executor['exec'] = async (_guid, spec) => {
     this.process = new ScriptedProcess(spec);
-    return this.process;
+    return Object.assign(this.process, { fate: async () => this.fate });
   };
 
   override streamIn: Executor['streamIn'] = async (_guid, path, user, tar) => {
@@ -151,6 +152,27 @@ describe('exec', () => {
     expect(process.sizes).toEqual(['1000x10']);
     process.exit(130, 'SIGINT');
     expect((await rest(outputs)).exit).toEqual({ code: 130, signal: 'INT' });
+  });
+
+  it.each([
+    [{ kind: 'lives' }, undefined],
+    [{ kind: 'stopped' }, 'the instance was stopped'],
+    [{ kind: 'ended', why: '' }, 'the instance ended'],
+    [{ kind: 'ended', why: 'Exited\nwith status 3' }, 'the instance ended: Exited with status 3'],
+  ] as const)('says why a process was killed when its container met this fate: %o', async (fate, why) => {
+    executor.fate = fate;
+    const { outputs, process } = await open();
+    process.stdout.write('last words');
+    process.exit(137);
+    const all = await rest(outputs).catch((error: unknown) => fromStatus(error).message);
+    expect(all).toEqual(why ?? { stdout: 'last words', stderr: '', exit: { code: 137, signal: '' } });
+  });
+
+  it('leaves the exit of a process alone that ended by itself while its container was stopped', async () => {
+    executor.fate = { kind: 'stopped' };
+    const { outputs, process } = await open();
+    process.exit(3);
+    expect((await rest(outputs)).exit).toEqual({ code: 3, signal: '' });
   });
 
   it('ends the process with the stream', async () => {

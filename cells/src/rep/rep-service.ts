@@ -53,7 +53,7 @@ export function repService({ executor, presence, metrics, evacuating, broken }: 
   const tcp = new ContainerTcp(executor, presence.cellId);
   return {
     exec: (requests: AsyncIterable<ExecRequest>, context: CallContext): AsyncIterable<ExecResponse> =>
-      exec({ executor, cellId: presence.cellId }, requests, context),
+      exec({ executor, cellId: presence.cellId, evacuating }, requests, context),
 
     readFiles: (request: ReadFilesRequest, context: CallContext): AsyncIterable<ReadFilesResponse> =>
       readFiles(executor, request, context),

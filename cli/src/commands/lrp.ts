@@ -4,6 +4,7 @@ import type { RiveraClient } from '@rivera/sdk/client';
 import type { Command } from 'commander';
 import { examples, type Outcome, perform, withConnection } from '../command-line.js';
 import type { Io } from '../io.js';
+import { SSH_ROUTE } from '../recipe/lrp-spec.js';
 import { parseCount } from '../recipe/quantities.js';
 import type { Session } from '../session.js';
 import { renderPairs, renderTable } from '../terminal/table.js';
@@ -133,7 +134,8 @@ function describeLrp(lrp: DesiredLrp, actual: readonly ActualLrp[], nowMs: numbe
     [
       'routes',
       Object.entries(lrp.routes)
-        .map(([router, routes]) => `${router}: ${oneLine(routes)}`)
+        // That of SSH may hold keys and passwords.
+        .map(([router, routes]) => (router in SSH_ROUTE ? `${router}: set` : `${router}: ${oneLine(routes)}`))
         .join('; '),
     ],
     ['annotation', oneLine(lrp.annotation)],

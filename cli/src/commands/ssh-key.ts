@@ -32,6 +32,10 @@ export function addSshKey(program: Command, io: Io, outcome: Outcome): void {
     const line = await readFile(resolve(io.cwd, file), 'utf8').catch((error: Error) => {
       throw localError(`${file} can't be read: ${error.message}`, [], error);
     });
+    // It must not leave this machine, not even to be refused.
+    if (line.includes('PRIVATE KEY')) {
+      throw usageError(`${file} is a private key, which nobody else should see`, `rivera ssh-key add ${file}.pub`);
+    }
     const name = options.name ?? line.trim().split(/\s+/).slice(2).join(' ');
     if (name === '') throw usageError(`${file} has no comment`, 'Say whose it is with --name.');
     const client = await session.client();

@@ -1,8 +1,10 @@
 import type { Command } from 'commander';
 import { examples, type Outcome, perform, withConnection } from '../command-line.js';
+import { usageError } from '../failures.js';
 import type { Io } from '../io.js';
 import { parseInstance } from '../recipe/quantities.js';
 import { findEndpoint, runSsh } from '../ssh/client-program.js';
+import { requireForwarding, requireInstance, requireWayIn } from '../ssh/way-in.js';
 import { withSuggestion } from './names.js';
 import { collect } from './work-options.js';
 
@@ -35,9 +37,16 @@ export function addSsh(program: Command, io: Io, outcome: Outcome): void {
     async (session, [name = '', ...words], options) => {
       const { processGuid, index } = parseInstance(name);
       const command = words[0] === '--' ? words.slice(1) : words;
+      if (words[0]?.startsWith('-') && words[0] !== '--') {
+        throw usageError(
+          `'${words[0]}' stands behind the name, where the command begins`,
+          `rivera ssh ${words.join(' ')} ${name}`,
+        );
+      }
+      for (const text of options.L ?? []) requireForwarding('L', text);
       return withSuggestion(session, 'lrp', processGuid, async (client) => {
         const endpoint = await findEndpoint(client, session.signal);
-        await client.desiredLrps.get(processGuid, undefined, { signal: session.signal });
+        await requireWayIn(client, { processGuid, index }, session.signal);
         const { code } = await client.ssh.createCode(processGuid, { signal: session.signal });
         const flags = [
           ...(['L', 'R', 'D'] as const).flatMap((flag) => (options[flag] ?? []).flatMap((text) => [`-${flag}`, text])),
@@ -88,8 +97,10 @@ function addSshConfig(program: Command, io: Io, outcome: Outcome): void {
   command.addHelpText('after', '\nLog in with a registered key (`rivera ssh-key add`) or a code (`rivera ssh-code`).');
   perform(command, io, outcome, async (session, [name = '']) => {
     const { processGuid, index } = parseInstance(name);
-    const client = await session.client();
-    const { host, port, knownHost, fingerprint } = await findEndpoint(client, session.signal);
+    const { host, port, knownHost, fingerprint } = await withSuggestion(session, 'lrp', processGuid, async (client) => {
+      await requireInstance(client, { processGuid, index }, session.signal);
+      return findEndpoint(client, session.signal);
+    });
     const alias = `${processGuid}-${index}`;
     if (session.out.json) {
       await session.out.line({

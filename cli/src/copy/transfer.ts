@@ -1,12 +1,14 @@
 import { constants, createReadStream } from 'node:fs';
 import { chmod, lstat, mkdir, open, readdir, stat, utimes } from 'node:fs/promises';
-import { basename, join, resolve } from 'node:path';
+import { basename, dirname, join, resolve } from 'node:path';
 import type { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { ContainerTarget } from '@rivera/gen/rivera/rep/v1/container';
 import type { RiveraClient } from '@rivera/sdk/client';
 import { extract, type Header, pack } from 'tar-stream';
-import { localError } from '../failures.js';
+import { isAnswer } from '../describe.js';
+import { CliError, EXIT, localError } from '../failures.js';
+import { oneLine } from '../terminal/text.js';
 import { type ContainerPath, landing } from './places.js';
 
 /** A folder of more than this is not copied with this tool. */
@@ -55,9 +57,25 @@ export async function upload({ client, inside, path, cwd, user, signal, moved }:
   });
   const target = targetOf(inside);
   const options = { signal, ...(user !== undefined && { user }) };
-  await Promise.all([client.writeFiles(target, folder, tar as unknown as Readable, options), filling]);
+  await Promise.all([client.writeFiles(target, folder, tar as unknown as Readable, options), filling]).catch(
+    (error: unknown) => {
+      throw uploadFailed(error, inside, user);
+    },
+  );
   result.files = entries.filter(({ header }) => header.type === 'file').length;
   return result;
+}
+
+/** What a cell says of a failed copy names neither the folder that stands in its way nor whose the files were to be. */
+function uploadFailed(error: unknown, { processGuid, index, path }: ContainerPath, user: string | undefined): unknown {
+  if (!isAnswer(error) || error.reason !== 'INVALID_REQUEST') return error;
+  const next = [
+    ...(path.endsWith('/')
+      ? []
+      : [`If ${path} is a folder there, copy into it with a slash:  ${processGuid}/${index}:${path}/`]),
+    ...(user !== undefined && user !== 'root' ? ['Without --user it is done as root.'] : []),
+  ];
+  return new CliError(EXIT.answered, `${oneLine(error.message)} (${error.reason})`, next, { cause: error });
 }
 
 async function gather(path: string, name: string, entries: Entry[], result: Transferred): Promise<void> {
@@ -104,6 +122,7 @@ export async function download({ client, inside, path, cwd, user, signal, moved 
   const here = resolve(cwd, path);
   const into = path.endsWith('/') || (await stat(here).catch(() => undefined))?.isDirectory();
   const top = into ? join(here, name) : here;
+  await requireFolder(dirname(top));
   const result = { files: 0, bytes: 0, leftOut: 0 };
   const folders: { path: string; header: Header }[] = [];
   const options = { signal, ...(user !== undefined && { user }) };
@@ -147,6 +166,16 @@ export async function download({ client, inside, path, cwd, user, signal, moved 
     if (folder.header.mtime) await utimes(folder.path, folder.header.mtime, folder.header.mtime);
   }
   return result;
+}
+
+/** @throws CliError before anything was fetched */
+async function requireFolder(folder: string): Promise<void> {
+  const facts = await stat(folder).catch((error: NodeJS.ErrnoException) => {
+    if (error.code === 'ENOENT')
+      throw localError(`there is no folder ${folder}`, [`Make it:  mkdir -p ${folder}`], error);
+    throw localError(`${folder} can't be used: ${error.message}`, [], error);
+  });
+  if (!facts.isDirectory()) throw localError(`${folder} is no folder`);
 }
 
 /** An entry's place: its first name is the thing itself. @throws CliError for names that lead elsewhere */

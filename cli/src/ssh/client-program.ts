@@ -67,7 +67,8 @@ export async function runSsh({ endpoint, user, code, options, command, env }: Ss
       LogLevel: 'ERROR',
     };
     const args = ['-F', 'none', ...Object.entries(settings).flatMap(([name, value]) => ['-o', `${name}=${value}`])];
-    const child = spawn('ssh', [...args, ...options, 'rivera', ...command], {
+    // Behind the host OpenSSH would still take what begins with a dash for its own.
+    const child = spawn('ssh', [...args, ...options, 'rivera', ...(command.length > 0 ? ['--', ...command] : [])], {
       stdio: 'inherit',
       env: { ...env, SSH_ASKPASS: ask, SSH_ASKPASS_REQUIRE: 'force', RIVERA_SSH_CODE: code },
     });

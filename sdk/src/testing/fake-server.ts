@@ -23,13 +23,14 @@ import { DomainServiceService } from '@rivera/gen/rivera/bbs/v1/domain_service';
 import { EventServiceService } from '@rivera/gen/rivera/bbs/v1/event_service';
 import { TaskServiceService } from '@rivera/gen/rivera/bbs/v1/task_service';
 import { LocketServiceService } from '@rivera/gen/rivera/locket/v1/locket_service';
+import { SshServiceService } from '@rivera/gen/rivera/ssh/v1/ssh_service';
 import type { TlsFiles } from '../options.js';
 import { duration } from '../recipes.js';
 import { readIdentity } from './certificates.js';
 
 const SERVICES = [
   ...[TaskServiceService, DesiredLrpServiceService, ActualLrpServiceService, DomainServiceService, CellServiceService],
-  ...[EventServiceService, AccessServiceService, AuctionServiceService, LocketServiceService],
+  ...[EventServiceService, AccessServiceService, AuctionServiceService, LocketServiceService, SshServiceService],
 ];
 
 type AnyCall = {

@@ -39,7 +39,8 @@ export class SshAudit {
     const { processGuid, index, domain, location } = login.target;
     const facts = { user: shown(user), from, how: login.how, processGuid, index, domain, cell: location.cellId };
     this.#write('login', facts);
-    return (end) => this.#write('logout', { from, processGuid, index, ms: this.now() - since, ...end });
+    return ({ why, ...end }) =>
+      this.#write('logout', { from, processGuid, index, ms: this.now() - since, ...end, why: shown(why) });
   }
 
   /** @returns to be called when the channel is over */

@@ -1,4 +1,5 @@
 import { createHash, timingSafeEqual } from 'node:crypto';
+import { accountableFor } from './client-address.js';
 import { askCloudFoundry } from './cloud-foundry.js';
 import type { SshConfig } from './config.js';
 import type { Lockout } from './lockout.js';
@@ -55,7 +56,8 @@ export class Authenticator {
   /** @returns the login; 'would-do' for a key that was only asked about @throws Refused */
   async authenticate(attempt: Attempt): Promise<Login | 'would-do'> {
     const { lockout } = this.parts;
-    const { user, address, proof } = attempt;
+    const { user, proof } = attempt;
+    const address = accountableFor(attempt.address);
     if (lockout.isLocked(address, user))
       throw new Refused('locked out after too many wrong credentials', { known: true });
     try {
@@ -66,7 +68,8 @@ export class Authenticator {
       return login;
     } catch (error) {
       const guessing = proof.method === 'password' || proof.verify !== undefined;
-      if (guessing && !(error instanceof Refused && error.known)) lockout.failed(address, user);
+      // What can't be judged, as when the database is away, is nobody's guess.
+      if (guessing && error instanceof Refused && !error.known) lockout.failed(address, user);
       throw error;
     }
   }
@@ -103,6 +106,7 @@ export class Authenticator {
     proof: Proof & { method: 'publickey' },
     signal: AbortSignal,
   ): Promise<Login | 'would-do'> {
+    if (proof.algorithm === 'ssh-rsa') throw new Refused('a signature with SHA-1 is not accepted', { known: true });
     if (form !== 'rivera') throw new Refused('public keys are not for users with diego: or cf:', { known: true });
     const found = await this.parts.keys.find(proof.algorithm, proof.blob);
     if (found.processGuids.length > 0 && !found.processGuids.includes(processGuid)) {

@@ -1,5 +1,5 @@
-import type { Writable } from 'node:stream';
 import type { ServerChannel } from 'ssh2';
+import type { Wire } from './wire.js';
 
 /** What has gone through a channel. */
 export interface Traffic {
@@ -7,41 +7,58 @@ export interface Traffic {
   down: number;
 }
 
+/** What is handed on at once: a message to a cell costs as much as some hundred KiB do, and one packet has 32. */
+const MAX_PIECE_BYTES = 256 * 1024;
+
 /** Hands on what a client sends, one piece at a time: the client may send no faster than it is taken. Resolves at its end of input. */
 export function readChannel(channel: ServerChannel, take: (data: Buffer) => Promise<void>): Promise<void> {
   return new Promise((resolve, reject) => {
-    channel.on('data', (data: Buffer) => {
-      channel.pause();
-      take(data).then(() => channel.resume(), reject);
-    });
+    let taking = false;
+    const more = () => {
+      if (taking) return;
+      const data: unknown = channel.read(Math.min(channel.readableLength, MAX_PIECE_BYTES) || undefined);
+      if (!Buffer.isBuffer(data)) return;
+      taking = true;
+      take(data).then(() => {
+        taking = false;
+        more();
+      }, reject);
+    };
+    channel.on('readable', more);
     channel.once('end', resolve);
     channel.once('close', resolve);
   });
 }
 
-/** Writes, and waits where the client does not take it. @returns false once the client is gone */
-export function writeChannel(channel: ServerChannel, to: Writable, data: Buffer): Promise<boolean> {
-  if (to.destroyed || !channel.writable) return Promise.resolve(false);
-  if (to.write(data)) return Promise.resolve(true);
-  return new Promise((resolve) => {
-    const done = (left: boolean) => {
-      to.off('drain', onDrain);
-      channel.off('close', onClose);
-      resolve(left);
-    };
-    const onDrain = () => done(true);
-    const onClose = () => done(false);
-    to.once('drain', onDrain);
-    channel.once('close', onClose);
-  });
-}
+/**
+ * Writes to a client, and waits until the client has room for it: in the channel's window, and in the socket. One write at a time, be
+ * it output or errors, as ssh2 wakes only one of the two.
+ */
+export class ChannelWriter {
+  constructor(
+    private readonly channel: ServerChannel,
+    private readonly wire: Pick<Wire, 'socket' | 'full' | 'room'>,
+  ) {
+    // What breaks tells the writer by its close; without somebody who hears them, errors would end the process.
+    for (const stream of [channel, channel.stderr]) stream.on('error', () => undefined);
+  }
 
-/** Resolves once all that was written has left for the client, or the client is gone. */
-export function flushed(channel: ServerChannel, to: Writable): Promise<void> {
-  if (to.writableLength === 0 || !channel.writable) return Promise.resolve();
-  return new Promise((resolve) => {
-    channel.once('close', () => resolve());
-    // Behind everything else: its callback says that the rest is out.
-    to.write(Buffer.alloc(0), () => resolve());
-  });
+  /** @returns false once the client is gone */
+  async write(data: Buffer, to: 'output' | 'errors' = 'output'): Promise<boolean> {
+    const { channel, wire } = this;
+    while (wire.full) await wire.room();
+    const stream = to === 'output' ? channel : channel.stderr;
+    if (!stream.writable || !channel.writable) return false;
+    return new Promise((resolve) => {
+      const done = () => {
+        channel.off('close', done);
+        resolve(channel.writable);
+      };
+      channel.once('close', done);
+      // ssh2 writes each packet in three pieces, which would be as many system calls and segments.
+      wire.socket.cork();
+      stream.write(data, done);
+      wire.socket.uncork();
+    });
+  }
 }

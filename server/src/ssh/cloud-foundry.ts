@@ -23,14 +23,12 @@ export async function askCloudFoundry(
   { appGuid, index, code, signal }: { appGuid: string; index: number; code: string; signal: AbortSignal },
 ): Promise<CfAccess> {
   const basic = Buffer.from(`${config.clientId}:${config.clientSecret}`).toString('base64');
-  const token = await ask(
-    tokenSchema,
-    'Authentication failed',
-    'Authentication failed',
-    config,
-    signal,
-    config.tokenUrl,
-    {
+  const token = await ask(config, {
+    schema: tokenSchema,
+    failed: 'Authentication failed',
+    invalid: 'Authentication failed',
+    url: config.tokenUrl,
+    init: {
       method: 'POST',
       headers: {
         authorization: `Basic ${basic}`,
@@ -39,45 +37,56 @@ export async function askCloudFoundry(
       },
       body: new URLSearchParams({ grant_type: 'authorization_code', code }).toString(),
     },
-  );
-  const url = `${config.authority.replace(/\/+$/, '')}/internal/apps/${appGuid}/ssh_access/${index}`;
-  const access = await ask(
-    accessSchema,
-    'Fetching application data failed',
-    'Invalid response from Cloud Controller',
-    config,
+    // That the code is wrong is told by 4xx, and by nothing else.
+    known: (status) => status < 400 || status >= 500,
     signal,
-    url,
-    { headers: { authorization: `${token.token_type} ${token.access_token}`, accept: 'application/json' } },
-  );
+  });
+  const access = await ask(config, {
+    schema: accessSchema,
+    failed: 'Fetching application data failed',
+    invalid: 'Invalid response from Cloud Controller',
+    url: `${config.authority.replace(/\/+$/, '')}/internal/apps/${appGuid}/ssh_access/${index}`,
+    init: { headers: { authorization: `${token.token_type} ${token.access_token}`, accept: 'application/json' } },
+    known: () => true,
+    signal,
+  });
   return { who: userOf(token.access_token), processGuid: access.process_guid };
 }
 
-async function ask<T>(
-  schema: z.ZodType<T>,
-  failed: string,
-  invalid: string,
-  config: SshConfig['cf'],
-  signal: AbortSignal,
-  url: string,
-  init: RequestInit,
-): Promise<T> {
+interface Question<T> {
+  readonly schema: z.ZodType<T>;
+  /** Why, when there is no answer with status 200. */
+  readonly failed: string;
+  /** Why, when it makes no sense. */
+  readonly invalid: string;
+  readonly url: string;
+  readonly init: RequestInit;
+  /** Whether the credentials may be right all the same; status 0: nobody has answered. */
+  readonly known: (status: number) => boolean;
+  readonly signal: AbortSignal;
+}
+
+async function ask<T>(config: SshConfig['cf'], question: Question<T>): Promise<T> {
+  const { schema, failed, invalid, url, init, known, signal } = question;
+  let status = 0;
   let text: string;
   try {
     text = await inTime(config.timeout, signal, async (ended) => {
       const response = await fetch(url, { ...init, redirect: 'error', signal: ended });
       // A fetch that is aborted when all of its body has come never ends the body.
       const body = await untilAborted(bounded(response), ended);
-      if (response.status !== 200) throw new Error(`status ${response.status}`);
+      status = response.status;
+      if (status !== 200) throw new Error(`status ${status}`);
       return body;
     });
   } catch (cause) {
-    throw new Refused(`${failed}: ${cause instanceof Error ? cause.message : cause}`, { cause });
+    const why = cause instanceof Error ? cause.message : String(cause);
+    throw new Refused(`${failed}: ${why}`, { cause, known: known(status) });
   }
   try {
     return schema.parse(JSON.parse(text));
   } catch (cause) {
-    throw new Refused(invalid, { cause });
+    throw new Refused(invalid, { cause, known: known(status) });
   }
 }
 

@@ -1,17 +1,22 @@
+import { setMaxListeners } from 'node:events';
 import type { RepServiceClient } from '@rivera/gen/rivera/rep/v1/rep_service';
-import type { AuthContext, Connection, ServerChannel } from 'ssh2';
+import type { AuthContext, Connection } from 'ssh2';
 import type { SshAudit } from './audit.js';
 import type { Authenticator, Login, Proof } from './authenticator.js';
+import { ChannelCount } from './channel-context.js';
+import type { Traffic } from './channel-pipe.js';
+import { serveChannels } from './channels.js';
 import type { SshConfig } from './config.js';
-import { forwardOut, RemoteForwards } from './forwarding.js';
 import type { SshMetrics } from './metrics.js';
 import { Refused } from './refused.js';
-import { serveSession } from './session.js';
+import { Wire } from './wire.js';
 
 /** Wrong answers of one connection, as OpenSSH has it. */
 const MAX_ATTEMPTS = 6;
-/** What a channel may hold for a slow reader: twice its window; more comes only from a client that does not heed it. */
-const MAX_UNREAD_BYTES = 4 * 1024 * 1024;
+/** Time for people's programs to show why it ends, and to leave by themselves; then again for the disconnection to arrive. */
+const LEAVE_MS = 1_000;
+/** What may wait for a client that does not read: answers to its requests, as data heed its pace. */
+const MAX_UNSENT_BYTES = 8 * 1024 * 1024;
 
 export interface SshConnectionParts {
   readonly config: SshConfig;
@@ -19,7 +24,7 @@ export interface SshConnectionParts {
   readonly audit: SshAudit;
   readonly metrics: SshMetrics;
   readonly cellOf: (login: Login) => RepServiceClient;
-  /** Writes into the application's log. */
+  /** Writes into the application's log. Never throws. */
   readonly tell: (login: Login, text: string) => void;
   /** Counts a login; its reason when there are too many. */
   readonly admit: (login: Login) => string | undefined;
@@ -29,57 +34,100 @@ export interface SshConnectionParts {
 
 /** Everything that one client does, from its first attempt to log in to its end. */
 export class SshConnection {
+  readonly #wire: Wire;
   readonly #over = new AbortController();
-  readonly #channels = new Set<ServerChannel>();
+  readonly #leaving = new AbortController();
+  readonly #work = new Set<Promise<void>>();
+  readonly #finished = this.#untilFinished();
+  /** Writes the end into the record. */
+  #record: ((end: Traffic & { why: string }) => void) | undefined;
+  #channels: ChannelCount | undefined;
   #login: Login | undefined;
   #attempts = 0;
-  #open = 0;
   #up = 0;
   #down = 0;
   #why = 'the client left';
   #lastActive = Date.now();
+  #timer: NodeJS.Timeout | undefined;
 
   constructor(
     private readonly connection: Connection,
     private readonly parts: SshConnectionParts,
   ) {
+    // Every channel waits for the end.
+    setMaxListeners(0, this.#over.signal, this.#leaving.signal);
     connection.on('authentication', (context) => void this.#authenticate(context));
     connection.on('error', (error) => {
-      this.#why = error.message;
+      if (!this.#leaving.signal.aborted) this.#why = error.message;
+      // What ssh2 ends for itself it only half closes; who is silent would keep the other half.
+      this.#cutLater();
     });
-    watchActivity(connection, () => this.#active());
+    this.#wire = new Wire(connection, {
+      active: () => this.#active(),
+      broken: (why) => this.#break(why),
+    });
   }
 
   get login(): Login | undefined {
     return this.#login;
   }
 
-  get signal(): AbortSignal {
-    return this.#over.signal;
-  }
-
-  /** Ends it; the client learns nothing but the end. */
+  /**
+   * Ends it. Those at its channels are told why; then the client itself, should it stay, as when it only forwards ports. A client that
+   * does not answer is cut off.
+   */
   end(why: string): void {
+    if (this.#leaving.signal.aborted) return;
     this.#why = why;
-    this.connection.end();
+    this.#leaving.abort(why);
+    const disconnect = () => {
+      this.#wire.disconnect(why);
+      this.#cutLater();
+    };
+    if (this.#channels?.open) this.#timer = setTimeout(disconnect, LEAVE_MS);
+    else disconnect();
   }
 
   /** Called when the socket is gone. */
   closed(): void {
+    clearTimeout(this.#timer);
     this.#over.abort();
   }
 
-  /** Ends it when nothing has moved for so long, or when its client sends more than it may. */
+  /** Resolves when nothing of it is left: its socket is gone, its processes have been told, its record is written. Never rejects. */
+  finished(): Promise<void> {
+    return this.#finished;
+  }
+
+  async #untilFinished(): Promise<void> {
+    const { signal } = this.#over;
+    await new Promise((resolve) => signal.addEventListener('abort', resolve, { once: true }));
+    while (this.#work.size > 0) await Promise.all(this.#work);
+    this.#record?.({ up: this.#up, down: this.#down, why: this.#why });
+  }
+
+  /** Ends it when nothing has moved for so long, or when its client does not read its answers. */
   check(now: number): void {
     const { idleTimeout } = this.parts.config;
-    if (idleTimeout > 0 && now - this.#lastActive > idleTimeout) this.end('idle');
-    for (const channel of this.#channels) {
-      if (channel.readableLength > MAX_UNREAD_BYTES) this.end('the client sent more than the channel has room for');
+    if (this.#wire.socket.writableLength > MAX_UNSENT_BYTES) this.#break('the client does not read what it asked for');
+    if (this.#login && idleTimeout > 0 && now - this.#lastActive > idleTimeout) {
+      this.end(`nothing moved on this connection for ${idleTimeout / 1_000} seconds`);
     }
   }
 
   #active(): void {
     this.#lastActive = Date.now();
+  }
+
+  /** Whoever breaks the rules is not waited for. */
+  #break(why: string): void {
+    if (!this.#leaving.signal.aborted) this.#why = why;
+    this.#wire.socket.destroy();
+  }
+
+  #cutLater(): void {
+    clearTimeout(this.#timer);
+    this.#timer = setTimeout(() => this.#wire.socket.destroy(), LEAVE_MS);
   }
 
   async #authenticate(context: AuthContext): Promise<void> {
@@ -96,9 +144,10 @@ export class SshConnection {
         this.#attempts--;
         return context.accept();
       }
+      const cell = this.parts.cellOf(found);
       const full = this.parts.admit(found);
       if (full !== undefined) throw new Refused(full, { known: true });
-      this.#begin(found, user);
+      this.#begin(found, user, cell);
       metrics.logins.add(1, { outcome: 'in' });
       context.accept();
     } catch (error) {
@@ -111,66 +160,44 @@ export class SshConnection {
     }
   }
 
-  #begin(login: Login, user: string): void {
+  #begin(login: Login, user: string, cell: RepServiceClient): void {
     const { audit, tell, from } = this.parts;
     this.#login = login;
     this.#active();
-    const done = audit.loggedIn({ user, from }, login);
+    this.#record = audit.loggedIn({ user, from }, login);
     tell(login, `Successful remote access by ${from}`);
-    this.#over.signal.addEventListener(
-      'abort',
-      () => {
-        done({ up: this.#up, down: this.#down, why: this.#why });
-        tell(login, `Remote access ended for ${from}`);
-      },
-      { once: true },
-    );
-    this.connection.once('ready', () => this.#serve(login));
+    this.#over.signal.addEventListener('abort', () => tell(login, `Remote access ended for ${from}`), { once: true });
+    this.connection.once('ready', () => this.#serve(login, cell));
   }
 
-  #serve(login: Login): void {
-    const { connection } = this;
+  #serve(login: Login, cell: RepServiceClient): void {
     const { config, audit, metrics } = this.parts;
-    const context = {
+    const channels = new ChannelCount(config.maxChannels);
+    this.#channels = channels;
+    serveChannels(this.connection, {
       config,
       login,
       audit,
-      cell: this.parts.cellOf(login),
+      cell,
+      wire: this.#wire,
       signal: this.#over.signal,
-      enter: () => {
-        if (this.#open >= config.maxChannels) return false;
-        this.#open++;
-        return true;
-      },
-      leave: () => {
-        this.#open--;
-      },
-      count: ({ up, down }: { up: number; down: number }) => {
+      leaving: this.#leaving.signal,
+      enter: () => channels.enter(),
+      leave: () => channels.leave(),
+      active: () => this.#active(),
+      count: ({ up, down }) => {
         this.#up += up;
         this.#down += down;
         metrics.bytes.add(up, { direction: 'up' });
         metrics.bytes.add(down, { direction: 'down' });
       },
-      opened: (channel: ServerChannel) => {
-        this.#channels.add(channel);
-        channel.once('close', () => this.#channels.delete(channel));
+      end: (why) => this.end(why),
+      follow: (work) => {
+        const followed = work
+          .catch((error: unknown) => audit.warn(error, 'a channel did not end well'))
+          .finally(() => this.#work.delete(followed));
+        this.#work.add(followed);
       },
-    };
-    connection.on('session', (accept, reject) => {
-      if (!context.enter()) {
-        audit.channelRefused({ kind: 'session', why: 'too many channels' });
-        return reject();
-      }
-      const session = accept();
-      session.once('close', () => context.leave());
-      serveSession(session, context);
-    });
-    connection.on('tcpip', (accept, reject, info) => void forwardOut(accept, reject, info, context));
-    const forwards = new RemoteForwards(connection, context);
-    connection.on('request', (accept, reject, name, info) => {
-      if (name === 'tcpip-forward') void forwards.listen(info as never, accept, reject);
-      else if (name === 'cancel-tcpip-forward' && forwards.cancel(info as never)) accept?.();
-      else reject?.();
     });
   }
 }
@@ -183,23 +210,7 @@ function proofOf(context: AuthContext): Proof | undefined {
     signature && blob
       ? (known: import('ssh2').ParsedKey) => known.verify(blob, signature, hashAlgo) === true
       : undefined;
-  return { method: 'publickey', algorithm: key.algo, blob: key.data, verify };
-}
-
-/**
- * Tells of everything that a client does of its own accord. That its keepalives keep it from being idle is a promise of the reference
- * (spec access §10, fact 19), and that answers to ours don't follows; ssh2 has no event for either, so its handlers are listened at.
- */
-function watchActivity(connection: Connection, active: () => void): void {
-  const { _protocol: protocol } = connection as unknown as {
-    _protocol: { _handlers: Record<string, ((...args: unknown[]) => unknown) | undefined> };
-  };
-  for (const name of ['GLOBAL_REQUEST', 'CHANNEL_OPEN', 'CHANNEL_DATA', 'CHANNEL_REQUEST', 'CHANNEL_WINDOW_ADJUST']) {
-    const handler = protocol._handlers[name];
-    if (!handler) throw new Error(`ssh2 has no handler ${name} any more`);
-    protocol._handlers[name] = (...args) => {
-      active();
-      return handler(...args);
-    };
-  }
+  // ssh2 calls all of RSA by one name, and the hash of SHA-1 by none.
+  const algorithm = key.algo === 'ssh-rsa' && hashAlgo ? `rsa-${hashAlgo.replace('sha', 'sha2-')}` : key.algo;
+  return { method: 'publickey', algorithm, blob: key.data, verify };
 }

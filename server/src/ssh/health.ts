@@ -1,4 +1,5 @@
 import { createServer } from 'node:http';
+import { hostAndPort } from './host-port.js';
 
 /** Answers GET / with 200 and nothing while it is open, for a balancer (spec access §3.2). */
 export async function listenForHealth(address: string): Promise<() => Promise<void>> {
@@ -10,10 +11,9 @@ export async function listenForHealth(address: string): Promise<() => Promise<vo
     },
   );
   server.maxConnections = 64;
-  const colon = address.lastIndexOf(':');
   await new Promise<void>((resolve, reject) => {
     server.once('error', reject);
-    server.listen({ host: address.slice(0, colon), port: Number(address.slice(colon + 1)) }, () => {
+    server.listen(hostAndPort(address), () => {
       server.off('error', reject);
       resolve();
     });

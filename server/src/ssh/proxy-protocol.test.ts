@@ -29,7 +29,15 @@ describe('a PROXY header', () => {
     expect(parseProxyHeader(data)).toEqual(meant);
   });
 
-  it.each(['SSH-2.0-x\r\n', 'PROXY TCP4 x y 1 2\r\n', `PROXY ${'x'.repeat(200)}`, 'PROXX'])('is not %j', (text) => {
+  it.each([
+    'SSH-2.0-x\r\n',
+    'PROXY TCP4 x y 1 2\r\n',
+    'PROXY TCP4 ::1 ::1 1 2\r\n',
+    'PROXY TCP6 .::. x 1 2\r\n',
+    'PROXY TCP4 192.0.2.1 x 70000 2\r\n',
+    `PROXY ${'x'.repeat(200)}`,
+    'PROXX',
+  ])('is not %j', (text) => {
     expect(() => parseProxyHeader(Buffer.from(text))).toThrow();
   });
 

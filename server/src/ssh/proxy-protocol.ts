@@ -1,4 +1,4 @@
-import type { Socket } from 'node:net';
+import { isIP, type Socket } from 'node:net';
 
 /** Version 1 has at most 107 bytes, version 2 says how many; more than this is nobody's header. */
 const MAX_BYTES = 1_024;
@@ -26,7 +26,7 @@ export function parseProxyHeader(data: Buffer): ProxyHeader | undefined {
   const [word, family, address = '', , port] = data.toString('latin1', 0, end).split(' ');
   if (word !== 'PROXY' || end > 107) throw new Error('no PROXY header');
   if (family === 'UNKNOWN') return { address: undefined, port: 0, bytes: end + 2 };
-  if (!/^TCP[46]$/.test(family ?? '') || !/^[0-9a-fA-F.:]{2,45}$/.test(address) || !/^\d{1,5}$/.test(port ?? '')) {
+  if (family !== `TCP${isIP(address)}` || !/^\d{1,5}$/.test(port ?? '') || Number(port) > 65_535) {
     throw new Error('a PROXY header that says nothing');
   }
   return { address, port: Number(port), bytes: end + 2 };

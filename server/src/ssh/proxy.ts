@@ -3,9 +3,12 @@ import type { Logger } from '@rivera/kit/log';
 import ssh2, { type Connection } from 'ssh2';
 import { SshAudit } from './audit.js';
 import type { Login } from './authenticator.js';
+import { plainAddress } from './client-address.js';
 import { SshConnection, type SshConnectionParts } from './connection.js';
 import type { HostKey } from './host-key.js';
+import { hostAndPort } from './host-port.js';
 import { takeProxyHeader } from './proxy-protocol.js';
+import { Wire } from './wire.js';
 
 export interface SshProxyParts
   extends Pick<SshConnectionParts, 'config' | 'authenticator' | 'metrics' | 'cellOf' | 'tell'> {
@@ -17,8 +20,6 @@ export interface SshProxyParts
 
 /** How often connections are looked at: whether they are idle or too slow to log in. */
 const CHECK_MS = 1_000;
-/** What an end may take before the socket is cut. */
-const CLOSE_MS = 1_000;
 
 /** Key exchanges that are both modern and Node's own. */
 const KEX = ['curve25519-sha256', 'curve25519-sha256@libssh.org', 'ecdh-sha2-nistp256', 'ecdh-sha2-nistp384'] as const;
@@ -61,11 +62,9 @@ export class SshProxy {
 
   /** @returns the port @throws Error of Node, such as EADDRINUSE */
   async listen(address: string): Promise<number> {
-    const colon = address.lastIndexOf(':');
-    const host = address.slice(0, colon).replace(/^\[|\]$/g, '');
     await new Promise<void>((resolve, reject) => {
       this.#net.once('error', reject);
-      this.#net.listen({ host, port: Number(address.slice(colon + 1)), backlog: 1_024 }, () => {
+      this.#net.listen({ ...hostAndPort(address), backlog: 1_024 }, () => {
         this.#net.off('error', reject);
         resolve();
       });
@@ -82,15 +81,17 @@ export class SshProxy {
     clearInterval(this.#check);
     if (!this.#net.listening) return;
     const closed = new Promise<void>((resolve) => this.#net.close(() => resolve()));
+    const connections: SshConnection[] = [];
     for (const { socket, connection } of this.#guests.values()) {
-      if (connection) connection.end('the proxy stops');
-      else socket.destroy();
+      if (!connection?.login) {
+        socket.destroy();
+        continue;
+      }
+      connections.push(connection);
+      connection.end('the SSH proxy is stopping: log in again');
     }
-    const late = setTimeout(() => {
-      for (const socket of this.#guests.keys()) socket.destroy();
-    }, CLOSE_MS);
     await closed;
-    clearTimeout(late);
+    await Promise.all(connections.map((connection) => connection.finished()));
   }
 
   async #arrived(socket: Socket): Promise<void> {
@@ -139,11 +140,11 @@ export class SshProxy {
 
   /** The client has said that it speaks SSH. */
   #greeted(connection: Connection): void {
-    const { socket } = { socket: (connection as unknown as { _sock: Socket })._sock };
+    const socket = Wire.socketOf(connection);
     const guest = this.#guests.get(socket);
     if (!guest) return void socket.destroy();
     const { parts } = this;
-    const address = (socket.remoteAddress ?? '').replace(/^::ffff:/, '');
+    const address = plainAddress(socket.remoteAddress ?? '');
     guest.connection = new SshConnection(connection, {
       ...parts,
       audit: new SshAudit(parts.auditLog, parts.log, Date.now),
@@ -189,7 +190,7 @@ export class SshProxy {
       this.#drop(guest);
     }
     this.#thinOut(now);
-    for (const { connection } of this.#guests.values()) if (connection?.login) connection.check(now);
+    for (const { connection } of this.#guests.values()) connection?.check(now);
   }
 }
 

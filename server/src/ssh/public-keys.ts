@@ -1,3 +1,4 @@
+import { createPublicKey } from 'node:crypto';
 import { readFile, stat } from 'node:fs/promises';
 import ssh2, { type ParsedKey } from 'ssh2';
 import { fingerprintOf } from './host-key.js';
@@ -6,6 +7,8 @@ import type { SshStore } from './store.js';
 
 /** Keys that log in: Ed25519, ECDSA, and RSA with SHA-2. DSA has had its day. */
 const KEY_TYPES = /^(ssh-ed25519|ecdsa-sha2-nistp(256|384|521)|ssh-rsa)$/;
+/** Shorter keys of RSA are within reach. */
+const MIN_RSA_BITS = 2_048;
 const MAX_FILE_BYTES = 4 * 1024 * 1024;
 
 /** A key that may log in, and into what. */
@@ -22,6 +25,10 @@ export function parsePublicKey(line: string): { key: ParsedKey; fingerprint: str
   if (parsed instanceof Error) throw new Error(`is no public key: ${parsed.message}`, { cause: parsed });
   if (parsed.isPrivateKey()) throw new Error('is a private key, which nobody else should see');
   if (!KEY_TYPES.test(parsed.type)) throw new Error(`is of type ${parsed.type}, which is not accepted`);
+  const bits =
+    parsed.type === 'ssh-rsa' ? createPublicKey(parsed.getPublicPEM()).asymmetricKeyDetails?.modulusLength : undefined;
+  if (bits !== undefined && bits < MIN_RSA_BITS)
+    throw new Error(`has ${bits} bits, of which RSA needs ${MIN_RSA_BITS}`);
   const blob = parsed.getPublicSSH();
   return { key: parsed, fingerprint: fingerprintOf(blob), text: `${parsed.type} ${blob.toString('base64')}` };
 }

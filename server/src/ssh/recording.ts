@@ -56,6 +56,7 @@ export class Recording {
   /** Resolves when all is on disk. */
   close(): Promise<void> {
     this.#over = true;
+    if (this.#file.closed) return Promise.resolve();
     return new Promise((resolve) => {
       this.#file.once('close', resolve);
       this.#file.end();

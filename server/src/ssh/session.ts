@@ -1,29 +1,12 @@
 import { randomUUID } from 'node:crypto';
 import type { ExecStart, Terminal } from '@rivera/gen/rivera/rep/v1/container';
-import type { RepServiceClient } from '@rivera/gen/rivera/rep/v1/rep_service';
 import type { PseudoTtyInfo, ServerChannel, Session } from 'ssh2';
-import type { SshAudit } from './audit.js';
-import type { Login } from './authenticator.js';
+import type { ChannelContext } from './channel-context.js';
 import type { Traffic } from './channel-pipe.js';
 import { programOf, type Wish } from './command.js';
-import type { SshConfig } from './config.js';
 import { SessionEnvironment } from './environment.js';
 import { ProcessChannel } from './process-channel.js';
 import { Recording } from './recording.js';
-
-/** What the channels of a connection share. */
-export interface ChannelContext {
-  readonly config: SshConfig;
-  readonly login: Login;
-  readonly cell: RepServiceClient;
-  readonly audit: SshAudit;
-  /** The connection ends. */
-  readonly signal: AbortSignal;
-  /** Keeps an eye on what a channel holds. */
-  readonly opened: (channel: ServerChannel) => void;
-  /** Counts the bytes of a channel that has ended. */
-  readonly count: (traffic: Traffic) => void;
-}
 
 /** Longest side of a terminal that cells take. */
 const MAX_SIDE = 1_000;
@@ -51,6 +34,12 @@ export function serveSession(session: Session, context: ChannelContext): void {
     else if (terminal) terminal = { ...terminal, windowSize };
     accept?.();
   });
+  for (const kind of ['x11', 'auth-agent'] as const) {
+    session.on(kind, (_accept: Accept, reject: Reject) => {
+      context.audit.channelRefused({ kind, why: 'containers have no way to it' });
+      reject?.();
+    });
+  }
   session.on('signal', (accept: Accept, reject: Reject, { name }) => {
     // Without a process there is nobody to tell, which is no failure.
     answer(process === undefined || process.signal(name), accept, reject);
@@ -71,11 +60,10 @@ export function serveSession(session: Session, context: ChannelContext): void {
       terminal,
     };
     const channel = accept();
-    channel.on('error', () => undefined);
-    context.opened(channel);
-    void run(channel, { wish, start, context }, (running) => {
-      process = running;
-    });
+    const running = (started: ProcessChannel) => {
+      process = started;
+    };
+    context.follow(run(channel, { wish, start, context }, running));
   };
   session.on('shell', (accept, reject) => begin({ kind: 'shell' }, accept, reject));
   session.on('exec', (accept, reject, { command }) => begin({ kind: 'exec', command }, accept, reject));
@@ -87,7 +75,7 @@ async function run(
   { wish, start, context }: { wish: Wish; start: ExecStart; context: ChannelContext },
   running: (process: ProcessChannel) => void,
 ): Promise<void> {
-  const { audit, cell, signal } = context;
+  const { audit } = context;
   const traffic: Traffic = { up: 0, down: 0 };
   const id = randomUUID();
   const recording =
@@ -98,7 +86,7 @@ async function run(
     pty: start.terminal !== undefined,
     recorded: !!recording,
   });
-  const process = new ProcessChannel({ cell, start, channel, signal, traffic, recording });
+  const process = new ProcessChannel({ context, start, channel, traffic, recording });
   running(process);
   const { ending, failure } = await process.run();
   await recording?.close();
@@ -106,15 +94,22 @@ async function run(
   done({ ...traffic, ...ending, ...(failure !== undefined && { failure }) });
 }
 
-function record(id: string, { term, windowSize }: Terminal, { config, login, audit }: ChannelContext): Recording {
+/** A session goes on without a recording that can't be made; the log tells. */
+function record(
+  id: string,
+  { term, windowSize }: Terminal,
+  { config, login, audit }: ChannelContext,
+): Recording | undefined {
   const { processGuid, index } = login.target;
   const size = { columns: windowSize?.columns ?? 80, rows: windowSize?.rows ?? 24 };
-  return new Recording(
-    config.recordings,
-    { id, ...size, term, title: `${login.who} in ${processGuid}/${index}` },
-    Date.now,
-    (error) => audit.warn(error, 'a session could not be recorded'),
-  );
+  const failed = (error: unknown) => audit.warn(error, 'a session could not be recorded');
+  try {
+    const title = `${login.who} in ${processGuid}/${index}`;
+    return new Recording(config.recordings, { id, ...size, term, title }, Date.now, failed);
+  } catch (error) {
+    failed(error);
+    return undefined;
+  }
 }
 
 function facts(wish: Wish): { kind: string; command?: string; subsystem?: string } {

@@ -58,12 +58,13 @@ export class SshRole {
       }),
       cellOf,
       tell: ({ target, ...login }, text) => {
-        const cell = cellOf({ target, ...login });
         const request = { target: target.location.target, source: 'SSH', text, logGuid: target.logGuid };
+        const write = async () => {
+          const cell = cellOf({ target, ...login });
+          await unary(cell, cell.writeLog, request);
+        };
         // The session matters more than the line about it.
-        unary(cell, cell.writeLog, request).catch((error: unknown) =>
-          log.debug({ err: error }, 'no line in the log of the application'),
-        );
+        write().catch((error: unknown) => log.debug({ err: error }, 'no line in the log of the application'));
       },
     });
   }

@@ -7,7 +7,8 @@ import type {
 } from '@rivera/gen/rivera/rep/v1/rep_service';
 import { type BidiStream, bidi } from '@rivera/kit/grpc/dial';
 import type { ServerChannel } from 'ssh2';
-import { readChannel, type Traffic, writeChannel } from './channel-pipe.js';
+import type { ChannelContext } from './channel-context.js';
+import { ChannelWriter, readChannel, type Traffic } from './channel-pipe.js';
 
 /** A TCP connection in a container's network, tied to a channel: each direction ends by itself. */
 export class Tunnel {
@@ -45,8 +46,10 @@ export class Tunnel {
   }
 
   /** Passes bytes until both directions have ended. Never rejects; tells what broke it. */
-  async run(channel: ServerChannel, signal: AbortSignal): Promise<string | undefined> {
-    channel.on('error', () => undefined);
+  async run(
+    channel: ServerChannel,
+    { signal, wire, active }: Pick<ChannelContext, 'signal' | 'wire' | 'active'>,
+  ): Promise<string | undefined> {
     // ssh2 closes a channel of its server when it ends it, so that its own words for half an end are used.
     const close = () => this.close();
     channel.once('close', close);
@@ -57,7 +60,7 @@ export class Tunnel {
     }).then(() => this.#stream.write({ message: { $case: 'closed', value: true } }));
     up.catch(() => undefined);
     try {
-      await this.#down(channel);
+      await this.#down(channel, new ChannelWriter(channel, wire), active);
       return undefined;
     } catch (error) {
       if (this.#end.signal.aborted || signal.aborted) return undefined;
@@ -70,13 +73,14 @@ export class Tunnel {
     }
   }
 
-  async #down(channel: ServerChannel): Promise<void> {
+  async #down(channel: ServerChannel, writer: ChannelWriter, active: () => void): Promise<void> {
     for (let next = await this.#responses.next(); !next.done; next = await this.#responses.next()) {
       const { message } = next.value;
       if (message?.$case === 'closed') channel.eof();
       if (message?.$case !== 'data') continue;
       this.traffic.down += message.value.length;
-      if (!(await writeChannel(channel, channel, message.value))) return;
+      if (!(await writer.write(message.value))) return;
+      active();
     }
   }
 }

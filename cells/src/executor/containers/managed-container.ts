@@ -3,7 +3,14 @@ import { failpoint } from '@rivera/kit/failpoint';
 import { type GardenContainer, GardenError } from '../../garden/garden.js';
 import { count } from '../counters.js';
 import { CredentialFiles } from '../credentials/credential-files.js';
-import { type ContainerRecord, ExecutorError, type RunRequest, type RunResult, type Said } from '../executor.js';
+import {
+  type ContainerFate,
+  type ContainerRecord,
+  ExecutorError,
+  type RunRequest,
+  type RunResult,
+  type Said,
+} from '../executor.js';
 import { ContainerLog } from '../logs/container-log.js';
 import { JournalMemory } from '../steps/step-memory.js';
 import type { ContainerJournal, JournalEntry, StoredContainer } from '../store/record-store.js';
@@ -68,6 +75,13 @@ export class ManagedContainer {
   /** It was told to go; its removal is under way or failed. */
   get leaving(): boolean {
     return this.#toldToGo;
+  }
+
+  /** What has become of it, for those who were in it. */
+  get fate(): ContainerFate {
+    const { result } = this.#record;
+    if (result && !result.stopped) return { kind: 'ended', why: result.failureReason };
+    return result || this.#toldToStop || this.#toldToGo ? { kind: 'stopped' } : { kind: 'lives' };
   }
 
   /** Keeps the reservation. */

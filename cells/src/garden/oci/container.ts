@@ -35,7 +35,7 @@ import { readMetrics } from './metrics.js';
 import { NetworkDoor } from './network-door.js';
 import { Passage } from './passage.js';
 import type { ContainerPlaces } from './places.js';
-import { processFacts } from './proc.js';
+import { isExiting, processFacts } from './proc.js';
 import { OciProcess } from './process.js';
 import { hasBridge } from './process-input.js';
 import { type ProcessRequest, processSpec } from './process-spec.js';
@@ -146,7 +146,7 @@ export class OciContainer implements GardenContainer {
   async status(): Promise<ContainerStatus> {
     const outOfMemory = Math.min(await this.cgroup.oomKills(), MAX_EVENTS);
     return {
-      state: this.record.stopped || !isInitAlive(this.record) ? 'stopped' : 'active',
+      state: this.record.stopped || !isInitAlive(this.record) || isExiting(this.record.init.pid) ? 'stopped' : 'active',
       events: Array.from({ length: outOfMemory }, () => 'Out of memory'),
       processes: [...this.processes.values()].map(({ id, hasEnded }) => ({ id, ended: hasEnded })),
     };

@@ -28,6 +28,9 @@ const ALREADY_GONE = -1;
 /** A process that doesn't read its terminal is asked again so often. */
 const INPUT_RETRY_MS = 10;
 
+/** Output that may wait for its reader, who takes all of it at once: what is read in larger pieces costs less. */
+const OUTPUT_BYTES = 256 * 1024;
+
 let made = 0;
 
 /** A child of this program that runs something in a container. */
@@ -165,12 +168,16 @@ async function withPipes(command: string, args: string[]): Promise<Running> {
     child.on('error', () => resolve({ code: 127 }));
   });
   // Piped on at once, as Node throws away what nobody reads by the time that a child exits.
-  const [stdout, stderr] = [child.stdout.pipe(new PassThrough()), child.stderr.pipe(new PassThrough())];
+  const [stdout, stderr] = [child.stdout.pipe(outlet()), child.stderr.pipe(outlet())];
   const ended = closed.then(async (end) => {
     await Promise.all([handedOver(stdout), handedOver(stderr)]);
     return end;
   });
   return { stdin: child.stdin, stdout, stderr, pid, resize: () => undefined, exited, ended };
+}
+
+function outlet(): PassThrough {
+  return new PassThrough({ highWaterMark: OUTPUT_BYTES });
 }
 
 /** Resolves once everything was read, or the reader went away. */

@@ -29,6 +29,16 @@ export function processFacts(pid: number): ProcessFacts | undefined {
   };
 }
 
+/** In the flags of a process: it is on its way out (PF_EXITING). */
+const EXITING = 4;
+
+/** Whether a process has begun to end; its children and those in its namespace may be dead already. */
+export function isExiting(pid: number): boolean {
+  const text = readProc(pid, 'stat');
+  const flags = Number(text?.slice(text.lastIndexOf(')') + 2).split(' ')[6]);
+  return (flags & EXITING) !== 0;
+}
+
 /** Whether a process runs, and isn't only waiting to be reaped. */
 export function isAlive(pid: number, startTime?: number): boolean {
   const facts = processFacts(pid);
