@@ -115,11 +115,13 @@ export function rootFsDirOf({ rootFsDir, dataDir }: CellConfig): string {
 
 function makeOciGarden(config: CellConfig, { logger, clock }: { logger: Logger; clock: Clock }): Garden {
   const { cellId, dataDir, subnet, bridge, hostAddress, portRange, containers, allowPrivileged } = config;
-  const { imageCache, insecureRegistries, userNamespaces, maxPids, subnet6, denyNetworks, hostServices } = config;
+  const { imageCache, insecureRegistries, userNamespaces, maxPids, subnet6, denyNetworks, hostServices, runtime } =
+    config;
   return new OciGarden({
     cellId,
     dataDir,
     rootFsDir: rootFsDirOf(config),
+    runtime,
     subnet,
     bridge,
     subnet6,

@@ -7,12 +7,14 @@ import type { Cell } from './cell.js';
 import { runToEnd } from './command.js';
 import { mountAll } from './disk.js';
 import type { IdMapping } from './kernel-steps.js';
+import { nestedMounts } from './mounts.js';
 import { hostsFile, resolverFile } from './network.js';
 import { type BirthPhase, isHandle } from './options.js';
 import type { ContainerPlaces } from './places.js';
 import { bootId } from './proc.js';
 import { type ContainerRecord, identifyInit, writeRecord } from './record.js';
 import type { RootLayers } from './root-layers.js';
+import type { Runtime } from './runtime/runtime.js';
 import { runtimeMessage } from './supervisor.js';
 
 /** Host ports are few, and an image may expose thousands. */
@@ -53,6 +55,7 @@ export async function makeContainer(
   const { spec, places, root } = o;
   await mkdir(places.processes, { recursive: true, mode: 0o700 });
   const phase = phases(cell);
+  const runtime = cell.runtimes.current;
   const [ports, resolv] = await Promise.all([
     phase('ports', cell.ports.take(spec.handle, wantedPorts(spec, root))),
     resolverFile(),
@@ -75,7 +78,7 @@ export async function makeContainer(
   ]);
   failpoint('cell.container-half-made');
   const [init] = await all([
-    phase('runtime', startInit(cell, places)),
+    phase('runtime', startInit(cell, places, runtime)),
     phase('firewall', cell.network.open(spec.handle, { egress: spec.egress, ports })),
   ]);
   const info = {
@@ -96,6 +99,7 @@ export async function makeContainer(
     createdAtMs: cell.settings.clock.now(),
     bootId: bootId(),
     init,
+    runtime: { name: runtime.name, path: runtime.path },
     ...(ids && { ids }),
   };
   failpoint('cell.container-made');
@@ -131,6 +135,7 @@ async function writeConfig(
 ): Promise<void> {
   const { spec, places, ids } = o;
   const config = runtimeConfig({
+    nested: await Promise.all(spec.mounts.map(({ source }) => nestedMounts(source))),
     spec,
     places,
     tools: cell.tools,
@@ -141,7 +146,7 @@ async function writeConfig(
   await writeFile(o.places.configFile, JSON.stringify(config), { mode: 0o600 });
 }
 
-async function startInit(cell: Cell, places: ContainerPlaces): Promise<ContainerRecord['init']> {
+async function startInit(cell: Cell, places: ContainerPlaces, runtime: Runtime): Promise<ContainerRecord['init']> {
   const args = [
     '--root',
     cell.places.runtimeRoot,
@@ -153,8 +158,9 @@ async function startInit(cell: Cell, places: ContainerPlaces): Promise<Container
     places.initPidFile,
   ];
   // Init keeps whatever it is given, so pipes would never close.
-  const { code } = await runToEnd(cell.runtime, [...args, '--bundle', places.dir, places.handle], {
+  const { code } = await runToEnd(runtime.path, [...args, '--bundle', places.dir, places.handle], {
     discardOutput: true,
+    hidden: runtime.hidden,
     timeoutMs: cell.settings.runtimeTimeoutMs,
   });
   if (code === 0) return identifyInit(places);

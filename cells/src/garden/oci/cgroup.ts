@@ -11,6 +11,12 @@ const MOUNT = '/sys/fs/cgroup';
 /** One hierarchy for all controllers (v2), or one each (v1, also with an empty v2 mount beside it). */
 export const cgroupVersion: 1 | 2 = existsSync(join(MOUNT, 'cgroup.controllers')) ? 2 : 1;
 
+/** Where version 2 is mounted beside version 1; undefined where there is only one of them. */
+export function hybridMount(): string | undefined {
+  const mount = join(MOUNT, 'unified');
+  return cgroupVersion === 1 && existsSync(join(mount, 'cgroup.controllers')) ? mount : undefined;
+}
+
 /** Whether memory and swap together can be limited; v2 always can. */
 export function hasSwapLimit(): boolean {
   return cgroupVersion === 2 || existsSync(join(MOUNT, 'memory/memory.memsw.limit_in_bytes'));

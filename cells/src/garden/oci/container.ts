@@ -39,6 +39,7 @@ import { OciProcess } from './process.js';
 import { hasBridge } from './process-input.js';
 import { type ProcessRequest, processSpec } from './process-spec.js';
 import { type ContainerRecord, isInitAlive } from './record.js';
+import type { RuntimeProgram } from './runtime/runtime.js';
 import { send } from './send.js';
 import { signalProcess } from './signals.js';
 import type { Patience } from './stall.js';
@@ -103,6 +104,11 @@ export class OciContainer implements GardenContainer {
     return this.kept.current;
   }
 
+  /** Where it is, and what it was made with. */
+  private get made(): { places: ContainerPlaces; runtime: RuntimeProgram } {
+    return { places: this.places, runtime: this.cell.runtimes.of(this.record) };
+  }
+
   get spec(): GardenSpec {
     return this.record.spec;
   }
@@ -130,7 +136,7 @@ export class OciContainer implements GardenContainer {
     const now = await readLimits(this.cgroup, { asked: limits, maxPids: this.cell.settings.maxPids });
     if (now.memoryBytes === pages(limits.memoryBytes) && now.pids === limits.pids && now.cpuShares === limits.cpuShares)
       return;
-    await writeLimits(this.cell, this.places, limits).catch((error: unknown) => {
+    await writeLimits(this.cell, { ...this.made, change: limits }).catch((error: unknown) => {
       this.cell.settings.log.error({ error, handle: this.handle }, 'limits of a container could not be made again');
     });
   }
@@ -183,10 +189,10 @@ export class OciContainer implements GardenContainer {
   private async writeLimits(change: Partial<GardenLimits>): Promise<void> {
     const { limits } = this.spec;
     try {
-      await writeLimits(this.cell, this.places, change);
+      await writeLimits(this.cell, { ...this.made, change });
     } catch (error) {
       // Some may have been written before another was refused.
-      await writeLimits(this.cell, this.places, limits).catch(() => undefined);
+      await writeLimits(this.cell, { ...this.made, change: limits }).catch(() => undefined);
       throw error;
     }
   }
@@ -397,7 +403,7 @@ export class OciContainer implements GardenContainer {
     request: Omit<ProcessRequest, 'privileged' | 'terminal'>,
     terminal?: ExecSpec['terminal'],
   ): Promise<InteractiveProcess> {
-    const { cell, places, cgroup } = this;
+    const { cell, cgroup } = this;
     const { maxExecs } = cell.settings;
     if (this.persons.size + this.starting >= maxExecs)
       throw new GardenError('process-failed', `container '${this.handle}' has ${maxExecs} such processes already`);
@@ -407,9 +413,11 @@ export class OciContainer implements GardenContainer {
       ...(terminal ? { terminal } : {}),
     });
     this.starting++;
-    const person = await startExec({ cell, places, cgroup, spec, ...(terminal ? { terminal } : {}) }).finally(() => {
-      this.starting--;
-    });
+    const person = await startExec({ cell, ...this.made, cgroup, spec, ...(terminal ? { terminal } : {}) }).finally(
+      () => {
+        this.starting--;
+      },
+    );
     this.persons.add(person);
     const release = this.grace.begin();
     void person.exited.then(() => {
@@ -433,7 +441,7 @@ export class OciContainer implements GardenContainer {
         places,
         uuid: record.uuid,
         handle: this.handle,
-        runtime: { path: this.cell.runtime, root: this.cell.places.runtimeRoot },
+        runtime: { path: this.made.runtime.path, root: this.cell.places.runtimeRoot },
         owner: this.record.ids?.hostId,
         outputLimitBytes: this.cell.settings.outputLimitBytes,
         input: record.input,

@@ -100,10 +100,12 @@ function mountSteps({
   ids: IdMapping | undefined;
 }): KernelStep[] {
   if (!ids) return [];
-  return spec.mounts.map(({ source }, index) => ({
+  return spec.mounts.map(({ source, readOnly }, index) => ({
     do: 'idmapped',
     from: source,
     to: places.staged(index),
     deep: true,
+    // Not every runtime heeds these where it gets a mount from outside a user namespace.
+    not: readOnly ? ['write', 'suid', 'devices'] : ['suid', 'devices'],
   }));
 }

@@ -2,13 +2,6 @@
 export const PERL = '/usr/bin/perl';
 
 /**
- * Gives the pipes of standard input, output and error to an id, and goes on as the program that is named: a user of a container can open
- * `/dev/stdout` only when the pipe belongs to somebody in its user namespace.
- */
-export const OWN_OUTPUT_SCRIPT =
-  'my $id = shift; for (*STDIN, *STDOUT, *STDERR) { chown $id, $id, $_ if -p $_ } exec { $ARGV[0] } @ARGV; die "$ARGV[0]: $!\n"';
-
-/**
  * System calls that Node.js can't make and that no tool of Debian 12 makes for it: id-mapped mounts, and a user namespace with a
  * network namespace of its own. Perl is part of every Debian, starts in 2 ms and can call the kernel by number. The script only
  * does what it is told, step by step, and decides nothing; `kernel-steps.ts` is its one caller.
@@ -70,9 +63,9 @@ my %steps = (
   },
   # What is at a path, elsewhere, with owners as the namespace's root sees them.
   idmapped => sub {
-    my ($from, $to, $deep) = @_; my $recursive = $deep ? $AT_RECURSIVE : 0; my $none = '';
+    my ($from, $to, $deep, $denied) = @_; my $recursive = $deep ? $AT_RECURSIVE : 0; my $none = '';
     my $fd = clone($from, $recursive);
-    my $attributes = pack 'QQQQ', 0x100000, 0, 0, fileno $user_namespace;
+    my $attributes = pack 'QQQQ', 0x100000 | $denied, 0, 0, fileno $user_namespace;
     syscall($MOUNT_SETATTR, $fd, $none, $AT_EMPTY_PATH | $recursive, $attributes, 32) == 0 or failed("map the owners of $from");
     point($to, $from); place($fd, $to);
   },

@@ -2,6 +2,7 @@ import { type ChildProcessByStdio, spawn } from 'node:child_process';
 import type { Socket } from 'node:net';
 import { constants } from 'node:os';
 import type { Readable, Writable } from 'node:stream';
+import { kernelCalls } from './kernel-calls.js';
 import { PERL } from './kernel-script.js';
 import { LAUNCHER_SCRIPT } from './launcher-script.js';
 
@@ -16,6 +17,8 @@ export interface LaunchRequest {
   timeoutMs: number;
   /** A file, emptied or made, that the program has as its file descriptor 3. */
   report?: string;
+  /** Mounts that it is not to see, nor what it starts; those of others stay. */
+  hidden?: readonly string[];
 }
 
 /** How it ended. */
@@ -63,7 +66,7 @@ export async function restLauncher(): Promise<void> {
 }
 
 function startHelper(env: NodeJS.ProcessEnv): Helper {
-  const child = spawn(PERL, ['-e', LAUNCHER_SCRIPT], { stdio: ['pipe', 'pipe', 'inherit'], env });
+  const child = spawn(PERL, ['-e', LAUNCHER_SCRIPT, ...kernelCalls()], { stdio: ['pipe', 'pipe', 'inherit'], env });
   const own: Helper = { child, waiting: new Map() };
   // Its death is told to those that wait, below.
   child.stdin.on('error', () => undefined);
@@ -105,16 +108,11 @@ function hold(child: Helper['child'], on: boolean): void {
 
 function frameOf(id: string, request: LaunchRequest): Buffer {
   const env = Object.entries(request.env).flatMap(([name, value]) => (value === undefined ? [] : [`${name}=${value}`]));
-  const { argv, cwd = '', report = '', input } = request;
+  const { argv, cwd = '', report = '', hidden = [], input } = request;
   const quiet = request.discardOutput ? '1' : '';
   const piped = input === undefined ? '' : '1';
-  return field(
-    Buffer.concat(
-      [id, String(request.timeoutMs), quiet, cwd, report, piped, input ?? '', String(argv.length), ...argv, ...env].map(
-        field,
-      ),
-    ),
-  );
+  const words = [cwd, report, hidden.join('\n'), piped, input ?? '', String(argv.length), ...argv, ...env];
+  return field(Buffer.concat([id, String(request.timeoutMs), quiet, ...words].map(field)));
 }
 
 function field(content: string | Buffer): Buffer {

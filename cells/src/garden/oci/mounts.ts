@@ -1,5 +1,5 @@
-import { lstat, readdir, readFile, rmdir, unlink } from 'node:fs/promises';
-import { join } from 'node:path';
+import { lstat, readdir, readFile, realpath, rmdir, unlink } from 'node:fs/promises';
+import { join, relative } from 'node:path';
 import { runToEnd } from './command.js';
 import { isMissing } from './durable.js';
 
@@ -14,6 +14,13 @@ export async function mountsBelow(dir: string): Promise<string[]> {
     if (path === dir || path.startsWith(`${dir}/`)) points.push(path);
   }
   return points.reverse();
+}
+
+/** What is mounted below a directory, outermost first, by paths relative to it; once each. */
+export async function nestedMounts(dir: string): Promise<string[]> {
+  const real = await realpath(dir);
+  const points = await mountsBelow(real);
+  return [...new Set(points.reverse())].filter((point) => point !== real).map((point) => relative(real, point));
 }
 
 /** The layers of all overlays below some directories, as they were named when these were mounted. */

@@ -6,12 +6,13 @@ import { syncDirectory } from '../../sync-directory.js';
 import { GardenError } from '../garden.js';
 import { agentMark } from './agent-mark.js';
 import { hasCode, readIfPresent, writeDurably } from './durable.js';
-import { OWN_OUTPUT_SCRIPT, PERL } from './kernel-script.js';
+import { PERL } from './kernel-script.js';
 import { launch as launchProgram } from './launcher.js';
 import type { ContainerPlaces } from './places.js';
 import { commandLine, processFacts } from './proc.js';
 import { send } from './send.js';
 import { familyOf } from './signals.js';
+import { STANDARD_FILES_SCRIPT } from './standard-files.js';
 
 /** The supervisor detaches in milliseconds; this long only on a machine in trouble. */
 const START_TIMEOUT_MS = 60_000;
@@ -98,7 +99,7 @@ export async function launch(o: {
   const args = ['--api-version', '1', '--full-attach', '--exec', '--log-level', 'error', '-c', o.handle, '-u', o.uuid];
   const { path, root } = o.runtime;
   const [program = path, ...words] = [
-    ...(o.owner === undefined ? [] : [PERL, '-e', OWN_OUTPUT_SCRIPT, String(o.owner)]),
+    ...[PERL, '-e', STANDARD_FILES_SCRIPT, String(o.owner ?? '')],
     ...[path, '--root', root],
   ];
   args.push('-r', program, ...words.flatMap((word) => ['--runtime-arg', word]), '-b', places.dir);
@@ -186,5 +187,6 @@ export async function endLaunch(places: ProcessPlaces, uuid: string): Promise<vo
   const all = (await readdir('/proc')).flatMap((name) => processFacts(Number(name)) ?? []);
   const starters = all.filter(({ pid }) => pid === supervisor || commandLine(pid).includes(places.spec));
   if (supervisor !== undefined) send(supervisor, 'SIGKILL');
-  for (const starter of starters) for (const { pid } of familyOf(starter, all)) send(pid, 'SIGKILL');
+  for (const starter of starters)
+    for (const { pid } of familyOf({ pid: starter.pid, startTime: starter.startTime }, all)) send(pid, 'SIGKILL');
 }
