@@ -5,7 +5,7 @@ import { GardenError, type GardenSpec } from '../garden.js';
 import { runtimeConfig } from './bundle.js';
 import type { Cell } from './cell.js';
 import { runToEnd } from './command.js';
-import { mountAll } from './disk.js';
+import { mountAll } from './disk/disk.js';
 import type { IdMapping } from './kernel-steps.js';
 import { nestedMounts } from './mounts.js';
 import { hostsFile, resolverFile } from './network.js';
@@ -67,7 +67,7 @@ export async function makeContainer(
     attaching.then(({ ids }) => writeConfig(cell, { ...o, ids })),
     // The namespace comes with the ids that the files are to belong to.
     attaching.then(async ({ address, address6, ids }) => {
-      await phase('disk', mountAll({ places, root, spec, ids }));
+      await phase('disk', mountAll({ places, root, spec, ids, templates: cell.templates }));
       const addresses = address6 ? [address, address6] : [address];
       const owner = ids?.hostId ?? 0;
       await Promise.all([

@@ -2,6 +2,7 @@ import { ImageStore } from '../../images/image-store.js';
 import { agentMark } from './agent-mark.js';
 import type { HostTools, KernelFeatures } from './bundle.js';
 import { hasSwapLimit } from './cgroup.js';
+import { DiskTemplates } from './disk/templates.js';
 import { lowerDirectoriesBelow } from './mounts.js';
 import { CellNetwork } from './network.js';
 import type { OciSettings } from './options.js';
@@ -22,6 +23,7 @@ export interface Cell {
   tools: HostTools;
   kernel: KernelFeatures;
   runtimes: Runtimes;
+  templates: DiskTemplates;
 }
 
 /** Puts the parts of a cell together; nothing happens yet. */
@@ -44,5 +46,6 @@ export function assembleCell(settings: OciSettings): Cell {
     tools: { ...HOST_TOOLS },
     kernel: { swapLimit: hasSwapLimit() },
     runtimes: new Runtimes(settings.runtime),
+    templates: new DiskTemplates(places.diskTemplates),
   };
 }

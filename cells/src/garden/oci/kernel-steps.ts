@@ -1,6 +1,5 @@
-import { runToEnd } from './command.js';
-import { kernelCalls } from './kernel-calls.js';
-import { KERNEL_SCRIPT, PERL } from './kernel-script.js';
+import { agentMark } from './agent-mark.js';
+import { launch } from './launcher.js';
 
 /** Ids of a container and those of the host that they are: container id n is `hostId + n`, for all n below `size`. */
 export interface IdMapping {
@@ -24,9 +23,14 @@ export type KernelStep =
   | { do: 'detach'; paths: string[] }
   | { do: 'directory'; path: string; mode: number; owner: number }
   | { do: 'enter'; path: string }
-  | { do: 'command'; argv: string[] };
+  /** A new file with what is in another; where that has holes, it has them too. */
+  | { do: 'copy'; from: string; to: string }
+  /** Mounts the ext4 filesystem in a file. The loop device for it goes with the mount, or with this script when there is none. */
+  | { do: 'loop'; image: string; to: string };
 
 const MS_NODEV = 4;
+/** They take milliseconds. */
+const TIMEOUT_MS = 60_000;
 
 /**
  * Does steps in order, in one process, and stops at the first that fails; what was done until then stays.
@@ -37,8 +41,10 @@ export async function doKernelSteps(steps: KernelStep[]): Promise<void> {
     const args = argumentsOf(step);
     return [step.do, String(args.length), ...args];
   });
-  const { code, stderr } = await runToEnd(PERL, ['-e', KERNEL_SCRIPT, ...kernelCalls(), ...words]);
-  if (code !== 0) throw new Error(stderr.trim().slice(-1000) || `the kernel script ended with ${code}`);
+  const env = { ...process.env, ...agentMark };
+  const request = { argv: words, kernelSteps: true, env: agentMark, discardOutput: false, timeoutMs: TIMEOUT_MS };
+  const { code, signal, stderr } = await launch(request, env);
+  if (code !== 0) throw new Error(stderr.trim().slice(-1000) || `the kernel script ended with ${code ?? signal}`);
 }
 
 function argumentsOf(step: KernelStep): string[] {
@@ -64,7 +70,9 @@ function argumentsOf(step: KernelStep): string[] {
       return [step.path, step.mode.toString(8), String(step.owner)];
     case 'enter':
       return [step.path];
-    case 'command':
-      return step.argv;
+    case 'copy':
+      return [step.from, step.to];
+    case 'loop':
+      return [step.image, step.to];
   }
 }

@@ -1,3 +1,4 @@
+import { KERNEL_SCRIPT } from './kernel-script.js';
 import { OPEN_NULL } from './standard-files.js';
 
 /**
@@ -14,6 +15,7 @@ pipe my $turn, my $pass or die; syswrite $pass, '.';
 my $null = open_null();
 
 ${OPEN_NULL}
+${KERNEL_SCRIPT}
 sub take {
   my ($count) = @_; my $bytes = '';
   while (length $bytes < $count) {
@@ -95,12 +97,11 @@ sub become {
   hide(split /\n/, $hidden);
   $cwd eq '' or chdir $cwd or die "$cwd: $!\n";
   %ENV = map { split /=/, $_, 2 } @$env;
-  $SIG{CHLD} = $SIG{PIPE} = $SIG{INT} = 'DEFAULT';
   exec { $argv->[0] } @$argv or die "$argv->[0]: $!\n";
 }
 
 sub serve {
-  my ($id, $ms, $quiet, $cwd, $report, $hidden, $piped, $input, $count, @rest) = @_;
+  my ($id, $ms, $steps, $quiet, $cwd, $report, $hidden, $piped, $input, $count, @rest) = @_;
   my @argv = splice @rest, 0, $count;
   my $deadline = now() + $ms / 1000;
   my ($in_read, $in, $out, $out_write, $err, $err_write);
@@ -115,7 +116,8 @@ sub serve {
     open STDIN, '<&', $in_read or die if $piped; open STDIN, '<&', $null or die if !$piped;
     if ($quiet) { open STDOUT, '>&', $null or die; open STDERR, '>&', $null or die }
     else { open STDOUT, '>&', $out_write or die; open STDERR, '>&', $err_write or die }
-    eval { become($cwd, $report, $hidden, \@argv, \@rest) };
+    $SIG{CHLD} = $SIG{PIPE} = $SIG{INT} = 'DEFAULT';
+    eval { $steps ? Kernel::run(@argv) : become($cwd, $report, $hidden, \@argv, \@rest); POSIX::_exit(0) };
     print STDERR $@; POSIX::_exit(127);
   }
   undef $_ for $in_read, $out_write, $err_write;

@@ -8,7 +8,9 @@ import { LAUNCHER_SCRIPT } from './launcher-script.js';
 
 /** What is to be run. */
 export interface LaunchRequest {
+  /** A program and its arguments, or with `kernelSteps` words for the helper itself (`kernel-steps.ts`). */
   argv: readonly string[];
+  kernelSteps?: boolean;
   env: NodeJS.ProcessEnv;
   cwd?: string;
   input?: string;
@@ -109,10 +111,11 @@ function hold(child: Helper['child'], on: boolean): void {
 function frameOf(id: string, request: LaunchRequest): Buffer {
   const env = Object.entries(request.env).flatMap(([name, value]) => (value === undefined ? [] : [`${name}=${value}`]));
   const { argv, cwd = '', report = '', hidden = [], input } = request;
+  const steps = request.kernelSteps ? '1' : '';
   const quiet = request.discardOutput ? '1' : '';
   const piped = input === undefined ? '' : '1';
   const words = [cwd, report, hidden.join('\n'), piped, input ?? '', String(argv.length), ...argv, ...env];
-  return field(Buffer.concat([id, String(request.timeoutMs), quiet, ...words].map(field)));
+  return field(Buffer.concat([id, String(request.timeoutMs), steps, quiet, ...words].map(field)));
 }
 
 function field(content: string | Buffer): Buffer {

@@ -63,6 +63,7 @@ export class OciGarden implements Garden {
     await mkdir(places.stages, { recursive: true, mode: 0o711 });
     await endOrphans(settings.clock);
     await prepareNamespaceFolder();
+    await this.cell.templates.prepare();
     const runtime = await this.cell.runtimes.choose();
     this.cell.tools.ssh = await prepareSshTools(join(places.dataDir, 'tools'), settings.log);
     await network.prepare();
