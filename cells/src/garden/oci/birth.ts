@@ -4,6 +4,7 @@ import { assertEgressRules } from '../egress-rule.js';
 import { GardenError, type GardenSpec } from '../garden.js';
 import { runtimeConfig } from './bundle.js';
 import type { Cell } from './cell.js';
+import { prepareMoves } from './cgroup-moves.js';
 import { runToEnd } from './command.js';
 import { mountAll } from './disk/disk.js';
 import type { IdMapping } from './kernel-steps.js';
@@ -45,8 +46,8 @@ export async function checkSpec(cell: Cell, spec: GardenSpec): Promise<void> {
 }
 
 /**
- * Makes a container: ports; then disk and network at once; then the runtime and the firewall at once. The record at the end
- * makes it whole. Whoever calls takes down what is there when this throws.
+ * Makes a container: ports, then its network; then disk and runtime, and the firewall beside them. The record at the end makes it
+ * whole. Whoever calls takes down what is there when this throws.
  */
 export async function makeContainer(
   cell: Cell,
@@ -62,24 +63,27 @@ export async function makeContainer(
     mkdir(places.execs),
   ]);
   const attaching = phase('network', cell.network.attach(places, { ownIds: !spec.privileged }));
-  const [{ address, address6, ids }] = await all([
+  const [{ address, address6, ids }, init] = await all([
     attaching,
-    attaching.then(({ ids }) => writeConfig(cell, { ...o, ids })),
-    // The namespace comes with the ids that the files are to belong to.
     attaching.then(async ({ address, address6, ids }) => {
-      await phase('disk', mountAll({ places, root, spec, ids, templates: cell.templates }));
+      void prepareMoves();
+      await all([
+        writeConfig(cell, { ...o, ids }),
+        // The namespace comes with the ids that the files are to belong to.
+        phase('disk', mountAll({ places, root, spec, ids, templates: cell.templates })),
+      ]);
       const addresses = address6 ? [address, address6] : [address];
       const owner = ids?.hostId ?? 0;
       await Promise.all([
         writeOwned(places.hosts, hostsFile({ hostname: spec.handle, addresses }), owner),
         writeOwned(places.resolvConf, resolv, owner),
       ]);
+      failpoint('cell.container-half-made');
+      void prepareMoves();
+      return phase('runtime', startInit(cell, places, runtime));
     }),
-  ]);
-  failpoint('cell.container-half-made');
-  const [init] = await all([
-    phase('runtime', startInit(cell, places, runtime)),
-    phase('firewall', cell.network.open(spec.handle, { egress: spec.egress, ports })),
+    // Beside all the rest: nothing can come of it before there is somebody in the namespace, nor after a birth that has failed.
+    attaching.then(() => phase('firewall', cell.network.open(spec.handle, { egress: spec.egress, ports }))),
   ]);
   const info = {
     hostAddress: cell.settings.hostAddress,

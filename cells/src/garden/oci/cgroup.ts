@@ -29,6 +29,11 @@ export function cgroupDirectories(path: string): string[] {
   return controllers.map((entry) => join(MOUNT, entry.name, path));
 }
 
+/** A file of a control group; the controller says where it is in version 1. */
+export function cgroupFile({ path, controller, name }: { path: string; controller: string; name: string }): string {
+  return cgroupVersion === 2 ? join(MOUNT, path, name) : join(MOUNT, controller, path, name);
+}
+
 /** Usage as the kernel counts it. */
 export interface CgroupUsage {
   memoryBytes: number;
@@ -103,7 +108,7 @@ export class ContainerCgroup {
   }
 
   private file(controller: string, name: string): string {
-    return cgroupVersion === 2 ? join(MOUNT, this.path, name) : join(MOUNT, controller, this.path, name);
+    return cgroupFile({ path: this.path, controller, name });
   }
 }
 

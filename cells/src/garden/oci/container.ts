@@ -25,6 +25,7 @@ import { propertyOf, withGraceTime, withoutProperty, withProperty } from '../pro
 import { BUSYBOX } from './bundle.js';
 import type { Cell } from './cell.js';
 import { ContainerCgroup } from './cgroup.js';
+import { prepareMoves } from './cgroup-moves.js';
 import { readIfPresent } from './durable.js';
 import { type PersonsProcess, startExec } from './exec.js';
 import { ContainerFiles } from './inside.js';
@@ -435,6 +436,7 @@ export class OciContainer implements GardenContainer {
   private async launch(record: ProcessRecord, spec: object): Promise<OciProcess> {
     const places = processPlaces(this.places, record.id);
     try {
+      void prepareMoves();
       await recordLaunch(places, record, spec);
       failpoint('cell.process-recorded');
       await launch({
