@@ -86,7 +86,7 @@ export class ContainerCgroup {
    */
   async killAll(clock: Clock, o: { init?: number; timeoutMs: number }): Promise<void> {
     const deadline = clock.now() + o.timeoutMs;
-    for (let pauseMs = 2; ; pauseMs = Math.min(pauseMs * 2, 50)) {
+    for (let pauseMs = 1; ; pauseMs = Math.min(pauseMs * 1.5, 50)) {
       const pids = await this.pids();
       if (pids.length === 0) return;
       if (clock.now() > deadline) throw new Error(`processes survive KILL: ${pids.join(', ')}`);

@@ -74,6 +74,19 @@ my %steps = (
   },
   overlay => sub { my ($options, $to, $flags) = @_; my ($name, $type) = ('rivera', 'overlay'); syscall($MOUNT, $name, $to, $type, $flags + 0, $options) == 0 or failed("mount at $to") },
   detach => sub { for my $path (@_) { syscall($UMOUNT, my $copy = $path, 2) == 0 or failed("unmount $path") } },
+  # Others may unmount the same at the same time.
+  unmount => sub {
+    for my $path (@_) {
+      next if syscall($UMOUNT, my $at_once = $path, 0) == 0 || syscall($UMOUNT, my $lazily = $path, 2) == 0;
+      $!{EINVAL} || $!{ENOENT} or failed("unmount $path");
+    }
+  },
+  forget => sub {
+    for my $path (@_) {
+      syscall($UMOUNT, my $copy = $path, 2) == 0 or $!{EINVAL} or $!{ENOENT} or failed("unmount $path");
+      unlink $path or $!{ENOENT} or failed("remove $path");
+    }
+  },
   directory => sub { my ($path, $mode, $owner) = @_; mkdir $path or $!{EEXIST} or failed("make $path"); chmod oct $mode, $path and chown $owner, $owner, $path or failed("own $path") },
   enter => sub { chdir $_[0] or failed($_[0]) },
   copy => sub {

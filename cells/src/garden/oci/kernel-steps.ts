@@ -21,6 +21,10 @@ export type KernelStep =
   | { do: 'idmapped'; from: string; to: string; deep: boolean; not?: readonly Denial[] }
   | { do: 'overlay'; lower: string[]; upper: string; work: string; to: string; devices: boolean }
   | { do: 'detach'; paths: string[] }
+  /** Takes mounts away, those still in use lazily. One that is gone already is fine. */
+  | { do: 'unmount'; paths: string[] }
+  /** Takes namespaces away that are kept as files: the mounts, lazily, and the files. Those that are gone already are fine. */
+  | { do: 'forget'; files: string[] }
   | { do: 'directory'; path: string; mode: number; owner: number }
   | { do: 'enter'; path: string }
   /** A new file with what is in another; where that has holes, it has them too. */
@@ -65,7 +69,10 @@ function argumentsOf(step: KernelStep): string[] {
       return [options, step.to, String(step.devices ? 0 : MS_NODEV)];
     }
     case 'detach':
+    case 'unmount':
       return step.paths;
+    case 'forget':
+      return step.files;
     case 'directory':
       return [step.path, step.mode.toString(8), String(step.owner)];
     case 'enter':
