@@ -76,9 +76,12 @@ export async function recordLaunch(places: ProcessPlaces, record: ProcessRecord,
     if (hasCode(error, 'EEXIST')) throw new GardenError('process-exists', `process '${record.id}' exists already`);
     throw error;
   }
-  await writeFile(places.spec, JSON.stringify(spec), { mode: 0o600 });
-  await writeDurably(places.record, JSON.stringify(record));
-  await syncDirectory(join(places.dir, '..'));
+  // Nothing is launched before all of this is done, so these may come to be in any order.
+  await Promise.all([
+    writeFile(places.spec, JSON.stringify(spec), { mode: 0o600 }),
+    writeDurably(places.record, JSON.stringify(record)),
+    syncDirectory(join(places.dir, '..')),
+  ]);
 }
 
 /**
