@@ -117,7 +117,7 @@ it('tells people all that a process says on their terminal, and how it ended', a
 
 it('signals the children of a process with it, and lets it signal them', async () => {
   const group = await sh(
-    '(trap "echo child; exit" TERM; while :; do sleep 0.02; done) & trap : TERM; echo up; wait; wait',
+    'trap : TERM; (trap "echo child; exit" TERM; echo up; while :; do sleep 0.02; done) & wait; wait',
   );
   const lines: string[] = [];
   for await (const { data } of group.output()) {
