@@ -53,7 +53,7 @@ import {
   recordedProcesses,
   recordLaunch,
 } from './supervisor.js';
-import { withTerminalModes } from './terminal-modes.js';
+import { withTerminalModes, withTerminalSize } from './terminal-modes.js';
 import { assertMapped, type ContainerUser, findUser, ROOT } from './users.js';
 
 const PROCESS_ID = /^[A-Za-z0-9._-]{1,128}$/;
@@ -222,7 +222,9 @@ export class OciContainer implements GardenContainer {
     const nofile = spec.nofile || this.cell.settings.nofile;
     const term: Record<string, string> = spec.terminal ? { TERM: spec.terminal.term } : {};
     const env = [this.record.info.imageEnv, this.spec.env, term, spec.env];
-    const { path, args, rlimits, terminal } = spec;
+    const { rlimits, terminal } = spec;
+    const sized = terminal && this.made.runtime.name === 'crun';
+    const [path, args] = sized ? withTerminalSize(spec.path, spec.args, terminal) : [spec.path, spec.args];
     const request = { path, args, user, cwd, env, nofile, rlimits, ...(terminal ? { terminal } : {}) };
     const input = terminal ? ('terminal' as const) : ('pipe' as const);
     const record = { id: spec.id, uuid, launchedAtMs, ...(terminal || spec.stdin ? { input } : {}) };
