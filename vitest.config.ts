@@ -24,6 +24,19 @@ export default defineConfig({
       },
       {
         ...shared,
+        // What containers promise, once more by the runtime that is used where crun is not.
+        test: {
+          name: 'runc',
+          include: ['cells/src/garden/oci/{oci-garden,isolation,user-namespaces,attacks,processes,memory-shares}.test.ts'],
+          env: { RIVERA_TEST_RUNTIME: 'runc' },
+          testTimeout: 30_000,
+          hookTimeout: 60_000,
+          sequence: { groupOrder: 0 },
+          server,
+        },
+      },
+      {
+        ...shared,
         // Whole platforms compete for the machine: one at a time.
         test: {
           name: 'e2e',

@@ -7,7 +7,7 @@ cd "$(dirname "$0")/.."
 # mariadb-server itself would start a service; its core is all that a private server needs (the client's core brings a program
 # that the installation of a data folder calls).
 packages=(
-  mariadb-server-core mariadb-client-core runc conmon catatonit busybox-static
+  mariadb-server-core mariadb-client-core crun runc conmon catatonit busybox-static
   nftables iproute2 e2fsprogs zstd socat openssh-client openssh-sftp-server libnss-wrapper "$@"
 )
 

@@ -85,10 +85,12 @@ function layOutRuntime(): void {
   writeFileSync(failures(), '');
   const script = `#!/bin/sh
 if [ -s ${failures()} ]; then sed -i 1d ${failures()}; echo 'out of order' >&2; exit 1; fi
-PATH="\${PATH#*:}" exec runc "$@"
+PATH="\${PATH#*:}" exec "$(basename "$0")" "$@"
 `;
-  writeFileSync(join(bin, 'runc'), script);
-  chmodSync(join(bin, 'runc'), 0o755);
+  for (const name of ['crun', 'runc']) {
+    writeFileSync(join(bin, name), script);
+    chmodSync(join(bin, name), 0o755);
+  }
 }
 
 function startCell(): void {

@@ -141,7 +141,11 @@ export class CellAgent {
       );
     }
     if (config.backend === 'oci')
-      await assertMachineReady({ dataDir: config.dataDir, userNamespaces: config.userNamespaces.enabled });
+      await assertMachineReady({
+        dataDir: config.dataDir,
+        runtime: config.runtime,
+        userNamespaces: config.userNamespaces.enabled,
+      });
     const epochs = await EpochFile.open(join(config.dataDir, 'auction-epoch'));
     const admin = new CellAdmin(config, logger);
     this.#undo.push(() => admin.close());

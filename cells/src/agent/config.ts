@@ -46,6 +46,13 @@ export const cellConfig = z.object({
     .string()
     .default('')
     .describe('Folder whose folders are the root filesystems on offer, as "preloaded:NAME"; empty: rootfs in dataDir'),
+  runtime: z
+    .string()
+    .regex(/^(\/\S+|[A-Za-z0-9._-]+)$/, 'must be auto, the name of a program or its path')
+    .default('auto')
+    .describe(
+      'OCI runtime, by name or path; auto: crun where it works, else runc. Containers that are there keep the one they were made with',
+    ),
   subnet: z.string().default('10.213.0.0/24').describe('Network of the containers; unique per cell on one machine'),
   bridge: z
     .string()

@@ -123,11 +123,12 @@ export function ociOptionsOf(
 ): OciGardenOptions {
   const { cellId, dataDir, subnet, bridge, hostAddress, portRange, containers, allowPrivileged } = config;
   const { imageCache, insecureRegistries, userNamespaces, subnet6, denyNetworks, hostServices } = config;
-  const { maxPids, maxExecs, streamIdleTimeout } = config;
+  const { maxPids, maxExecs, streamIdleTimeout, runtime } = config;
   return {
     cellId,
     dataDir,
     rootFsDir: rootFsDirOf(config),
+    runtime,
     subnet,
     bridge,
     subnet6,

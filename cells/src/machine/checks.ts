@@ -6,8 +6,8 @@ import { run, runToEnd } from '../garden/oci/command.js';
 import { PERL } from '../garden/oci/kernel-script.js';
 import { doKernelSteps } from '../garden/oci/kernel-steps.js';
 import { wholeRuleset } from '../garden/oci/network/ruleset.js';
+import { chooseRuntime } from '../garden/oci/runtime/choice.js';
 import type { Check, Finding } from './probe.js';
-import { tryRuntime } from './runtime-self-test.js';
 
 const MB = 1024 * 1024;
 const MIN_MEMORY_MB = 512;
@@ -18,7 +18,7 @@ const good = (found: string): Finding => ({ ok: true, found });
 const bad = (found: string): Finding => ({ ok: false, found });
 
 /** Everything that a cell with real containers needs of its machine. */
-export function allChecks(o: { dataDir: string; userNamespaces: boolean }): Check[] {
+export function allChecks(o: { dataDir: string; userNamespaces: boolean; runtime: string }): Check[] {
   return [
     {
       name: 'root',
@@ -29,9 +29,8 @@ export function allChecks(o: { dataDir: string; userNamespaces: boolean }): Chec
     },
     {
       name: 'runtime',
-      needed: 'runc 1.1 or later that can run a container here',
-      packages: ['runc'],
-      look: tryRuntime,
+      ...runtimeNeeded(o.runtime),
+      look: () => tryRuntime(o.runtime),
     },
     program({
       name: 'supervisor',
@@ -165,6 +164,18 @@ export function allChecks(o: { dataDir: string; userNamespaces: boolean }): Chec
       optional: true,
     },
   ];
+}
+
+function runtimeNeeded(runtime: string): Pick<Check, 'needed' | 'remedy' | 'packages'> {
+  if (runtime === 'auto')
+    return { needed: 'crun 1.8 or runc 1.1, or later, that can run a container here', packages: ['runc'] };
+  const needed = `${runtime}, which the settings name, to run a container here`;
+  return { needed, remedy: 'install it, or set runtime: auto' };
+}
+
+async function tryRuntime(wanted: string): Promise<Finding> {
+  const { runtime, found } = await chooseRuntime(wanted);
+  return runtime ? good(found) : bad(found);
 }
 
 function program(o: { name: string; program: string; needed: string; packages: string[] }): Check {

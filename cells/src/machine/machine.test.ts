@@ -3,7 +3,6 @@ import { tmpdir } from 'node:os';
 import { expect, it } from 'vitest';
 import { assertMachineReady, probeMachine } from './machine.js';
 import { explainMissing, type Probe, probe } from './probe.js';
-import { isAtLeast } from './runtime-self-test.js';
 
 const lacking = (name: string, packages: string[], more: Partial<Probe> = {}): Probe => ({
   name,
@@ -48,11 +47,4 @@ it('takes a check that fails for something that is missing', async () => {
     look: () => Promise.reject(new Error('no permission')),
   });
   expect(found).toMatchObject({ ok: false, found: 'no permission', remedy: 'apt-get install -y p', packages: ['p'] });
-});
-
-it('compares versions number by number', () => {
-  expect(isAtLeast([1, 1], [1, 1])).toBe(true);
-  expect(isAtLeast([2, 0], [1, 1])).toBe(true);
-  expect(isAtLeast([1, 0], [1, 1])).toBe(false);
-  expect(isAtLeast([1, 10], [1, 9])).toBe(true);
 });

@@ -9,6 +9,8 @@ export interface MachineUse {
   dataDir?: string;
   /** Whether containers get ids of their own, as is the default; without, the machine needn't be able to. */
   userNamespaces?: boolean;
+  /** What makes containers, by name or path; `auto`, the default: the best that works. */
+  runtime?: string;
 }
 
 /** The machine lacks something; the message says all of it, and how to get it. */
@@ -24,8 +26,8 @@ export class MachineNotReadyError extends Error {
 
 /** Looks at everything that real containers need. Takes about a second and leaves nothing behind. */
 export async function probeMachine(o: MachineUse = {}): Promise<Probe[]> {
-  const { dataDir = DEFAULT_DATA_DIR, userNamespaces = true } = o;
-  return Promise.all(allChecks({ dataDir, userNamespaces }).map(probe));
+  const { dataDir = DEFAULT_DATA_DIR, userNamespaces = true, runtime = 'auto' } = o;
+  return Promise.all(allChecks({ dataDir, userNamespaces, runtime }).map(probe));
 }
 
 /** @throws MachineNotReadyError that lists everything that is missing, with the one line that installs it */

@@ -2,7 +2,7 @@ import { chmod, chown, mkdir, open, readdir, rename, rm, rmdir, stat, truncate }
 import { join } from 'node:path';
 import { failpoint } from '@rivera/kit/failpoint';
 import { run } from '../garden/oci/command.js';
-import { imageGeometry } from '../garden/oci/disk.js';
+import { imageGeometry } from '../garden/oci/disk/disk.js';
 import { isMissing } from '../garden/oci/durable.js';
 import { mountsBelow } from '../garden/oci/mounts.js';
 import { syncDirectory } from '../sync-directory.js';

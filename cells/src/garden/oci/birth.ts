@@ -4,15 +4,18 @@ import { assertEgressRules } from '../egress-rule.js';
 import { GardenError, type GardenSpec } from '../garden.js';
 import { runtimeConfig } from './bundle.js';
 import type { Cell } from './cell.js';
+import { prepareMoves } from './cgroup-moves.js';
 import { runToEnd } from './command.js';
-import { mountAll } from './disk.js';
+import { mountAll } from './disk/disk.js';
 import type { IdMapping } from './kernel-steps.js';
+import { nestedMounts } from './mounts.js';
 import { hostsFile, resolverFile } from './network.js';
 import { type BirthPhase, isHandle } from './options.js';
 import type { ContainerPlaces } from './places.js';
 import { bootId } from './proc.js';
 import { type ContainerRecord, identifyInit, writeRecord } from './record.js';
 import type { RootLayers } from './root-layers.js';
+import type { Runtime } from './runtime/runtime.js';
 import { runtimeMessage } from './supervisor.js';
 
 /** Host ports are few, and an image may expose thousands. */
@@ -43,8 +46,8 @@ export async function checkSpec(cell: Cell, spec: GardenSpec): Promise<void> {
 }
 
 /**
- * Makes a container: ports; then disk and network at once; then the runtime and the firewall at once. The record at the end
- * makes it whole. Whoever calls takes down what is there when this throws.
+ * Makes a container: ports, then its network; then disk and runtime, and the firewall beside them. The record at the end makes it
+ * whole. Whoever calls takes down what is there when this throws.
  */
 export async function makeContainer(
   cell: Cell,
@@ -53,30 +56,34 @@ export async function makeContainer(
   const { spec, places, root } = o;
   await mkdir(places.processes, { recursive: true, mode: 0o700 });
   const phase = phases(cell);
+  const runtime = cell.runtimes.current;
   const [ports, resolv] = await Promise.all([
     phase('ports', cell.ports.take(spec.handle, wantedPorts(spec, root))),
     resolverFile(),
     mkdir(places.execs),
   ]);
   const attaching = phase('network', cell.network.attach(places, { ownIds: !spec.privileged }));
-  const [{ address, address6, ids }] = await all([
+  const [{ address, address6, ids }, init] = await all([
     attaching,
-    attaching.then(({ ids }) => writeConfig(cell, { ...o, ids })),
-    // The namespace comes with the ids that the files are to belong to.
     attaching.then(async ({ address, address6, ids }) => {
-      await phase('disk', mountAll({ places, root, spec, ids }));
+      void prepareMoves();
+      await all([
+        writeConfig(cell, { ...o, ids }),
+        // The namespace comes with the ids that the files are to belong to.
+        phase('disk', mountAll({ places, root, spec, ids, templates: cell.templates })),
+      ]);
       const addresses = address6 ? [address, address6] : [address];
       const owner = ids?.hostId ?? 0;
       await Promise.all([
         writeOwned(places.hosts, hostsFile({ hostname: spec.handle, addresses }), owner),
         writeOwned(places.resolvConf, resolv, owner),
       ]);
+      failpoint('cell.container-half-made');
+      void prepareMoves();
+      return phase('runtime', startInit(cell, places, runtime));
     }),
-  ]);
-  failpoint('cell.container-half-made');
-  const [init] = await all([
-    phase('runtime', startInit(cell, places)),
-    phase('firewall', cell.network.open(spec.handle, { egress: spec.egress, ports })),
+    // Beside all the rest: nothing can come of it before there is somebody in the namespace, nor after a birth that has failed.
+    attaching.then(() => phase('firewall', cell.network.open(spec.handle, { egress: spec.egress, ports }))),
   ]);
   const info = {
     hostAddress: cell.settings.hostAddress,
@@ -96,6 +103,7 @@ export async function makeContainer(
     createdAtMs: cell.settings.clock.now(),
     bootId: bootId(),
     init,
+    runtime: { name: runtime.name, path: runtime.path },
     ...(ids && { ids }),
   };
   failpoint('cell.container-made');
@@ -131,6 +139,7 @@ async function writeConfig(
 ): Promise<void> {
   const { spec, places, ids } = o;
   const config = runtimeConfig({
+    nested: await Promise.all(spec.mounts.map(({ source }) => nestedMounts(source))),
     spec,
     places,
     tools: cell.tools,
@@ -141,7 +150,7 @@ async function writeConfig(
   await writeFile(o.places.configFile, JSON.stringify(config), { mode: 0o600 });
 }
 
-async function startInit(cell: Cell, places: ContainerPlaces): Promise<ContainerRecord['init']> {
+async function startInit(cell: Cell, places: ContainerPlaces, runtime: Runtime): Promise<ContainerRecord['init']> {
   const args = [
     '--root',
     cell.places.runtimeRoot,
@@ -153,8 +162,9 @@ async function startInit(cell: Cell, places: ContainerPlaces): Promise<Container
     places.initPidFile,
   ];
   // Init keeps whatever it is given, so pipes would never close.
-  const { code } = await runToEnd(cell.runtime, [...args, '--bundle', places.dir, places.handle], {
+  const { code } = await runToEnd(runtime.path, [...args, '--bundle', places.dir, places.handle], {
     discardOutput: true,
+    hidden: runtime.hidden,
     timeoutMs: cell.settings.runtimeTimeoutMs,
   });
   if (code === 0) return identifyInit(places);

@@ -1,3 +1,4 @@
+import { join } from 'node:path';
 import type { GardenSpec } from '../garden.js';
 import type { IdMapping } from './kernel-steps.js';
 import type { ContainerPlaces } from './places.js';
@@ -43,6 +44,8 @@ export function runtimeConfig(o: {
   maxPids: number;
   /** Ids of its own; without, it shares the host's user namespace. */
   ids?: IdMapping | undefined;
+  /** What is mounted below the source of each mount of the specification, by paths relative to it. */
+  nested?: readonly (readonly string[])[];
 }): object {
   const { spec, places, tools, ids } = o;
   return {
@@ -62,7 +65,9 @@ export function runtimeConfig(o: {
     mounts: [
       ...kernelMounts(spec.privileged),
       ...ownMounts(places, tools),
-      ...spec.mounts.map((mount, index) => userMount(mount, ids ? places.staged(index) : mount.source)),
+      ...spec.mounts.flatMap((mount, index) =>
+        ids ? stagedMount(mount, places.staged(index), o.nested?.[index] ?? []) : [userMount(mount, mount.source)],
+      ),
     ],
     linux: {
       cgroupsPath: places.cgroup,
@@ -156,4 +161,11 @@ function mappings({ hostId, size }: IdMapping): object[] {
 function userMount(mount: GardenSpec['mounts'][number], source: string): object {
   const options = ['rbind', mount.readOnly ? 'ro' : 'rw', 'nosuid', 'nodev'];
   return { destination: mount.destination, type: 'bind', source, options };
+}
+
+/** Those below once more by themselves: crun passes over them where it gets a mount from outside a user namespace. */
+function stagedMount(mount: GardenSpec['mounts'][number], staged: string, nested: readonly string[]): object[] {
+  return ['', ...nested].map((path) => {
+    return userMount({ ...mount, destination: join(mount.destination, path) }, join(staged, path));
+  });
 }

@@ -1,13 +1,14 @@
-import { existsSync } from 'node:fs';
 import { ImageStore } from '../../images/image-store.js';
 import { agentMark } from './agent-mark.js';
 import type { HostTools, KernelFeatures } from './bundle.js';
 import { hasSwapLimit } from './cgroup.js';
+import { DiskTemplates } from './disk/templates.js';
 import { lowerDirectoriesBelow } from './mounts.js';
 import { CellNetwork } from './network.js';
 import type { OciSettings } from './options.js';
 import { type CellPlaces, cellPlaces } from './places.js';
 import { PortPool } from './ports.js';
+import { Runtimes } from './runtime/runtimes.js';
 
 /** Programs that go into every container, where Debian's packages put them. */
 const HOST_TOOLS: HostTools = { init: '/usr/bin/catatonit', busybox: '/usr/bin/busybox' };
@@ -21,8 +22,8 @@ export interface Cell {
   images: ImageStore;
   tools: HostTools;
   kernel: KernelFeatures;
-  /** Absolute path of the OCI runtime. */
-  runtime: string;
+  runtimes: Runtimes;
+  templates: DiskTemplates;
 }
 
 /** Puts the parts of a cell together; nothing happens yet. */
@@ -44,16 +45,7 @@ export function assembleCell(settings: OciSettings): Cell {
     }),
     tools: { ...HOST_TOOLS },
     kernel: { swapLimit: hasSwapLimit() },
-    runtime: findRuntime(settings.runtime),
+    runtimes: new Runtimes(settings.runtime),
+    templates: new DiskTemplates(places.diskTemplates),
   };
-}
-
-/** The supervisor wants a path, people write a name. */
-function findRuntime(nameOrPath: string): string {
-  if (nameOrPath.startsWith('/')) return nameOrPath;
-  const candidates = (process.env.PATH ?? '')
-    .split(':')
-    .concat('/usr/sbin', '/usr/bin')
-    .map((dir) => `${dir}/${nameOrPath}`);
-  return candidates.find((path) => existsSync(path)) ?? `/usr/sbin/${nameOrPath}`;
 }

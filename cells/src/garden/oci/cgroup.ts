@@ -12,6 +12,12 @@ const MOUNT = '/sys/fs/cgroup';
 /** One hierarchy for all controllers (v2), or one each (v1, also with an empty v2 mount beside it). */
 export const cgroupVersion: 1 | 2 = existsSync(join(MOUNT, 'cgroup.controllers')) ? 2 : 1;
 
+/** Where version 2 is mounted beside version 1; undefined where there is only one of them. */
+export function hybridMount(): string | undefined {
+  const mount = join(MOUNT, 'unified');
+  return cgroupVersion === 1 && existsSync(join(mount, 'cgroup.controllers')) ? mount : undefined;
+}
+
 /** Whether memory and swap together can be limited; v2 always can. */
 export function hasSwapLimit(): boolean {
   return cgroupVersion === 2 || existsSync(join(MOUNT, 'memory/memory.memsw.limit_in_bytes'));
@@ -22,6 +28,11 @@ export function cgroupDirectories(path: string): string[] {
   if (cgroupVersion === 2) return [join(MOUNT, path)];
   const controllers = readdirSync(MOUNT, { withFileTypes: true }).filter((entry) => entry.isDirectory());
   return controllers.map((entry) => join(MOUNT, entry.name, path));
+}
+
+/** A file of a control group; the controller says where it is in version 1. */
+export function cgroupFile({ path, controller, name }: { path: string; controller: string; name: string }): string {
+  return cgroupVersion === 2 ? join(MOUNT, path, name) : join(MOUNT, controller, path, name);
 }
 
 /** Usage as the kernel counts it. */
@@ -78,7 +89,7 @@ export class ContainerCgroup {
    */
   async killAll(clock: Clock, o: { init?: number; timeoutMs: number }): Promise<void> {
     const deadline = clock.now() + o.timeoutMs;
-    for (let pauseMs = 2; ; pauseMs = Math.min(pauseMs * 2, 50)) {
+    for (let pauseMs = 1; ; pauseMs = Math.min(pauseMs * 1.5, 50)) {
       const pids = await this.pids();
       if (pids.length === 0) return;
       if (clock.now() > deadline) throw new Error(`processes survive KILL: ${pids.join(', ')}`);

@@ -18,6 +18,8 @@ import { ContainerCgroup } from './cgroup.js';
 import type { OciGarden } from './oci-garden.js';
 import { cellPlaces } from './places.js';
 import { commandLine } from './proc.js';
+import { chooseRuntime } from './runtime/choice.js';
+import type { Runtime } from './runtime/runtime.js';
 import { type ScratchCell, scratchCell } from './scratch-cell.js';
 import { tracesOf } from './traces.js';
 
@@ -45,16 +47,17 @@ beforeAll(async () => {
   execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=64m', 'chaos', dataDir]);
   const runtime = join(dirname(dataDir), 'runtime.sh');
   modeFile = `${runtime}.mode`;
+  const { path } = (await chooseRuntime(cell.options.runtime ?? 'auto')).runtime as Runtime;
   writeFileSync(modeFile, '');
   writeFileSync(
     runtime,
     `#!/bin/sh
 case "$(cat ${modeFile})" in
 fail) echo 'out of order' >&2; exit 1 ;;
-late) runc "$@"; exit 1 ;;
+late) ${path} "$@"; exit 1 ;;
 hang) : >${modeFile}; sleep 600; exit 1 ;;
 esac
-exec runc "$@"
+exec ${path} "$@"
 `,
   );
   chmodSync(runtime, 0o755);

@@ -30,6 +30,8 @@ export interface CommandOptions {
   cwd?: string;
   /** KILL, of all of its process group, after this long. Default 60 s. */
   timeoutMs?: number;
+  /** Mounts that it is not to see. */
+  hidden?: readonly string[];
   /** For programs that leave a child which would keep the pipes open. */
   discardOutput?: boolean;
 }
@@ -37,7 +39,7 @@ export interface CommandOptions {
 /** Runs a command to its end. Never throws for its exit code; an executable that can't be started is code 127. */
 export async function runToEnd(command: string, args: string[], options: CommandOptions = {}): Promise<CommandResult> {
   const env = { ...(options.env ?? process.env), ...agentMark };
-  const { input, cwd, discardOutput = false, timeoutMs = TIMEOUT_MS } = options;
+  const { input, cwd, hidden, discardOutput = false, timeoutMs = TIMEOUT_MS } = options;
   const request = {
     argv: [command, ...args],
     env,
@@ -45,6 +47,7 @@ export async function runToEnd(command: string, args: string[], options: Command
     timeoutMs,
     ...(input !== undefined && { input }),
     ...(cwd !== undefined && { cwd }),
+    ...(hidden !== undefined && { hidden }),
   };
   const { code, signal, stdout, stderr } = await launch(request, { ...process.env, ...agentMark });
   return { code: code ?? 128, stdout, stderr: signal ? `${stderr} (ended by ${signal})` : stderr };

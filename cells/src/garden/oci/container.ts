@@ -25,12 +25,13 @@ import { propertyOf, withGraceTime, withoutProperty, withProperty } from '../pro
 import { BUSYBOX } from './bundle.js';
 import type { Cell } from './cell.js';
 import { ContainerCgroup } from './cgroup.js';
+import { prepareMoves } from './cgroup-moves.js';
 import { readIfPresent } from './durable.js';
 import { type PersonsProcess, startExec } from './exec.js';
 import { ContainerFiles } from './inside.js';
 import { readLimits, writeLimits } from './limits.js';
 import { LivingRecord } from './living-record.js';
-import { MemoryShares } from './memory-shares.js';
+import { MemoryShares, NO_MEMBERSHIP } from './memory-shares.js';
 import { readMetrics } from './metrics.js';
 import { NetworkDoor } from './network-door.js';
 import { Passage } from './passage.js';
@@ -40,6 +41,7 @@ import { OciProcess } from './process.js';
 import { hasBridge } from './process-input.js';
 import { type ProcessRequest, processSpec } from './process-spec.js';
 import { type ContainerRecord, isInitAlive } from './record.js';
+import type { RuntimeProgram } from './runtime/runtime.js';
 import { send } from './send.js';
 import { signalProcess } from './signals.js';
 import type { Patience } from './stall.js';
@@ -52,7 +54,7 @@ import {
   recordedProcesses,
   recordLaunch,
 } from './supervisor.js';
-import { withTerminalModes } from './terminal-modes.js';
+import { withTerminalModes, withTerminalSize } from './terminal-modes.js';
 import { assertMapped, type ContainerUser, findUser, ROOT } from './users.js';
 
 const PROCESS_ID = /^[A-Za-z0-9._-]{1,128}$/;
@@ -107,6 +109,11 @@ export class OciContainer implements GardenContainer {
     return this.kept.current;
   }
 
+  /** Where it is, and what it was made with. */
+  private get made(): { places: ContainerPlaces; runtime: RuntimeProgram } {
+    return { places: this.places, runtime: this.cell.runtimes.of(this.record) };
+  }
+
   get spec(): GardenSpec {
     return this.record.spec;
   }
@@ -134,7 +141,7 @@ export class OciContainer implements GardenContainer {
     const now = await readLimits(this.cgroup, { asked: limits, maxPids: this.cell.settings.maxPids });
     if (now.memoryBytes === pages(limits.memoryBytes) && now.pids === limits.pids && now.cpuShares === limits.cpuShares)
       return;
-    await writeLimits(this.cell, this.places, limits).catch((error: unknown) => {
+    await writeLimits(this.cell, { ...this.made, change: limits }).catch((error: unknown) => {
       this.cell.settings.log.error({ error, handle: this.handle }, 'limits of a container could not be made again');
     });
   }
@@ -187,10 +194,10 @@ export class OciContainer implements GardenContainer {
   private async writeLimits(change: Partial<GardenLimits>): Promise<void> {
     const { limits } = this.spec;
     try {
-      await writeLimits(this.cell, this.places, change);
+      await writeLimits(this.cell, { ...this.made, change });
     } catch (error) {
       // Some may have been written before another was refused.
-      await writeLimits(this.cell, this.places, limits).catch(() => undefined);
+      await writeLimits(this.cell, { ...this.made, change: limits }).catch(() => undefined);
       throw error;
     }
   }
@@ -219,7 +226,9 @@ export class OciContainer implements GardenContainer {
     const nofile = spec.nofile || this.cell.settings.nofile;
     const term: Record<string, string> = spec.terminal ? { TERM: spec.terminal.term } : {};
     const env = [this.record.info.imageEnv, this.spec.env, term, spec.env];
-    const { path, args, rlimits, terminal } = spec;
+    const { rlimits, terminal } = spec;
+    const sized = terminal && this.made.runtime.name === 'crun';
+    const [path, args] = sized ? withTerminalSize(spec.path, spec.args, terminal) : [spec.path, spec.args];
     const request = { path, args, user, cwd, env, nofile, rlimits, ...(terminal ? { terminal } : {}) };
     const input = terminal ? ('terminal' as const) : ('pipe' as const);
     const { memoryShare } = spec;
@@ -409,7 +418,7 @@ export class OciContainer implements GardenContainer {
     request: Omit<ProcessRequest, 'privileged' | 'terminal'>,
     terminal?: ExecSpec['terminal'],
   ): Promise<InteractiveProcess> {
-    const { cell, places, cgroup } = this;
+    const { cell, cgroup } = this;
     const { maxExecs } = cell.settings;
     if (this.persons.size + this.starting >= maxExecs)
       throw new GardenError('process-failed', `container '${this.handle}' has ${maxExecs} such processes already`);
@@ -419,9 +428,11 @@ export class OciContainer implements GardenContainer {
       ...(terminal ? { terminal } : {}),
     });
     this.starting++;
-    const person = await startExec({ cell, places, cgroup, spec, ...(terminal ? { terminal } : {}) }).finally(() => {
-      this.starting--;
-    });
+    const person = await startExec({ cell, ...this.made, cgroup, spec, ...(terminal ? { terminal } : {}) }).finally(
+      () => {
+        this.starting--;
+      },
+    );
     this.persons.add(person);
     const release = this.grace.begin();
     void person.exited.then(() => {
@@ -440,17 +451,18 @@ export class OciContainer implements GardenContainer {
     const places = processPlaces(this.places, record.id);
     try {
       const { memoryShare } = record;
-      const runtimeOptions = memoryShare ? await this.shares.prepare(memoryShare, this.cell) : [];
+      const membership = memoryShare ? await this.shares.prepare(memoryShare, this.made.runtime) : NO_MEMBERSHIP;
+      void prepareMoves();
       await recordLaunch(places, record, spec);
       failpoint('cell.process-recorded');
       await launch({
         places,
         uuid: record.uuid,
         handle: this.handle,
-        runtime: { path: this.cell.runtime, root: this.cell.places.runtimeRoot },
+        runtime: { path: this.made.runtime.path, root: this.cell.places.runtimeRoot },
         owner: this.record.ids?.hostId,
         outputLimitBytes: this.cell.settings.outputLimitBytes,
-        runtimeOptions,
+        membership,
         input: record.input,
       });
     } catch (cause) {

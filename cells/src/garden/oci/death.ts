@@ -40,7 +40,7 @@ export async function dismantle(
   const results = await Promise.allSettled([
     cell.network.remove(places.handle, record?.ids),
     // The overlay before what it is written into.
-    unmountBelow(places.stage).then(() => unmountBelow(places.dir)),
+    unmountBelow(places.stage, places.dir),
     cgroup.remove(),
     rm(places.runtimeState, { recursive: true, force: true }),
   ]);

@@ -23,12 +23,12 @@ afterEach(() => rm(base, { recursive: true, force: true }));
 /** Runs a process in a container whose runtime is some other program. */
 function start(runtime: string) {
   const cell = {
-    runtime,
     places: { runtimeRoot: base },
     settings: { clock: systemClock, log: { ...silentLogger, warn }, runtimeTimeoutMs: 10_000 },
   };
   return startExec({
     cell: cell as unknown as Cell,
+    runtime: { name: 'runc', path: runtime },
     places: { execs: join(base, 'execs'), handle: 'h' } as ContainerPlaces,
     cgroup: new ContainerCgroup('/nowhere'),
     spec: {},

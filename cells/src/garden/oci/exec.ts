@@ -14,10 +14,12 @@ import type { ContainerCgroup } from './cgroup.js';
 import { hasCode, readIfPresent } from './durable.js';
 import type { ContainerPlaces } from './places.js';
 import { processFacts } from './proc.js';
+import type { RuntimeProgram } from './runtime/runtime.js';
 import { sendToGroup } from './send.js';
 import { type ProcessIdentity, signalProcess } from './signals.js';
 import { runtimeMessage } from './supervisor.js';
 import { onPlainTerminal } from './terminal-modes.js';
+import { onRelayedTerminal } from './terminal-relay.js';
 
 /** Ctrl-D: what a terminal sends instead of an end of input. */
 const END_OF_TRANSMISSION = '\x04';
@@ -54,6 +56,8 @@ export interface PersonsProcess extends InteractiveProcess {
 
 export interface ExecRequest {
   cell: Cell;
+  /** What made the container. */
+  runtime: RuntimeProgram;
   places: ContainerPlaces;
   cgroup: ContainerCgroup;
   /** OCI process specification. */
@@ -66,9 +70,9 @@ export interface ExecRequest {
  * @throws GardenError `process-failed` when it can't be started
  */
 export async function startExec(request: ExecRequest): Promise<PersonsProcess> {
-  const { cell, places, cgroup } = request;
+  const { cell, runtime, places, cgroup } = request;
   const base = join(places.execs, `${process.pid}-${++made}`);
-  const files = { spec: `${base}.json`, pid: `${base}.pid`, log: `${base}.log` };
+  const files = { spec: `${base}.json`, pid: `${base}.pid`, log: `${base}.log`, socket: `${base}.sock` };
   await writeFile(files.spec, JSON.stringify(request.spec), { mode: 0o600 }).catch((cause: unknown) => {
     const why = cause instanceof Error ? cause.message : String(cause);
     throw new GardenError('process-failed', `the process could not be noted: ${why}`, { cause });
@@ -87,8 +91,8 @@ export async function startExec(request: ExecRequest): Promise<PersonsProcess> {
   ];
   const { terminal } = request;
   const begun = terminal
-    ? withTerminal(cell.runtime, args, terminal, cell.settings.clock)
-    : withPipes(cell.runtime, args);
+    ? withTerminal(onTerminal(runtime, args, files.socket), terminal, cell.settings.clock)
+    : withPipes(runtime.path, args);
   const running = await begun.catch(async (cause: unknown) => {
     await rm(files.spec, { force: true }).catch(() => undefined);
     const why = cause instanceof Error ? cause.message : String(cause);
@@ -143,7 +147,7 @@ async function identify(cell: Cell, pidFile: string, isOver: () => boolean): Pro
     // Looked at first: what ended just now may have written its pid before.
     const over = isOver();
     const pid = Number(await readIfPresent(pidFile));
-    if (pid > 0) return { pid, startTime: processFacts(pid)?.startTime ?? ALREADY_GONE };
+    if (pid > 0) return processFacts(pid) ?? { pid, startTime: ALREADY_GONE };
     if (over || clock.now() > deadline) return undefined;
     await clock.sleep(4);
   }
@@ -185,10 +189,15 @@ async function handedOver(stream: Readable): Promise<void> {
   await finished(stream, { writable: false }).catch(() => undefined);
 }
 
-async function withTerminal(command: string, args: string[], o: TerminalSpec, clock: Clock): Promise<Running> {
+/** The container's handle is the last of the arguments. */
+function onTerminal({ name, path }: RuntimeProgram, args: string[], socket: string): [command: string, args: string[]] {
+  if (name !== 'crun') return onPlainTerminal(path, args);
+  return onRelayedTerminal(path, [...args.slice(0, -1), '--console-socket', socket, ...args.slice(-1)], socket);
+}
+
+async function withTerminal([command, args]: [string, string[]], o: TerminalSpec, clock: Clock): Promise<Running> {
   const env = { PATH: process.env.PATH ?? '', TERM: o.term, ...agentMark };
-  const [shell, words] = onPlainTerminal(command, args);
-  const terminal = spawnTerminal(shell, words, { name: o.term, cols: o.columns, rows: o.rows, env, encoding: null });
+  const terminal = spawnTerminal(command, args, { name: o.term, cols: o.columns, rows: o.rows, env, encoding: null });
   const stdout = new PassThrough();
   // With encoding null the data are buffers, whatever the types say.
   terminal.onData((data: unknown) => {

@@ -1,3 +1,6 @@
+import { KERNEL_SCRIPT } from './kernel-script.js';
+import { OPEN_NULL } from './standard-files.js';
+
 /**
  * Starts programs for an agent that is too big to do it itself. Requests come on standard input, answers go to standard output; both
  * are frames of a length and fields, which have a length each. The end of the input is the end of the script; what it has started
@@ -6,9 +9,13 @@
 export const LAUNCHER_SCRIPT = String.raw`
 use strict; use warnings; no warnings 'exec'; use POSIX (); use IO::Handle;
 $SIG{CHLD} = 'IGNORE'; $SIG{PIPE} = 'IGNORE'; $SIG{INT} = 'IGNORE';
+my ($UNSHARE, $MOUNT, $UMOUNT) = @ARGV;
 my $LIMIT = 4 * 1024 * 1024;
 pipe my $turn, my $pass or die; syswrite $pass, '.';
+my $null = open_null();
 
+${OPEN_NULL}
+${KERNEL_SCRIPT}
 sub take {
   my ($count) = @_; my $bytes = '';
   while (length $bytes < $count) {
@@ -72,20 +79,29 @@ sub attend {
   return ($status, @text{'out', 'err'});
 }
 
+# In a copy of the mounts, which hears of those that are taken away where these are shared.
+sub hide {
+  return if !@_;
+  my ($none, $root) = ('', '/');
+  syscall($UNSHARE, 0x20000) == 0 or die "copy the mounts: $!\n";
+  syscall($MOUNT, $none, $root, $none, 0x84000, $none) == 0 or die "let go of the mounts: $!\n";
+  for my $path (@_) { syscall($UMOUNT, my $copy = $path, 2) == 0 or die "hide $path: $!\n" }
+}
+
 sub become {
-  my ($cwd, $report, $argv, $env) = @_;
+  my ($cwd, $report, $hidden, $argv, $env) = @_;
   if ($report ne '') {
     sysopen my $file, $report, POSIX::O_WRONLY() | POSIX::O_CREAT() | POSIX::O_TRUNC(), 0600 or die "$report: $!\n";
     POSIX::dup2(fileno $file, 3);
   }
+  hide(split /\n/, $hidden);
   $cwd eq '' or chdir $cwd or die "$cwd: $!\n";
   %ENV = map { split /=/, $_, 2 } @$env;
-  $SIG{CHLD} = $SIG{PIPE} = $SIG{INT} = 'DEFAULT';
   exec { $argv->[0] } @$argv or die "$argv->[0]: $!\n";
 }
 
 sub serve {
-  my ($id, $ms, $quiet, $cwd, $report, $piped, $input, $count, @rest) = @_;
+  my ($id, $ms, $steps, $quiet, $cwd, $report, $hidden, $piped, $input, $count, @rest) = @_;
   my @argv = splice @rest, 0, $count;
   my $deadline = now() + $ms / 1000;
   my ($in_read, $in, $out, $out_write, $err, $err_write);
@@ -97,10 +113,11 @@ sub serve {
   if (!$pid) {
     # A group of its own, so that all of it can be ended.
     POSIX::setsid();
-    open STDIN, '<&', $in_read or die if $piped; open STDIN, '<', '/dev/null' or die if !$piped;
-    if ($quiet) { open STDOUT, '>', '/dev/null' or die; open STDERR, '>', '/dev/null' or die }
+    open STDIN, '<&', $in_read or die if $piped; open STDIN, '<&', $null or die if !$piped;
+    if ($quiet) { open STDOUT, '>&', $null or die; open STDERR, '>&', $null or die }
     else { open STDOUT, '>&', $out_write or die; open STDERR, '>&', $err_write or die }
-    eval { become($cwd, $report, \@argv, \@rest) };
+    $SIG{CHLD} = $SIG{PIPE} = $SIG{INT} = 'DEFAULT';
+    eval { $steps ? Kernel::run(@argv) : become($cwd, $report, $hidden, \@argv, \@rest); POSIX::_exit(0) };
     print STDERR $@; POSIX::_exit(127);
   }
   undef $_ for $in_read, $out_write, $err_write;

@@ -94,3 +94,26 @@ it('is started again when it was killed, and what it had begun is told all the s
     'perl',
   );
 });
+
+it('hides a mount from the programs that are not to see it, and from no others', async () => {
+  const place = await mkdtemp(join(tmpdir(), 'launcher-'));
+  execFileSync('mount', ['-t', 'tmpfs', 'hidden', place]);
+  try {
+    await writeFile(join(place, 'here'), '');
+    const [hidden, seen] = await Promise.all([sh(`ls ${place}`, { hidden: [place] }), sh(`ls ${place}`)]);
+    expect([hidden.stdout, hidden.code, seen.stdout]).toEqual(['', 0, 'here\n']);
+    expect(await readFile(join(place, 'here'), 'utf8')).toBe('');
+    // Better not at all than with it in sight.
+    const missed = await sh('echo ran', { hidden: [join(place, 'here')] });
+    expect([missed.code, missed.stdout]).toEqual([127, '']);
+  } finally {
+    execFileSync('umount', [place]);
+    await rm(place, { recursive: true });
+  }
+});
+
+it('gives programs a /dev/null that they can use and not change', async () => {
+  const { stdout } = await sh('exec 2>&1; cat <&0; echo unheard >&0; chown 65534 /proc/self/fd/0 || echo kept');
+  expect(stdout).toContain('kept');
+  expect(stdout).not.toContain('unheard');
+});

@@ -2,12 +2,15 @@ import { type ChildProcessByStdio, spawn } from 'node:child_process';
 import type { Socket } from 'node:net';
 import { constants } from 'node:os';
 import type { Readable, Writable } from 'node:stream';
+import { kernelCalls } from './kernel-calls.js';
 import { PERL } from './kernel-script.js';
 import { LAUNCHER_SCRIPT } from './launcher-script.js';
 
 /** What is to be run. */
 export interface LaunchRequest {
+  /** A program and its arguments, or with `kernelSteps` words for the helper itself (`kernel-steps.ts`). */
   argv: readonly string[];
+  kernelSteps?: boolean;
   env: NodeJS.ProcessEnv;
   cwd?: string;
   input?: string;
@@ -16,6 +19,8 @@ export interface LaunchRequest {
   timeoutMs: number;
   /** A file, emptied or made, that the program has as its file descriptor 3. */
   report?: string;
+  /** Mounts that it is not to see, nor what it starts; those of others stay. */
+  hidden?: readonly string[];
 }
 
 /** How it ended. */
@@ -63,7 +68,7 @@ export async function restLauncher(): Promise<void> {
 }
 
 function startHelper(env: NodeJS.ProcessEnv): Helper {
-  const child = spawn(PERL, ['-e', LAUNCHER_SCRIPT], { stdio: ['pipe', 'pipe', 'inherit'], env });
+  const child = spawn(PERL, ['-e', LAUNCHER_SCRIPT, ...kernelCalls()], { stdio: ['pipe', 'pipe', 'inherit'], env });
   const own: Helper = { child, waiting: new Map() };
   // Its death is told to those that wait, below.
   child.stdin.on('error', () => undefined);
@@ -105,16 +110,12 @@ function hold(child: Helper['child'], on: boolean): void {
 
 function frameOf(id: string, request: LaunchRequest): Buffer {
   const env = Object.entries(request.env).flatMap(([name, value]) => (value === undefined ? [] : [`${name}=${value}`]));
-  const { argv, cwd = '', report = '', input } = request;
+  const { argv, cwd = '', report = '', hidden = [], input } = request;
+  const steps = request.kernelSteps ? '1' : '';
   const quiet = request.discardOutput ? '1' : '';
   const piped = input === undefined ? '' : '1';
-  return field(
-    Buffer.concat(
-      [id, String(request.timeoutMs), quiet, cwd, report, piped, input ?? '', String(argv.length), ...argv, ...env].map(
-        field,
-      ),
-    ),
-  );
+  const words = [cwd, report, hidden.join('\n'), piped, input ?? '', String(argv.length), ...argv, ...env];
+  return field(Buffer.concat([id, String(request.timeoutMs), steps, quiet, ...words].map(field)));
 }
 
 function field(content: string | Buffer): Buffer {

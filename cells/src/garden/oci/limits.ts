@@ -3,6 +3,7 @@ import type { Cell } from './cell.js';
 import { type ContainerCgroup, cgroupVersion } from './cgroup.js';
 import { runToEnd } from './command.js';
 import type { ContainerPlaces } from './places.js';
+import type { RuntimeProgram } from './runtime/runtime.js';
 
 /** Shares of a container that asks for none. */
 const USUAL_CPU_SHARES = 1024;
@@ -25,10 +26,14 @@ export async function readLimits(
 }
 
 /**
- * Has the runtime write limits of a running container: it knows the order in which the kernel takes them.
+ * Has the runtime that made a running container write limits of it: it knows the order in which the kernel takes them.
  * @throws GardenError `limit-failed`
  */
-export async function writeLimits(cell: Cell, places: ContainerPlaces, change: Partial<GardenLimits>): Promise<void> {
+export async function writeLimits(
+  cell: Cell,
+  o: { places: ContainerPlaces; runtime: RuntimeProgram; change: Partial<GardenLimits> },
+): Promise<void> {
+  const { places, change } = o;
   const args: string[] = [];
   const { memoryBytes, pids, cpuShares } = change;
   if (memoryBytes !== undefined) {
@@ -38,6 +43,6 @@ export async function writeLimits(cell: Cell, places: ContainerPlaces, change: P
   if (pids !== undefined) args.push('--pids-limit', String(pids || cell.settings.maxPids || UNLIMITED));
   if (cpuShares !== undefined) args.push('--cpu-share', String(Math.max(2, cpuShares || USUAL_CPU_SHARES)));
   const command = ['--root', cell.places.runtimeRoot, 'update', ...args, places.handle];
-  const { code, stderr } = await runToEnd(cell.runtime, command, { timeoutMs: cell.settings.runtimeTimeoutMs });
+  const { code, stderr } = await runToEnd(o.runtime.path, command, { timeoutMs: cell.settings.runtimeTimeoutMs });
   if (code !== 0) throw new GardenError('limit-failed', `the kernel refuses the limits: ${stderr.trim().slice(-500)}`);
 }

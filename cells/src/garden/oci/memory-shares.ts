@@ -4,14 +4,30 @@ import { GardenError, type MemoryShare } from '../garden.js';
 import { assertMemoryShare } from '../memory-share.js';
 import { type ContainerCgroup, cgroupVersion, hasSwapLimit, oomKillsOf } from './cgroup.js';
 import { hasCode, isMissing } from './durable.js';
+import type { RuntimeProgram } from './runtime/runtime.js';
 
 /** Names of shares follow, so that none can be that of a file of the kernel. */
 const PREFIX = 'share-';
 /** With version 2: whatever has no share. */
 const REST = 'rest';
+/**
+ * Goes on as the program that is named, which finds one control group in the place of another: in a copy of the mounts of its own.
+ * Arguments: the group, the place, the program and its arguments.
+ */
+const IN_PLACE = 'mount --bind "$1" "$2" && shift 2 && exec "$@"';
 /** Rounds of moving processes, which go on making others meanwhile. */
 const MOVES = 100;
 const PAGE_BYTES = 4096;
+
+/** How the runtime is brought to put a process into a share. */
+export interface Membership {
+  options: readonly string[];
+  /** A program, with arguments, that goes on as the one that follows. */
+  wrapper: readonly string[];
+}
+
+/** Of a process without a share. */
+export const NO_MEMBERSHIP: Membership = { options: [], wrapper: [] };
 
 /**
  * Parts of a container's memory: each is a control group below the container's, with a limit that is there before any process is. Their
@@ -22,21 +38,21 @@ export class MemoryShares {
 
   /**
    * Makes a share, if it isn't there yet.
-   * @returns how the runtime is told that a process belongs to it
-   * @throws GardenError `invalid`, `unsupported`, `limit-failed`
+   * @throws GardenError `invalid`, `limit-failed`
    */
-  async prepare(share: MemoryShare, o: { runtime: string }): Promise<string[]> {
+  async prepare(share: MemoryShare, runtime: RuntimeProgram): Promise<Membership> {
     assertMemoryShare(share);
     const group = `${PREFIX}${share.name}`;
     if (cgroupVersion === 2) {
       await this.divide();
       await this.limit(share, 'memory.max', 'memory.swap.max');
-      return ['--cgroup', group];
+      return { options: ['--cgroup', group], wrapper: [] };
     }
-    if (basename(o.runtime).startsWith('crun'))
-      throw new GardenError('unsupported', 'shares of memory need runc where control groups are of version 1');
     await this.limit(share, 'memory.limit_in_bytes', 'memory.memsw.limit_in_bytes');
-    return ['--cgroup', `memory:${group}`];
+    if (runtime.name !== 'crun') return { options: ['--cgroup', `memory:${group}`], wrapper: [] };
+    // Asked for a group, crun looks for it below every controller; so it is shown this one where it looks for the container's.
+    const wrapper = ['/usr/bin/unshare', '--mount', '/bin/sh', '-c', IN_PLACE, 'sh'];
+    return { options: [], wrapper: [...wrapper, this.directory(group), this.cgroup.directory('memory')] };
   }
 
   /** How often the kernel killed something for want of memory: in a share, or in what has none. */

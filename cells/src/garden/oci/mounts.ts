@@ -1,19 +1,27 @@
-import { lstat, readdir, readFile, rmdir, unlink } from 'node:fs/promises';
-import { join } from 'node:path';
-import { runToEnd } from './command.js';
+import { lstat, readdir, readFile, realpath, rmdir, unlink } from 'node:fs/promises';
+import { join, relative } from 'node:path';
 import { isMissing } from './durable.js';
+import { doKernelSteps } from './kernel-steps.js';
 
-/** Mount points at or below a directory, innermost last mounted first, as they have to be taken away. */
-export async function mountsBelow(dir: string): Promise<string[]> {
+/** Mount points at or below directories, one directory after the other, last mounted first, as they have to be taken away. */
+export async function mountsBelow(...dirs: string[]): Promise<string[]> {
   const points: string[] = [];
   for (const line of (await readFile('/proc/self/mountinfo', 'utf8')).split('\n')) {
     const point = line.split(' ')[4];
     if (point === undefined) continue;
     // The kernel writes blanks and other oddities as octal escapes.
     const path = point.replace(/\\([0-7]{3})/g, (_, octal: string) => String.fromCharCode(Number.parseInt(octal, 8)));
-    if (path === dir || path.startsWith(`${dir}/`)) points.push(path);
+    points.push(path);
   }
-  return points.reverse();
+  points.reverse();
+  return dirs.flatMap((dir) => points.filter((path) => path === dir || path.startsWith(`${dir}/`)));
+}
+
+/** What is mounted below a directory, outermost first, by paths relative to it; once each. */
+export async function nestedMounts(dir: string): Promise<string[]> {
+  const real = await realpath(dir);
+  const points = await mountsBelow(real);
+  return [...new Set(points.reverse())].filter((point) => point !== real).map((point) => relative(real, point));
 }
 
 /** The layers of all overlays below some directories, as they were named when these were mounted. */
@@ -29,13 +37,12 @@ export async function lowerDirectoriesBelow(...dirs: string[]): Promise<Set<stri
   return found;
 }
 
-/** Takes away every mount at or below a directory, those still in use lazily. */
-export async function unmountBelow(dir: string): Promise<void> {
-  const points = await mountsBelow(dir);
+/** Takes away every mount at or below directories, one directory after the other, those still in use lazily. */
+export async function unmountBelow(...dirs: string[]): Promise<void> {
+  const points = await mountsBelow(...dirs);
   if (points.length === 0) return;
-  const script = 'for m in "$@"; do umount -- "$m" || umount -l -- "$m"; done';
-  await runToEnd('sh', ['-c', script, 'unmount', ...points]);
-  const left = await mountsBelow(dir);
+  await doKernelSteps([{ do: 'unmount', paths: points }]);
+  const left = await mountsBelow(...dirs);
   if (left.length > 0) throw new Error(`still mounted: ${left.join(', ')}`);
 }
 

@@ -63,6 +63,8 @@ export class OciGarden implements Garden {
     await mkdir(places.stages, { recursive: true, mode: 0o711 });
     await endOrphans(settings.clock);
     await prepareNamespaceFolder();
+    await this.cell.templates.prepare();
+    const runtime = await this.cell.runtimes.choose();
     this.cell.tools.ssh = await prepareSshTools(join(places.dataDir, 'tools'), settings.log);
     await network.prepare();
     for (const handle of await readdir(places.containers)) {
@@ -88,24 +90,22 @@ export class OciGarden implements Garden {
     );
     // Now that nothing of an earlier agent runs, mounts or unmounts any more.
     await this.cell.images.start();
-    settings.log.info({ containers: this.containers.size, cleared: leftovers.size }, 'garden started');
+    settings.log.info({ runtime, containers: this.containers.size, cleared: leftovers.size }, 'garden started');
   }
 
   async ping(): Promise<void> {
     this.assertOpen();
-    const { places, runtime, settings } = this.cell;
+    const { places, runtimes, settings } = this.cell;
+    const { path } = runtimes.current;
     await access(places.containers, constants.W_OK).catch((cause: unknown) => {
       throw new GardenError('unavailable', `containers can't be kept in ${places.containers}: ${messageOf(cause)}`, {
         cause,
       });
     });
     const args = ['--root', places.runtimeRoot, 'list', '-q'];
-    const { code, stderr } = await runToEnd(runtime, args, { timeoutMs: settings.runtimeTimeoutMs });
+    const { code, stderr } = await runToEnd(path, args, { timeoutMs: settings.runtimeTimeoutMs });
     if (code !== 0)
-      throw new GardenError(
-        'unavailable',
-        `the runtime ${runtime} fails: ${stderr.trim().slice(-500) || `exit ${code}`}`,
-      );
+      throw new GardenError('unavailable', `the runtime ${path} fails: ${stderr.trim().slice(-500) || `exit ${code}`}`);
   }
 
   async capacity(): Promise<GardenCapacity> {

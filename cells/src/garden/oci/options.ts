@@ -28,7 +28,7 @@ export interface OciGardenOptions {
   hostAddress?: string;
   /** Host ports on offer, both ends included. Default 61001..65534. */
   portRange?: { first: number; last: number };
-  /** OCI runtime, by name or path. Default `runc`. */
+  /** OCI runtime, by name or path; `auto`: crun where it works, else runc. Default `auto`. */
   runtime?: string;
   /** How long the runtime may take for anything before it is given up; it takes milliseconds. Default 30 s. */
   runtimeTimeoutMs?: number;
@@ -98,7 +98,7 @@ export function settle(options: OciGardenOptions): OciSettings {
   return {
     hostAddress: '127.0.0.1',
     portRange: { first: 61_001, last: 65_534 },
-    runtime: 'runc',
+    runtime: 'auto',
     runtimeTimeoutMs: 30_000,
     allowPrivileged: false,
     userNamespaces: DEFAULT_USER_NAMESPACES,

@@ -52,6 +52,8 @@ export interface CellPlaces {
   /** Layers of images that containers share. */
   images: string;
   runtimeRoot: string;
+  /** Formatted disk images to copy. */
+  diskTemplates: string;
   /** Who has which slot of the network. */
   network: string;
   /** Which slots have user ids. */
@@ -88,6 +90,7 @@ export function cellPlaces(dataDir: string, cellId: string): CellPlaces {
     stages,
     images: join(dataDir, 'images'),
     runtimeRoot,
+    diskTemplates: join(dataDir, 'disk-templates'),
     network: join(dataDir, 'network'),
     networkIds: join(dataDir, 'network-ids'),
     networkPrefix: `rivera.${scope}.`,

@@ -222,7 +222,7 @@ export class OciProcess implements GardenProcess {
   private identify(report: LaunchReport): void {
     if (this.identity || report.pid === undefined) return;
     const facts = processFacts(report.pid);
-    if (facts) this.identity = { pid: report.pid, startTime: facts.startTime };
+    if (facts) this.identity = facts;
   }
 
   private startWatching(): void {

@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto';
+import { text } from 'node:stream/consumers';
 import { afterAll, afterEach, beforeAll, expect, it } from 'vitest';
 import { collectOutput, plainProcess, plainSpec } from '../contract.js';
 import type { GardenContainer, ProcessSpec } from '../garden.js';
@@ -116,4 +117,34 @@ it('has no limit lowered below what is in use, and tells so', async () => {
   await expect(container.setLimits({ memoryBytes: 4096 })).rejects.toMatchObject({ kind: 'limit-failed' });
   expect(await container.limits()).toEqual(before);
   expect(container.spec.limits).toEqual(before);
+});
+
+it('tells people all that a process says on their terminal, and how it ended', async () => {
+  const terminal = { term: 'xterm', columns: 80, rows: 24 };
+  for (let i = 0; i < 5; i++) {
+    const args = ['-c', 'stty size; echo last; exit 7'];
+    const person = await container.exec({ path: '/bin/sh', args, env: {}, dir: '', user: 'root', terminal });
+    expect((await text(person.stdout)).replaceAll('\r', '')).toBe('24 80\nlast\n');
+    expect((await person.wait()).code).toBe(7);
+  }
+});
+
+it('signals the children of a process with it, and lets it signal them', async () => {
+  const group = await sh(
+    'trap : TERM; (trap "echo child; exit" TERM; echo up; while :; do sleep 0.02; done) & wait; wait',
+  );
+  const lines: string[] = [];
+  for await (const { data } of group.output()) {
+    lines.push(...String(data).trim().split('\n'));
+    if (lines.at(-1) === 'up') await group.signal('SIGTERM');
+  }
+  expect(lines).toContain('child');
+  expect(await (await sh('sleep 1000 & trap : TERM; kill 0; wait; echo over')).wait()).toMatchObject({ code: 0 });
+});
+
+it('kills what a process has left in its session, after it is gone', async () => {
+  const process = await sh('sleep 1000 & exec sleep 1000');
+  await expect.poll(async () => (await container.metrics()).pids).toBe(3);
+  await process.signal('SIGKILL');
+  await expect.poll(async () => (await container.metrics()).pids, { timeout: 5000 }).toBe(1);
 });

@@ -3,6 +3,7 @@ import { readIfPresent, writeDurably } from './durable.js';
 import type { IdMapping } from './kernel-steps.js';
 import type { ContainerPlaces } from './places.js';
 import { bootId, isAlive, processFacts } from './proc.js';
+import type { RuntimeProgram } from './runtime/runtime.js';
 import type { ProcessIdentity } from './signals.js';
 
 /** What is kept of a container; its file exists exactly while the container is whole. */
@@ -16,6 +17,8 @@ export interface ContainerRecord {
   init: ProcessIdentity;
   /** Its own ids; absent with the host's user namespace, which privileged containers have and those of earlier agents. */
   ids?: IdMapping;
+  /** What made it; absent in records of earlier agents. */
+  runtime?: RuntimeProgram;
   /** `stop` ended its processes. */
   stopped?: boolean;
 }

@@ -86,6 +86,8 @@ function scratchOptions(base: string, note: ScratchNote): OciGardenOptions {
     bridge,
     dataDir: join(base, 'data'),
     rootFsDir: join(base, 'rootfs'),
+    // The suites that are run with another runtime than the machine's first choice (vitest.config.ts).
+    ...(process.env.RIVERA_TEST_RUNTIME && { runtime: process.env.RIVERA_TEST_RUNTIME }),
     log: silentLogger,
     clock: systemClock,
   };

@@ -6,6 +6,8 @@ import { send } from './send.js';
 export interface ProcessIdentity {
   pid: number;
   startTime: number;
+  /** Session it was in when it was known to run. With crun it leads none: a process that has ended outside the container did. */
+  session?: number;
 }
 
 /** Passes over a family that goes on forking before the rest is left to the container's end. */
@@ -23,16 +25,29 @@ export async function signalProcess(
   if (signal === 'SIGKILL') return killFamily(cgroup, target);
   if (!(await isMember(cgroup, target))) return;
   const facts = processFacts(target.pid);
-  if (facts) send(facts.group === target.pid ? -target.pid : target.pid, signal);
+  if (!facts) return;
+  if (facts.group === target.pid) return send(-target.pid, signal);
+  for (const pid of groupOf(facts, await membersOf(cgroup))) send(pid, signal);
+}
+
+/**
+ * Whom a signal for a process is for that doesn't lead its group. One that was put into a group of the container gets it alone; where
+ * the group's leader was the runtime, the group is the process's own.
+ */
+export function groupOf(target: ProcessFacts, members: ProcessFacts[]): number[] {
+  if (members.some(({ pid }) => pid === target.group)) return [target.pid];
+  return members.filter(({ group, pid }) => group === target.group || pid === target.pid).map(({ pid }) => pid);
+}
+
+async function membersOf(cgroup: ContainerCgroup): Promise<ProcessFacts[]> {
+  return (await cgroup.pids()).flatMap((pid) => processFacts(pid) ?? []);
 }
 
 /** Kills a process and whatever came of it, also when it is gone itself and only its session is left. */
 async function killFamily(cgroup: ContainerCgroup, target: ProcessIdentity): Promise<void> {
   for (let pass = 0; pass < KILL_PASSES; pass++) {
-    const members = (await cgroup.pids())
-      .map(processFacts)
-      .filter((facts) => facts !== undefined && facts.state !== 'Z');
-    const family = familyOf(target, members as ProcessFacts[]);
+    const members = (await membersOf(cgroup)).filter(({ state }) => state !== 'Z');
+    const family = familyOf(target, members);
     if (family.length === 0) return;
     for (const facts of family) send(facts.pid, 'SIGKILL');
   }
@@ -46,7 +61,8 @@ export function familyOf(target: ProcessIdentity, members: ProcessFacts[]): Proc
   for (let grown = true; grown; ) {
     grown = false;
     for (const facts of members) {
-      if (family.has(facts.pid) || !(family.has(facts.parent) || facts.session === target.pid)) continue;
+      const joined = facts.session === target.pid || facts.session === target.session;
+      if (family.has(facts.pid) || !(family.has(facts.parent) || joined)) continue;
       family.add(facts.pid);
       grown = true;
     }

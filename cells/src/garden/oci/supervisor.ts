@@ -6,12 +6,14 @@ import { syncDirectory } from '../../sync-directory.js';
 import { GardenError, type MemoryShare } from '../garden.js';
 import { agentMark } from './agent-mark.js';
 import { hasCode, readIfPresent, writeDurably } from './durable.js';
-import { OWN_OUTPUT_SCRIPT, PERL } from './kernel-script.js';
+import { PERL } from './kernel-script.js';
 import { launch as launchProgram } from './launcher.js';
+import type { Membership } from './memory-shares.js';
 import type { ContainerPlaces } from './places.js';
 import { commandLine, processFacts } from './proc.js';
 import { send } from './send.js';
 import { familyOf } from './signals.js';
+import { STANDARD_FILES_SCRIPT } from './standard-files.js';
 
 /** The supervisor detaches in milliseconds; this long only on a machine in trouble. */
 const START_TIMEOUT_MS = 60_000;
@@ -77,9 +79,12 @@ export async function recordLaunch(places: ProcessPlaces, record: ProcessRecord,
     if (hasCode(error, 'EEXIST')) throw new GardenError('process-exists', `process '${record.id}' exists already`);
     throw error;
   }
-  await writeFile(places.spec, JSON.stringify(spec), { mode: 0o600 });
-  await writeDurably(places.record, JSON.stringify(record));
-  await syncDirectory(join(places.dir, '..'));
+  // Nothing is launched before all of this is done, so these may come to be in any order.
+  await Promise.all([
+    writeFile(places.spec, JSON.stringify(spec), { mode: 0o600 }),
+    writeDurably(places.record, JSON.stringify(record)),
+    syncDirectory(join(places.dir, '..')),
+  ]);
 }
 
 /**
@@ -94,16 +99,15 @@ export async function launch(o: {
   /** Host id of the container's root, who is to own its output; undefined when that is the host's root. */
   owner: number | undefined;
   outputLimitBytes: number;
-  /** What the runtime is told besides of this process. */
-  runtimeOptions: readonly string[];
+  membership: Membership;
   input?: ProcessRecord['input'];
 }): Promise<void> {
   const { places } = o;
   const args = ['--api-version', '1', '--full-attach', '--exec', '--log-level', 'error', '-c', o.handle, '-u', o.uuid];
   const { path, root } = o.runtime;
   const [program = path, ...words] = [
-    ...(o.owner === undefined ? [] : [PERL, '-e', OWN_OUTPUT_SCRIPT, String(o.owner)]),
-    ...[path, '--root', root],
+    ...[PERL, '-e', STANDARD_FILES_SCRIPT, String(o.owner ?? '')],
+    ...[...o.membership.wrapper, path, '--root', root],
   ];
   args.push('-r', program, ...words.flatMap((word) => ['--runtime-arg', word]), '-b', places.dir);
   args.push('--exec-process-spec', places.spec, '-p', places.pidFile, '--conmon-pidfile', places.supervisorPid);
@@ -117,7 +121,7 @@ export async function launch(o: {
     '--no-sync-log',
   );
   if (o.input === 'pipe') args.push('-i');
-  args.push(...o.runtimeOptions.flatMap((option) => ['--runtime-opt', option]));
+  args.push(...o.membership.options.flatMap((option) => ['--runtime-opt', option]));
   // A terminal stays open when the bridge to it ends: others may come, also from a later agent.
   if (o.input === 'terminal') args.push('-i', '-t', '--leave-stdin-open');
   const env = { PATH: process.env.PATH, LC_ALL: 'C', _OCI_SYNCPIPE: '3' };
@@ -191,5 +195,6 @@ export async function endLaunch(places: ProcessPlaces, uuid: string): Promise<vo
   const all = (await readdir('/proc')).flatMap((name) => processFacts(Number(name)) ?? []);
   const starters = all.filter(({ pid }) => pid === supervisor || commandLine(pid).includes(places.spec));
   if (supervisor !== undefined) send(supervisor, 'SIGKILL');
-  for (const starter of starters) for (const { pid } of familyOf(starter, all)) send(pid, 'SIGKILL');
+  for (const starter of starters)
+    for (const { pid } of familyOf({ pid: starter.pid, startTime: starter.startTime }, all)) send(pid, 'SIGKILL');
 }

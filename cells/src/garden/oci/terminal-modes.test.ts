@@ -19,7 +19,7 @@ describe('terminal modes', () => {
 
   it('are set before the program begins, and only where there is a terminal', () => {
     expect(withTerminalModes('/bin/sh', ['-l'], undefined)).toEqual(['/bin/sh', ['-l']]);
-    const [, args] = withTerminalModes('/bin/sh', ['-l'], { modes: { ECHO: 0 } });
-    expect(args.slice(3)).toEqual(['terminal', 'onlcr -echo', '/bin/sh', '-l']);
+    const [, args] = withTerminalModes('/bin/sh', ['-l'], { columns: 80, rows: 24, modes: { ECHO: 0 } });
+    expect(args.slice(3)).toEqual(['terminal', 'onlcr rows 24 cols 80 -echo', '/bin/sh', '-l']);
   });
 });

@@ -54,10 +54,27 @@ function characterWord(value: number): string {
 export function withTerminalModes(
   path: string,
   args: string[],
-  terminal: { modes?: Readonly<Record<string, number>> } | undefined,
+  terminal: (TerminalSize & { modes?: Readonly<Record<string, number>> }) | undefined,
 ): [path: string, args: string[]] {
   if (!terminal) return [path, args];
-  const words = ['onlcr', ...sttyWords(terminal.modes ?? {})];
+  return begunBy(['onlcr', ...sizeWords(terminal), ...sttyWords(terminal.modes ?? {})], path, args);
+}
+
+/** The program, begun by one that gives its terminal the size: crun starts it on one that has none yet. */
+export function withTerminalSize(path: string, args: string[], size: TerminalSize): [path: string, args: string[]] {
+  return begunBy(sizeWords(size), path, args);
+}
+
+interface TerminalSize {
+  columns: number;
+  rows: number;
+}
+
+function sizeWords({ columns, rows }: TerminalSize): string[] {
+  return ['rows', String(rows), 'cols', String(columns)];
+}
+
+function begunBy(words: string[], path: string, args: string[]): [path: string, args: string[]] {
   const script = `n=$1; shift; ${BUSYBOX} stty $n 2>/dev/null; exec "$@"`;
   return [BUSYBOX, ['sh', '-c', script, 'terminal', words.join(' '), path, ...args]];
 }

@@ -67,8 +67,8 @@ async function listed(dir: string, what: string): Promise<Trace[]> {
 }
 
 async function mounts(places: CellPlaces): Promise<Trace[]> {
-  const points = await Promise.all([places.containers, places.stages].map(mountsBelow));
-  return points.flat().map((point) => ({ handle: handleOfPath(places, point), what: `mount ${point}` }));
+  const points = await mountsBelow(places.containers, places.stages);
+  return points.map((point) => ({ handle: handleOfPath(places, point), what: `mount ${point}` }));
 }
 
 async function loopDevices(places: CellPlaces): Promise<Trace[]> {

@@ -1,7 +1,7 @@
 import { existsSync } from 'node:fs';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { run, runToEnd } from '../command.js';
+import { run } from '../command.js';
 import { doKernelSteps, type IdMapping } from '../kernel-steps.js';
 import { NETNS_DIR } from '../places.js';
 import { namespaces } from './namespaces.js';
@@ -70,7 +70,7 @@ export async function removeLinks(plan: LinkPlan, slots: number[]): Promise<void
   const present = new Set(await namespaces());
   const names = slots.map((slot) => plan.namespace(slot)).filter((name) => present.has(name));
   if (names.length === 0) return;
-  await runToEnd('ip', ['-force', '-batch', '-'], { input: names.map((name) => `netns del ${name}\n`).join('') });
+  await doKernelSteps([{ do: 'forget', files: names.map((name) => join(NETNS_DIR, name)) }]);
   const after = new Set(await namespaces());
   const left = names.filter((name) => after.has(name));
   if (left.length > 0) throw new Error(`network namespaces that can't be removed: ${left.join(', ')}`);

@@ -1,19 +1,19 @@
-import { mkdir, truncate, writeFile } from 'node:fs/promises';
+import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { GardenLimits, GardenSpec } from '../garden.js';
-import { doKernelSteps, type IdMapping, type KernelStep } from './kernel-steps.js';
-import type { ContainerPlaces } from './places.js';
-import type { RootLayers } from './root-layers.js';
+import type { GardenLimits, GardenSpec } from '../../garden.js';
+import { doKernelSteps, type IdMapping, type KernelStep } from '../kernel-steps.js';
+import type { ContainerPlaces } from '../places.js';
+import type { RootLayers } from '../root-layers.js';
+import { type DiskTemplates, type ImageGeometry, INODE_BYTES } from './templates.js';
 
 /** Most files that a container with a disk limit can make, unless its limits say so (spec cell §35). */
 const MAX_INODES = 200_000;
-const INODE_BYTES = 256;
 
 /** How a filesystem image is cut so that about `diskBytes` can be written into it. */
-export function imageGeometry({ diskBytes, inodes: wanted = 0 }: Pick<GardenLimits, 'diskBytes' | 'inodes'>): {
-  imageBytes: number;
-  inodes: number;
-} {
+export function imageGeometry({
+  diskBytes,
+  inodes: wanted = 0,
+}: Pick<GardenLimits, 'diskBytes' | 'inodes'>): ImageGeometry {
   const inodes = wanted > 0 ? wanted : Math.min(MAX_INODES, Math.max(1024, Math.ceil(diskBytes / 8192)));
   // Inode tables, bitmaps and group descriptors come on top; the rest rounds up for small images.
   const overhead = inodes * INODE_BYTES + Math.ceil(diskBytes / 256) + 1024 * 1024;
@@ -31,11 +31,14 @@ export async function mountAll(o: {
   root: RootLayers;
   spec: GardenSpec;
   ids: IdMapping | undefined;
+  templates: DiskTemplates;
 }): Promise<void> {
-  const { places, spec } = o;
+  const { places, spec, templates } = o;
   await Promise.all([mkdir(places.disk), mkdir(places.stage, { recursive: true, mode: 0o711 })]);
-  const steps = [...namespaceSteps(o), ...(await diskSteps(places, spec.limits)), ...overlaySteps(o), ...mountSteps(o)];
-  await doKernelSteps(steps);
+  const doAll = (disk: KernelStep[]) =>
+    doKernelSteps([...namespaceSteps(o), ...disk, ...overlaySteps(o), ...mountSteps(o)]);
+  if (spec.limits.diskBytes === 0) return doAll([]);
+  await templates.use(imageGeometry(spec.limits), (template) => doAll(diskSteps(places, template)));
 }
 
 function namespaceSteps({ places, ids }: { places: ContainerPlaces; ids: IdMapping | undefined }): KernelStep[] {
@@ -45,19 +48,10 @@ function namespaceSteps({ places, ids }: { places: ContainerPlaces; ids: IdMappi
   return [own, { do: 'adopt', netFile: places.netns, userFile: places.userNamespace }];
 }
 
-async function diskSteps(places: ContainerPlaces, limits: GardenLimits): Promise<KernelStep[]> {
-  if (limits.diskBytes === 0) return [];
-  const { imageBytes, inodes } = imageGeometry(limits);
-  await writeFile(places.image, '', { mode: 0o600 });
-  await truncate(places.image, imageBytes);
-  // No journal: after a crash of the host the container is gone anyway. No reserved blocks: they would be root's alone.
-  const format = [
-    ['mkfs.ext4', '-q', '-F', '-m', '0', '-b', '4096', '-I', String(INODE_BYTES), '-N', String(inodes)],
-    ['-O', '^has_journal,^resize_inode', '-E', 'lazy_itable_init=1,nodiscard', places.image],
-  ].flat();
+function diskSteps(places: ContainerPlaces, template: string): KernelStep[] {
   return [
-    { do: 'command', argv: format },
-    { do: 'command', argv: ['mount', '-o', 'loop,noatime,nodev', places.image, places.disk] },
+    { do: 'copy', from: template, to: places.image },
+    { do: 'loop', image: places.image, to: places.disk },
   ];
 }
 
@@ -100,10 +94,12 @@ function mountSteps({
   ids: IdMapping | undefined;
 }): KernelStep[] {
   if (!ids) return [];
-  return spec.mounts.map(({ source }, index) => ({
+  return spec.mounts.map(({ source, readOnly }, index) => ({
     do: 'idmapped',
     from: source,
     to: places.staged(index),
     deep: true,
+    // Not every runtime heeds these where it gets a mount from outside a user namespace.
+    not: readOnly ? ['write', 'suid', 'devices'] : ['suid', 'devices'],
   }));
 }
