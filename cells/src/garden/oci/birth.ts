@@ -7,6 +7,7 @@ import type { Cell } from './cell.js';
 import { prepareMoves } from './cgroup-moves.js';
 import { runToEnd } from './command.js';
 import { mountAll } from './disk/disk.js';
+import { hasCode } from './durable.js';
 import type { IdMapping } from './kernel-steps.js';
 import { nestedMounts } from './mounts.js';
 import { hostsFile, resolverFile } from './network.js';
@@ -54,7 +55,8 @@ export async function makeContainer(
   o: { spec: GardenSpec; root: RootLayers; places: ContainerPlaces },
 ): Promise<ContainerRecord> {
   const { spec, places, root } = o;
-  await mkdir(places.processes, { recursive: true, mode: 0o700 });
+  // One after the other: Node says of a full disk that there is no such directory when it is to make both at once.
+  for (const dir of [places.dir, places.processes]) await mkdir(dir, { mode: 0o700 }).catch(unlessThere);
   const phase = phases(cell);
   const runtime = cell.runtimes.current;
   const [ports, resolv] = await Promise.all([
@@ -115,6 +117,10 @@ export async function makeContainer(
 /** Those of the spec; where it leaves them to the image, what that exposes. */
 function wantedPorts({ ports, imagePorts }: GardenSpec, { defaults }: RootLayers): number[] {
   return ports.length === 0 && imagePorts ? defaults.ports.slice(0, MAX_IMAGE_PORTS) : ports;
+}
+
+function unlessThere(error: unknown): void {
+  if (!hasCode(error, 'EEXIST')) throw error;
 }
 
 /** Takes the time of parts that went well. */

@@ -1,4 +1,5 @@
 import { execFileSync } from 'node:child_process';
+import { closeSync, openSync } from 'node:fs';
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -93,6 +94,25 @@ it('is started again when it was killed, and what it had begun is told all the s
   expect(execFileSync('ps', ['-o', 'args=', '--ppid', String(process.pid)], { encoding: 'utf8' })).not.toContain(
     'perl',
   );
+});
+
+it('says so when the machine has nothing left to start it with, and is started when it has', async () => {
+  await restLauncher();
+  const limit = (soft: string) => execFileSync('prlimit', ['--pid', String(process.pid), `--nofile=${soft}:`]);
+  const before = execFileSync('prlimit', ['--pid', String(process.pid), '--nofile', '-o', 'SOFT', '--noheadings']);
+  // Each takes the lowest number that is free, so none is below the last.
+  const held = Array.from({ length: 64 }, () => openSync('/dev/null', 'r'));
+  // What the command that sets the limit needs itself.
+  const spare = held.splice(-16);
+  for (const fd of spare) closeSync(fd);
+  limit(String(Math.max(...held) + 1));
+  try {
+    expect(await sh('exit 0')).toMatchObject({ code: 126, stderr: expect.stringContaining('file descriptor') });
+  } finally {
+    for (const fd of held) closeSync(fd);
+    limit(before.toString().trim());
+  }
+  expect(await sh('exit 3')).toMatchObject({ code: 3 });
 });
 
 it('hides a mount from the programs that are not to see it, and from no others', async () => {

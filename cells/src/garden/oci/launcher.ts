@@ -47,6 +47,10 @@ let made = 0;
  */
 export function launch(request: LaunchRequest, env: NodeJS.ProcessEnv): Promise<LaunchResult> {
   helper ??= startHelper(env);
+  if (!helper) {
+    const stderr = `${PERL} can't be started: no process or file descriptor may be left`;
+    return Promise.resolve({ code: 126, signal: undefined, stdout: '', stderr });
+  }
   const { child, waiting } = helper;
   const id = String(++made);
   return new Promise((resolve) => {
@@ -67,12 +71,15 @@ export async function restLauncher(): Promise<void> {
   await gone;
 }
 
-function startHelper(env: NodeJS.ProcessEnv): Helper {
+/** Undefined when the machine has nothing left for it. */
+function startHelper(env: NodeJS.ProcessEnv): Helper | undefined {
   const child = spawn(PERL, ['-e', LAUNCHER_SCRIPT, ...kernelCalls()], { stdio: ['pipe', 'pipe', 'inherit'], env });
   const own: Helper = { child, waiting: new Map() };
   // Its death is told to those that wait, below.
-  child.stdin.on('error', () => undefined);
   child.on('error', () => undefined);
+  // Then it has no streams either.
+  if (child.pid === undefined) return undefined;
+  child.stdin.on('error', () => undefined);
   child.on('exit', () => {
     if (helper === own) helper = undefined;
   });
