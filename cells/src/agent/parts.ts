@@ -75,6 +75,7 @@ export function makeParts(
     }),
     dataDirectory: join(dataDir, 'executor'),
     clock,
+    steady,
     logger,
     issuer,
     transferTls,

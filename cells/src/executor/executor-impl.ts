@@ -48,7 +48,7 @@ export class ContainerExecutor implements Executor {
   #coresPerShare = 0;
 
   constructor(private readonly options: ContainerExecutorOptions) {
-    this.#lifetime = new Lifetime(options.clock);
+    this.#lifetime = new Lifetime(options.clock, options.steady);
     this.#store = options.store ?? new FileRecordStore(join(options.dataDirectory, 'containers'), options.logger);
     this.#cell = makeCellContext(options, {
       lifetime: this.#lifetime,
@@ -110,7 +110,7 @@ export class ContainerExecutor implements Executor {
       state: 'reserved',
       tags: { ...tags },
       resources,
-      allocatedAtMs: this.options.clock.now(),
+      allocatedAtMs: this.#lifetime.steady.now(),
       routable: false,
       internalRoutes: [],
       metricTags: {},
@@ -298,7 +298,7 @@ export class ContainerExecutor implements Executor {
   }
 
   async #expire(): Promise<void> {
-    const before = this.options.clock.now() - this.options.config.reservedExpirationTime;
+    const before = this.#lifetime.steady.now() - this.options.config.reservedExpirationTime;
     for (const container of this.#containers.values()) container.expireBefore(before);
     await this.#refreshRootFs();
   }

@@ -18,6 +18,8 @@ export interface ContainerExecutorOptions {
   /** Holds records, mounted files and the download cache; readable by its owner alone. */
   dataDirectory: string;
   clock: Clock;
+  /** For deadlines; one that doesn't leap. Default: `clock`. */
+  steady?: Clock;
   logger: Logger;
   /** Default: files in the data directory. */
   store?: RecordStore;

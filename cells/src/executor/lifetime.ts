@@ -12,7 +12,12 @@ export class Lifetime {
   readonly #timers = new Set<() => void>();
   readonly #working = new Set<Promise<unknown>>();
 
-  constructor(readonly clock: Clock) {
+  constructor(
+    /** The time of day. */
+    readonly clock: Clock,
+    /** What deadlines are reckoned by: it doesn't leap. */
+    readonly steady: Clock = clock,
+  ) {
     setMaxListeners(0, this.#controller.signal);
   }
 

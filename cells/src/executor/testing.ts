@@ -20,6 +20,8 @@ import type { RecordStore } from './store/record-store.js';
 /** An executor on a simulated machine, with a clock that stands still, for tests. */
 export class TestCell {
   readonly clock = new ManualClock(1_700_000_000_000);
+  /** By how much the time of day is ahead of that. */
+  leapMs = 0;
   readonly machine = new SimMachine({ clock: this.clock, memoryMb: 1000, diskMb: 10_000, containers: 10 });
   readonly logs = new InMemoryLogStore({ cellId: 'cell-1', clock: this.clock });
   readonly events: ContainerEvent[] = [];
@@ -53,7 +55,12 @@ export class TestCell {
       garden: this.garden,
       config: defaultExecutorConfig(this.config),
       dataDirectory: this.directory,
-      clock: this.clock,
+      clock: {
+        now: () => this.clock.now() + this.leapMs,
+        setTimer: (ms, fn) => this.clock.setTimer(ms, fn),
+        sleep: (...sleep) => this.clock.sleep(...sleep),
+      },
+      steady: this.clock,
       logger: silentLogger,
       store: this.store,
       logs: this.logs,

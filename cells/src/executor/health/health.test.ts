@@ -71,6 +71,16 @@ it('waits for ever without a start timeout', async () => {
   expect(cell.executor.get('c')?.state).toBe('created');
 });
 
+it('waits as long as it should for the first success when the clock leaps', async () => {
+  const { open } = await openCell();
+  await cell.run('slow', { action: app, checkDefinition: portChecks([8080]), startTimeoutMs: 60_000 });
+  cell.leapMs = 3_600_000;
+  await cell.clock.advance(30_000);
+  open.add(8080);
+  await cell.clock.advance(10_000);
+  expect(cell.executor.get('slow')?.state).toBe('running');
+});
+
 it('ends at the first failure, or at the threshold', async () => {
   const { open } = await openCell();
   open.add(8080);

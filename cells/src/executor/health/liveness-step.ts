@@ -24,7 +24,7 @@ const FIRST_INTERVAL_MS = 100;
 export class LivenessStep implements Step {
   constructor(
     private readonly options: LivenessOptions,
-    private readonly context: Pick<StepContext, 'memory' | 'log' | 'lifetime' | 'clock' | 'counters'>,
+    private readonly context: Pick<StepContext, 'memory' | 'log' | 'lifetime' | 'counters'>,
   ) {}
 
   async run({ signal, ready }: StepRun): Promise<StepResult> {
@@ -50,12 +50,12 @@ export class LivenessStep implements Step {
   }
 
   async #startup(signal: AbortSignal): Promise<StepResult> {
-    const { memory, lifetime, log, clock } = this.context;
+    const { memory, lifetime, log } = this.context;
     const main = log.defaultSource;
     let beganMs = memory.get('startup.began');
     if (typeof beganMs !== 'number') {
       log.platform('Starting health monitoring of container', { source: main });
-      beganMs = clock.now();
+      beganMs = lifetime.steady.now();
       await lifetime.alive(memory.set('startup.began', beganMs));
     }
     const began = beganMs;
@@ -78,7 +78,7 @@ export class LivenessStep implements Step {
     );
     const texts = failures.filter((failure) => failure !== undefined);
     if (texts.length === 0) return undefined;
-    const elapsed = durationText(clock.now() - began);
+    const elapsed = durationText(lifetime.steady.now() - began);
     const text = texts.join('; ');
     log.platform(text, { source: this.options.healthSource, stream: 'stderr' });
     log.platform(`Failed after ${elapsed}: startup health check never passed.`, { source: main, stream: 'stderr' });
@@ -87,14 +87,14 @@ export class LivenessStep implements Step {
 
   /** Undefined when it passed, else why it did not in time. */
   async #untilHealthy(check: HealthCheck, beganMs: number, signal: AbortSignal): Promise<string | undefined> {
-    const { lifetime, clock } = this.context;
+    const { lifetime } = this.context;
     const { style, startTimeoutMs, unhealthyIntervalMs } = this.options;
     let intervalMs = style === 'network' ? Math.min(FIRST_INTERVAL_MS, unhealthyIntervalMs) : unhealthyIntervalMs;
     if (style === 'action') await this.#pause(intervalMs, signal);
     for (let attempts = 1; ; attempts++) {
       const failure = await lifetime.alive(check.attempt(signal));
       if (failure === undefined) return undefined;
-      const leftMs = startTimeoutMs > 0 ? beganMs + startTimeoutMs - clock.now() : Number.POSITIVE_INFINITY;
+      const leftMs = startTimeoutMs > 0 ? beganMs + startTimeoutMs - lifetime.steady.now() : Number.POSITIVE_INFINITY;
       if (leftMs <= 0) {
         if (style === 'action') return failure;
         return `Timed out after ${durationText(startTimeoutMs)} (${attempts} attempts) waiting for startup check to succeed: ${failure}`;

@@ -10,11 +10,12 @@ export class TimeoutStep implements Step {
     private readonly id: string,
     private readonly step: Step,
     private readonly timeoutMs: number,
-    private readonly context: Pick<StepContext, 'memory' | 'lifetime' | 'clock'>,
+    private readonly context: Pick<StepContext, 'memory' | 'lifetime'>,
   ) {}
 
   async run({ signal, ready }: StepRun): Promise<StepResult> {
-    const { memory, lifetime, clock } = this.context;
+    const { memory, lifetime } = this.context;
+    const { steady } = lifetime;
     const controller = new AbortController();
     const forward = (): void => controller.abort(signal.reason);
     signal.addEventListener('abort', forward, { once: true });
@@ -25,9 +26,9 @@ export class TimeoutStep implements Step {
     if (expired) controller.abort();
     else if (!signal.aborted) {
       const startedMs = memory.get(`timeout.started:${this.id}`);
-      if (typeof startedMs !== 'number') await lifetime.alive(memory.set(`timeout.started:${this.id}`, clock.now()));
+      if (typeof startedMs !== 'number') await lifetime.alive(memory.set(`timeout.started:${this.id}`, steady.now()));
       const leftMs =
-        typeof startedMs === 'number' ? Math.max(startedMs + this.timeoutMs - clock.now(), LATE_MS) : this.timeoutMs;
+        typeof startedMs === 'number' ? Math.max(startedMs + this.timeoutMs - steady.now(), LATE_MS) : this.timeoutMs;
       cancelTimer = lifetime.timer(leftMs, () => {
         expired = true;
         // Kept before the inner step is told to end: after a restart its end must not look like a failure of its own.
