@@ -88,12 +88,12 @@ async function closeAll(
   timeoutMs: number,
   logger: Logger,
 ): Promise<boolean> {
-  const deadline = Date.now() + timeoutMs;
+  const deadline = performance.now() + timeoutMs;
   let orderly = true;
   for (let next = closers.pop(); next; next = closers.pop()) {
     const { name, close } = next;
     try {
-      await inTime(async () => await close(), Math.max(0, deadline - Date.now()));
+      await inTime(async () => await close(), Math.max(0, deadline - performance.now()));
     } catch (error) {
       orderly = false;
       logger.error({ err: error, part: name }, 'not closed');

@@ -47,7 +47,7 @@ export class SshConnection {
   #up = 0;
   #down = 0;
   #why = 'the client left';
-  #lastActive = Date.now();
+  #lastActive = performance.now();
   #timer: NodeJS.Timeout | undefined;
 
   constructor(
@@ -116,7 +116,7 @@ export class SshConnection {
   }
 
   #active(): void {
-    this.#lastActive = Date.now();
+    this.#lastActive = performance.now();
   }
 
   /** Whoever breaks the rules is not waited for. */

@@ -96,12 +96,12 @@ export class SshProxy {
 
   async #arrived(socket: Socket): Promise<void> {
     const { config, metrics } = this.parts;
-    const guest: Guest = { socket, sinceMs: Date.now(), connection: undefined };
+    const guest: Guest = { socket, sinceMs: performance.now(), connection: undefined };
     socket.on('error', () => undefined);
     socket.once('close', () => this.#left(guest));
     this.#guests.set(socket, guest);
     this.#strangers.add(guest);
-    this.#thinOut(Date.now());
+    this.#thinOut(performance.now());
     metrics.unauthenticated.set(this.#strangers.size);
     try {
       if (config.proxyProtocol) {
@@ -184,7 +184,7 @@ export class SshProxy {
   }
 
   #lookAround(): void {
-    const now = Date.now();
+    const now = performance.now();
     for (const guest of this.#strangers) {
       if (now - guest.sinceMs <= this.parts.config.handshakeTimeout) break;
       this.#drop(guest);
