@@ -27,7 +27,9 @@ export default defineConfig({
         // What containers promise, once more by the runtime that is used where crun is not.
         test: {
           name: 'runc',
-          include: ['cells/src/garden/oci/{oci-garden,isolation,user-namespaces,attacks,processes,memory-shares}.test.ts'],
+          include: [
+            'cells/src/garden/oci/{oci-garden,isolation,user-namespaces,attacks,processes,memory-shares}.test.ts',
+          ],
           env: { RIVERA_TEST_RUNTIME: 'runc' },
           testTimeout: 30_000,
           hookTimeout: 60_000,
