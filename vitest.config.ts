@@ -7,6 +7,9 @@ const shared = {
 };
 const server = { deps: { inline: [/@rivera\//] } };
 
+/** Tests of containers and databases wait more than they work. */
+const UNITS_AT_A_TIME = 3;
+
 export default defineConfig({
   test: {
     exclude: ['**/node_modules/**', '**/dist/**'],
@@ -18,6 +21,7 @@ export default defineConfig({
           include: ['{gen,kit,sdk,server,cells,cli}/src/**/*.test.ts', 'test/{architecture,docs,bench}/**/*.test.ts'],
           testTimeout: 30_000,
           hookTimeout: 60_000,
+          maxWorkers: UNITS_AT_A_TIME,
           sequence: { groupOrder: 0 },
           server,
         },
@@ -33,19 +37,20 @@ export default defineConfig({
           env: { RIVERA_TEST_RUNTIME: 'runc' },
           testTimeout: 30_000,
           hookTimeout: 60_000,
+          maxWorkers: UNITS_AT_A_TIME,
           sequence: { groupOrder: 0 },
           server,
         },
       },
       {
         ...shared,
-        // Whole platforms compete for the machine: one at a time.
+        // Whole platforms compete for the machine, but mostly wait: two at a time.
         test: {
           name: 'e2e',
           include: ['test/{e2e,clients,simulation}/**/*.test.ts'],
           testTimeout: 90_000,
           hookTimeout: 120_000,
-          maxWorkers: 1,
+          maxWorkers: 2,
           sequence: { groupOrder: 1 },
           server,
         },

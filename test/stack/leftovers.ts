@@ -1,4 +1,4 @@
-import { existsSync, mkdtempSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -10,12 +10,18 @@ import { parse } from 'yaml';
 import { until } from './until.js';
 
 const PREFIX = 'rivera-stack-';
+/** Of folders whose owner is still being written down. */
+const NEW = 'rivera-new-stack-';
 const OWNER = 'owner';
+const SWEEPER = 'sweeper';
 
 /** A folder for a stack, marked with who made it, so that a later run can tell whether its maker is dead. */
 export function newStackFolder(): string {
-  const folder = mkdtempSync(join(tmpdir(), PREFIX));
-  writeFileSync(join(folder, OWNER), `${process.pid} ${startTime(process.pid)}`);
+  const made = mkdtempSync(join(tmpdir(), NEW));
+  writeFileSync(join(made, OWNER), mark());
+  const folder = made.replace(NEW, PREFIX);
+  // Another test may be sweeping: it sees the folder with its owner or not at all.
+  renameSync(made, folder);
   return folder;
 }
 
@@ -23,7 +29,7 @@ export function newStackFolder(): string {
 export async function sweepLeftovers(): Promise<void> {
   for (const name of readdirSync(tmpdir()).filter((entry) => entry.startsWith(PREFIX))) {
     const folder = join(tmpdir(), name);
-    if (isOwned(folder)) continue;
+    if (isMarkedByTheLiving(join(folder, OWNER)) || !isOursToSweep(folder)) continue;
     await endPrograms(folder);
     await emptyCells(folder);
     // A test may have given a cell a disk of its own.
@@ -32,10 +38,26 @@ export async function sweepLeftovers(): Promise<void> {
   }
 }
 
-function isOwned(folder: string): boolean {
-  const owner = join(folder, OWNER);
-  if (!existsSync(owner)) return false;
-  const [pid, started] = readFileSync(owner, 'utf8').split(' ');
+/** Of several tests that sweep at the same time one gets the folder; one that died over it is succeeded. */
+function isOursToSweep(folder: string): boolean {
+  const path = join(folder, SWEEPER);
+  if (isMarkedByTheLiving(path)) return false;
+  rmSync(path, { force: true });
+  try {
+    writeFileSync(path, mark(), { flag: 'wx' });
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+function mark(): string {
+  return `${process.pid} ${startTime(process.pid)}`;
+}
+
+function isMarkedByTheLiving(path: string): boolean {
+  if (!existsSync(path)) return false;
+  const [pid, started] = readFileSync(path, 'utf8').split(' ');
   return started !== undefined && startTime(Number(pid)) === started;
 }
 

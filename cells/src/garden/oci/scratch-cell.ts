@@ -1,4 +1,4 @@
-import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { systemClock } from '@rivera/kit/clock';
@@ -48,7 +48,9 @@ export async function scratchCell(): Promise<ScratchCell> {
     bridge: `rvs${number}`,
   };
   const base = await mkdtemp(join(tmpdir(), PREFIX));
-  await writeFile(join(base, 'note.json'), JSON.stringify(note));
+  // Whole or not at all: others may be sweeping.
+  await writeFile(join(base, 'note.new'), JSON.stringify(note));
+  await rename(join(base, 'note.new'), join(base, 'note.json'));
   const options = scratchOptions(base, note);
   const places = cellPlaces(options.dataDir, options.cellId);
   await buildBusyboxRootFs(join(options.rootFsDir, 'busybox'));
