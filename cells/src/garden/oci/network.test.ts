@@ -1,4 +1,5 @@
 import { execFileSync } from 'node:child_process';
+import { existsSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
@@ -285,12 +286,13 @@ describe('two cells of a machine', () => {
 
   it('can’t have networks that overlap', async () => {
     const { subnet } = cells[0]?.options ?? { subnet: '' };
-    const { dataDir, bridge } = cells[1]?.options ?? { dataDir: '', bridge: '' };
+    const { dataDir, bridge, cellId } = cells[1]?.options ?? { dataDir: '', bridge: '', cellId: '' };
     await garden(1).close();
     await expect(cells[1]?.open({ subnet, dataDir: `${dataDir}-b`, bridge: `${bridge}b` })).rejects.toMatchObject({
       kind: 'unsupported',
       message: expect.stringContaining(`subnet ${subnet} can't be used: this host has a route to ${subnet}`),
     });
+    expect(existsSync(cellPlaces(`${dataDir}-b`, cellId).stages)).toBe(false);
     gardens[1] = (await cells[1]?.open()) as OciGarden;
   });
 

@@ -59,14 +59,15 @@ export class OciGarden implements Garden {
     await Promise.all(
       [places.containers, places.runtimeRoot].map((dir) => mkdir(dir, { recursive: true, mode: 0o700 })),
     );
-    // Everybody may pass, nobody may look: the ids of containers have to get to their root filesystems.
-    await mkdir(places.stages, { recursive: true, mode: 0o711 });
     await endOrphans(settings.clock);
     await prepareNamespaceFolder();
     await this.cell.templates.prepare();
     const runtime = await this.cell.runtimes.choose();
     this.cell.tools.ssh = await prepareSshTools(join(places.dataDir, 'tools'), settings.log);
     await network.prepare();
+    // Everybody may pass, nobody may look: the ids of containers have to get to their root filesystems. Not before this cell may start:
+    // a refused one leaves nothing.
+    await mkdir(places.stages, { recursive: true, mode: 0o711 });
     for (const handle of await readdir(places.containers)) {
       const own = places.container(handle);
       const record = await readRecord(own.record);
