@@ -22,7 +22,7 @@ const MAX_HOST_ID = 4_294_967_294;
 /** Coerced, as an environment variable is text and this key may hold text as well. */
 const amount = z.union([z.literal('auto'), z.coerce.number<number | string>().int().positive()]);
 
-/** Configuration of a cell agent; defaults are the reference's where it has any (spec cell §14, §17-§29; docs/reference.md). */
+/** Configuration of a cell agent; defaults are the reference's where there are such (spec cell §14, §17-§29; docs/reference.md). */
 export const cellConfig = z.object({
   cellId: z
     .string()

@@ -49,11 +49,7 @@ export class Avoidance {
 
   /** Until when the cell is avoided; 0: it isn't. */
   until(cellId: string, nowMs: number): number {
-    const record = this.records.get(cellId);
-    return record === undefined ? 0 : this.untilOf(record, nowMs);
-  }
-
-  private untilOf(record: Record, nowMs: number): number {
-    return record.untilMs > nowMs ? record.untilMs : 0;
+    const untilMs = this.records.get(cellId)?.untilMs ?? 0;
+    return untilMs > nowMs ? untilMs : 0;
   }
 }

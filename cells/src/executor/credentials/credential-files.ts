@@ -16,7 +16,7 @@ const VERSION = /^\.\.v\d+$/;
  * A container's certificate and key in a directory that is mounted into it. Both lie in a directory of their own, and what the
  * container opens are links through one link to it; a new pair is a new directory and one rename. Whoever resolves that link once has
  * a certificate with its own key; the pair before stays for them until the next replacement. The host's directory above is its
- * owner's alone; within the container everybody may read, as programs run as any user.
+ * owner's alone; within the container everybody may read, since programs are run by whichever user.
  */
 export class CredentialFiles {
   constructor(readonly directory: string) {}

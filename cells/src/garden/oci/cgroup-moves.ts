@@ -1,5 +1,6 @@
 import { readFile, writeFile } from 'node:fs/promises';
-import { cgroupFile, cgroupVersion } from './cgroup.js';
+import { join } from 'node:path';
+import { cgroupDirectory, cgroupVersion } from './cgroup.js';
 
 let underWay: Promise<void> | undefined;
 
@@ -23,6 +24,5 @@ async function moveNowhere(): Promise<void> {
   // Any hierarchy does, as all of them wait for the same; of version 1 this one is needed anyway.
   const line = cgroupVersion === 2 ? /^0::(.*)$/m : /^\d+:pids:(.*)$/m;
   const path = line.exec(groups)?.[1];
-  if (path !== undefined)
-    await writeFile(cgroupFile({ path, controller: 'pids', name: 'cgroup.procs' }), String(process.pid));
+  if (path !== undefined) await writeFile(join(cgroupDirectory(path, 'pids'), 'cgroup.procs'), String(process.pid));
 }

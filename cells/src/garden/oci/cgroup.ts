@@ -30,9 +30,9 @@ export function cgroupDirectories(path: string): string[] {
   return controllers.map((entry) => join(MOUNT, entry.name, path));
 }
 
-/** A file of a control group; the controller says where it is in version 1. */
-export function cgroupFile({ path, controller, name }: { path: string; controller: string; name: string }): string {
-  return cgroupVersion === 2 ? join(MOUNT, path, name) : join(MOUNT, controller, path, name);
+/** Where the kernel shows a control group to a controller, which matters in version 1. */
+export function cgroupDirectory(path: string, controller: string): string {
+  return cgroupVersion === 2 ? join(MOUNT, path) : join(MOUNT, controller, path);
 }
 
 /** Usage as the kernel counts it. */
@@ -106,7 +106,7 @@ export class ContainerCgroup {
 
   /** Where the kernel shows it to a controller. */
   directory(controller: string): string {
-    return cgroupVersion === 2 ? join(MOUNT, this.path) : join(MOUNT, controller, this.path);
+    return cgroupDirectory(this.path, controller);
   }
 
   private file(controller: string, name: string): string {
