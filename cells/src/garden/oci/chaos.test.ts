@@ -11,7 +11,7 @@ import {
 } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { atFailpoints } from '@rivera/kit/failpoint';
-import { afterAll, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
 import { plainProcess, plainSpec } from '../contract.js';
 import { type GardenContainer, GardenError } from '../garden.js';
 import { ContainerCgroup } from './cgroup.js';
@@ -56,6 +56,13 @@ case "$(cat ${modeFile})" in
 fail) echo 'out of order' >&2; exit 1 ;;
 late) ${path} "$@"; exit 1 ;;
 hang) : >${modeFile}; sleep 600; exit 1 ;;
+unheard)
+  : >${modeFile}
+  ${path} "$@"
+  while [ "$1" != --pid-file ]; do shift; done
+  : >"$2"
+  kill -9 $PPID
+  exit 1 ;;
 esac
 exec ${path} "$@"
 `,
@@ -66,6 +73,8 @@ exec ${path} "$@"
   garden = await cell.open();
 });
 beforeEach(() => atFailpoints(undefined));
+// Also after a failure, so that the next begins with nothing broken.
+afterEach(heal);
 afterAll(async () => {
   atFailpoints(undefined);
   heal();
@@ -86,6 +95,8 @@ const strikes: Record<string, () => void> = {
   'the runtime does its work and fails': () => writeFileSync(modeFile, 'late'),
   // Once, at its next call.
   'the runtime hangs': () => writeFileSync(modeFile, 'hang'),
+  // As with a full disk: it has started the process, and nothing says which.
+  'the supervisor dies before it can tell of its process': () => writeFileSync(modeFile, 'unheard'),
   'the disk is full': () => {
     // It fails when there is no more room.
     spawnSync('dd', ['if=/dev/zero', `of=${filler()}`, 'bs=64k']);
@@ -125,6 +136,7 @@ const CASES: Record<string, string[]> = {
   'the runtime fails': ['container-half-made', 'change-recorded', 'process-recorded', 'container-dying'],
   'the runtime does its work and fails': ['container-half-made', 'change-recorded'],
   'the runtime hangs': ['container-half-made', 'change-recorded', 'process-recorded'],
+  'the supervisor dies before it can tell of its process': ['process-recorded'],
   'the disk is full': [
     'container-half-made',
     'container-made',

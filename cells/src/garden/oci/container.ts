@@ -26,9 +26,10 @@ import { BUSYBOX } from './bundle.js';
 import type { Cell } from './cell.js';
 import { ContainerCgroup } from './cgroup.js';
 import { prepareMoves } from './cgroup-moves.js';
-import { readIfPresent } from './durable.js';
+import { noRoomAt, readIfPresent } from './durable.js';
 import { type PersonsProcess, startExec } from './exec.js';
 import { ContainerFiles } from './inside.js';
+import { endStrays, type LaunchedIn } from './launch-end.js';
 import { readLimits, writeLimits } from './limits.js';
 import { LivingRecord } from './living-record.js';
 import { MemoryShares, NO_MEMBERSHIP } from './memory-shares.js';
@@ -114,6 +115,11 @@ export class OciContainer implements GardenContainer {
     return { places: this.places, runtime: this.cell.runtimes.of(this.record) };
   }
 
+  private get launchedIn(): LaunchedIn {
+    const { cgroup, places } = this;
+    return { container: places, cgroup, init: this.record.init.pid, clock: this.cell.settings.clock };
+  }
+
   get spec(): GardenSpec {
     return this.record.spec;
   }
@@ -132,6 +138,8 @@ export class OciContainer implements GardenContainer {
       if (facts) await signalProcess(this.cgroup, facts, 'SIGKILL');
       await rm(path, { force: true });
     }
+    // The same where a full disk kept their pids from being noted.
+    await endStrays(this.launchedIn);
   }
 
   /** Makes a change of limits that an earlier agent had recorded when it died. */
@@ -455,7 +463,7 @@ export class OciContainer implements GardenContainer {
       void prepareMoves();
       await recordLaunch(places, record, spec);
       failpoint('cell.process-recorded');
-      await launch({
+      const launching = launch({
         places,
         uuid: record.uuid,
         handle: this.handle,
@@ -465,6 +473,11 @@ export class OciContainer implements GardenContainer {
         membership,
         input: record.input,
       });
+      // Its supervisor may go on without having detached.
+      await launching.catch(async (error: unknown) => {
+        await this.follow(record).abandon();
+        throw new Error(`${(error as Error).message}${await noRoomAt(places.dir)}`, { cause: error });
+      });
     } catch (cause) {
       if (cause instanceof GardenError) throw cause;
       throw new GardenError('process-failed', cause instanceof Error ? cause.message : String(cause), { cause });
@@ -473,13 +486,12 @@ export class OciContainer implements GardenContainer {
   }
 
   private follow(record: ProcessRecord): OciProcess {
-    const { clock, log } = this.cell.settings;
+    const { log, runtimeTimeoutMs: startTimeoutMs } = this.cell.settings;
     const places = processPlaces(this.places, record.id);
     const use = () => this.grace.begin();
-    const startTimeoutMs = this.cell.settings.runtimeTimeoutMs;
-    const { cgroup, shares } = this;
+    const { shares, launchedIn } = this;
     const oomKills = () => shares.oomKills(record.memoryShare?.name);
-    const process = new OciProcess({ ...record, places, cgroup, oomKills, clock, log, use, startTimeoutMs });
+    const process = new OciProcess({ ...record, places, launchedIn, oomKills, log, use, startTimeoutMs });
     this.processes.set(record.id, process);
     return process;
   }

@@ -1,4 +1,4 @@
-import { open, readdir, readFile, rename } from 'node:fs/promises';
+import { open, readdir, readFile, rename, statfs } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { syncDirectory } from '../../sync-directory.js';
 
@@ -38,6 +38,13 @@ export async function namesIn(directory: string): Promise<string[]> {
     if (isMissing(error)) return [];
     throw error;
   });
+}
+
+/** For the end of a message: that a disk is full, where it is. What others write there fails without saying so. */
+export async function noRoomAt(path: string): Promise<string> {
+  // Filesystems that make inodes as they need them count none.
+  const { bavail, files, ffree } = await statfs(path);
+  return bavail === 0 || (files > 0 && ffree === 0) ? `: no space is left at ${path}` : '';
 }
 
 /** Whether an error says that a file or process isn't there. */

@@ -1,25 +1,17 @@
 import { type FSWatcher, watch } from 'node:fs';
 import { basename } from 'node:path';
-import type { Clock } from '@rivera/kit/clock';
 import { failpoint } from '@rivera/kit/failpoint';
 import type { Logger } from '@rivera/kit/log';
 import { type ExitStatus, GardenError, type GardenProcess, type ProcessOutput, type WindowSize } from '../garden.js';
 import { Gate } from '../gate.js';
 import { unlessAborted } from '../unless-aborted.js';
-import type { ContainerCgroup } from './cgroup.js';
-import { readIfPresent, writeDurably } from './durable.js';
+import { noRoomAt, readIfPresent, writeDurably } from './durable.js';
+import { endLaunch, type LaunchedIn } from './launch-end.js';
 import { followLog } from './output.js';
 import { processFacts } from './proc.js';
 import { ProcessInput } from './process-input.js';
 import { type ProcessIdentity, signalProcess } from './signals.js';
-import {
-  endLaunch,
-  isBeingLaunched,
-  type LaunchReport,
-  livingSupervisor,
-  type ProcessPlaces,
-  readReport,
-} from './supervisor.js';
+import { isBeingLaunched, type LaunchReport, livingSupervisor, type ProcessPlaces, readReport } from './supervisor.js';
 
 /** How often is looked when the kernel reports nothing: for supervisors that were killed; and where watches are used up, for all. */
 const WATCHED_POLL_MS = 5000;
@@ -33,10 +25,9 @@ export interface ProcessContext {
   id: string;
   uuid: string;
   places: ProcessPlaces;
-  cgroup: ContainerCgroup;
+  launchedIn: LaunchedIn;
   /** How often the kernel killed something of what it has its memory from, for want of it. */
   oomKills(): Promise<number>;
-  clock: Clock;
   log: Logger;
   launchedAtMs: number;
   input?: 'pipe' | 'terminal' | undefined;
@@ -58,6 +49,7 @@ export class OciProcess implements GardenProcess {
   private watcher: FSWatcher | undefined;
   private cancelPoll: () => void = () => undefined;
   private closed = false;
+  private abandoned = false;
 
   constructor(private readonly context: ProcessContext) {
     this.id = context.id;
@@ -70,19 +62,27 @@ export class OciProcess implements GardenProcess {
 
   /** Resolves with what the supervisor says of the start. */
   async started(timeoutMs: number): Promise<LaunchReport> {
-    const { clock, places } = this.context;
-    const deadline = clock.now() + timeoutMs;
-    for (;;) {
-      const change = this.stateChanged.next();
-      const report = await readReport(places);
-      if (report) {
-        this.identify(report);
-        return report;
+    let late = false;
+    const { places } = this.context;
+    const cancel = this.context.launchedIn.clock.setTimer(timeoutMs, () => {
+      late = true;
+      this.stateChanged.open();
+    });
+    try {
+      for (;;) {
+        const change = this.stateChanged.next();
+        const report = await readReport(places);
+        if (report) {
+          this.identify(report);
+          return report;
+        }
+        if (this.status?.lost) return { failure: this.status.lost };
+        if (this.closed) throw closedError();
+        if (late) return { failure: `no word from the supervisor within ${timeoutMs} ms${await noRoomAt(places.dir)}` };
+        await change;
       }
-      if (this.status?.lost) return { failure: this.status.lost };
-      if (this.closed) throw closedError();
-      if (clock.now() > deadline) return { failure: `no word from the supervisor within ${timeoutMs} ms` };
-      await change;
+    } finally {
+      cancel();
     }
   }
 
@@ -128,17 +128,24 @@ export class OciProcess implements GardenProcess {
       const report = await readReport(this.context.places);
       if (report) this.identify(report);
     }
-    if (this.identity) await signalProcess(this.context.cgroup, this.identity, signal);
+    if (this.identity) await signalProcess(this.context.launchedIn.cgroup, this.identity, signal);
   }
 
   /** Ends whatever would start it, and it: its start failed, or nothing was heard of it for too long. */
   async abandon(): Promise<void> {
-    const { places, uuid, cgroup } = this.context;
-    await endLaunch(places, uuid);
-    const pid = Number(await readIfPresent(places.pidFile));
-    const facts = pid > 0 && (await cgroup.pids()).includes(pid) ? processFacts(pid) : undefined;
-    if (facts) await signalProcess(cgroup, facts, 'SIGKILL');
+    const { places, uuid, launchedIn } = this.context;
+    await endLaunch(places, uuid, launchedIn);
+    const known = this.identity ?? (await this.noted());
+    if (known) await signalProcess(launchedIn.cgroup, known, 'SIGKILL');
+    this.abandoned = true;
     this.stateChanged.open();
+  }
+
+  /** Who it is by the runtime's word, as long as it is in the container. */
+  private async noted(): Promise<ProcessIdentity | undefined> {
+    const { places, launchedIn } = this.context;
+    const pid = Number(await readIfPresent(places.pidFile));
+    return pid > 0 && (await launchedIn.cgroup.pids()).includes(pid) ? processFacts(pid) : undefined;
   }
 
   /** Looks once more, and takes the end for lost when there is still none: the container is being destroyed. */
@@ -178,7 +185,8 @@ export class OciProcess implements GardenProcess {
   }
 
   private async look(): Promise<ExitStatus | undefined> {
-    const { places, clock } = this.context;
+    const { places } = this.context;
+    const { clock } = this.context.launchedIn;
     const told = await readIfPresent(places.ended);
     if (told !== undefined) return JSON.parse(told) as ExitStatus;
     const end = await this.readEnd();
@@ -195,18 +203,20 @@ export class OciProcess implements GardenProcess {
       await this.abandon();
       return this.remember(lost(`could not be started within ${this.context.startTimeoutMs} ms`));
     }
-    if (!report && clock.now() - this.context.launchedAtMs < SUPERVISOR_START_MS) return undefined;
+    const isNew = clock.now() - this.context.launchedAtMs < SUPERVISOR_START_MS;
+    if (!report && isNew && !this.abandoned) return undefined;
     // It may have ended properly between the two looks.
     const late = await this.readEnd();
     if (late) return this.remember(late);
-    if (this.identity) await signalProcess(this.context.cgroup, this.identity, 'SIGKILL');
+    await this.abandon();
     return this.remember(lost(report ? 'its supervisor is gone' : 'it was launched, but nobody knows whether it ran'));
   }
 
   private async readEnd(): Promise<ExitStatus | undefined> {
-    const text = await readIfPresent(this.context.places.exit);
-    if (text === undefined) return undefined;
-    return { code: Number(text.trim()), outOfMemory: (await this.context.oomKills()) > 0 };
+    const text = (await readIfPresent(this.context.places.exit))?.trim();
+    // Empty is no code, and no success.
+    if (!text) return undefined;
+    return { code: Number(text), outOfMemory: (await this.context.oomKills()) > 0 };
   }
 
   private async remember(status: ExitStatus): Promise<ExitStatus> {
@@ -226,7 +236,8 @@ export class OciProcess implements GardenProcess {
   }
 
   private startWatching(): void {
-    const { places, clock, log } = this.context;
+    const { places, log } = this.context;
+    const { clock } = this.context.launchedIn;
     const logFile = basename(places.log);
     try {
       this.watcher = watch(places.dir, (_event, file) => {

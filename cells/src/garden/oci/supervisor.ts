@@ -10,9 +10,7 @@ import { PERL } from './kernel-script.js';
 import { launch as launchProgram } from './launcher.js';
 import type { Membership } from './memory-shares.js';
 import type { ContainerPlaces } from './places.js';
-import { commandLine, processFacts } from './proc.js';
-import { send } from './send.js';
-import { familyOf } from './signals.js';
+import { commandLine } from './proc.js';
 import { STANDARD_FILES_SCRIPT } from './standard-files.js';
 
 /** The supervisor detaches in milliseconds; this long only on a machine in trouble. */
@@ -184,17 +182,4 @@ export async function recordedProcesses(container: ContainerPlaces): Promise<Pro
     else records.push(JSON.parse(text) as ProcessRecord);
   }
   return records;
-}
-
-/**
- * Ends a supervisor, the runtime that starts its process, and whatever these have started. The supervisor goes first, so that
- * nothing follows; the runtime names the process's files.
- */
-export async function endLaunch(places: ProcessPlaces, uuid: string): Promise<void> {
-  const supervisor = await livingSupervisor(places, uuid);
-  const all = (await readdir('/proc')).flatMap((name) => processFacts(Number(name)) ?? []);
-  const starters = all.filter(({ pid }) => pid === supervisor || commandLine(pid).includes(places.spec));
-  if (supervisor !== undefined) send(supervisor, 'SIGKILL');
-  for (const starter of starters)
-    for (const { pid } of familyOf({ pid: starter.pid, startTime: starter.startTime }, all)) send(pid, 'SIGKILL');
 }
