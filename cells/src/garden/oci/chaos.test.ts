@@ -236,6 +236,16 @@ it('makes a change of limits in the kernel that an earlier agent had only noted'
   );
 });
 
+it('says that the disk is full where a start fails for want of it', async () => {
+  const container = await garden.create(plainSpec(HANDLE, cell.rootFs));
+  atFailpoints((name) => {
+    if (name === 'cell.process-recorded') strikes['the disk is full']?.();
+  });
+  const starting = container.run(plainProcess('p', { path: '/bin/true', args: [] }));
+  await expect(starting).rejects.toThrow(`no space is left at ${cell.options.dataDir}`);
+  await repairedAndAgreed();
+});
+
 async function repairedAndAgreed(check: (found: GardenContainer) => void = () => undefined): Promise<void> {
   atFailpoints(undefined);
   heal();

@@ -42,9 +42,11 @@ export async function namesIn(directory: string): Promise<string[]> {
 
 /** For the end of a message: that a disk is full, where it is. What others write there fails without saying so. */
 export async function noRoomAt(path: string): Promise<string> {
+  const room = await statfs(path).catch(() => undefined);
+  if (!room) return '';
   // Filesystems that make inodes as they need them count none.
-  const { bavail, files, ffree } = await statfs(path);
-  return bavail === 0 || (files > 0 && ffree === 0) ? `: no space is left at ${path}` : '';
+  const isFull = room.bavail === 0 || (room.files > 0 && room.ffree === 0);
+  return isFull ? `: no space is left at ${path}` : '';
 }
 
 /** Whether an error says that a file or process isn't there. */

@@ -209,7 +209,8 @@ export class OciProcess implements GardenProcess {
     const late = await this.readEnd();
     if (late) return this.remember(late);
     await this.abandon();
-    return this.remember(lost(report ? 'its supervisor is gone' : 'it was launched, but nobody knows whether it ran'));
+    const why = report ? 'its supervisor is gone' : 'it was launched, but nobody knows whether it ran';
+    return this.remember(lost(`${why}${await noRoomAt(places.dir)}`));
   }
 
   private async readEnd(): Promise<ExitStatus | undefined> {
