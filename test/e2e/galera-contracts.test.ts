@@ -1,14 +1,15 @@
 import { journalContract } from '@rivera/server/bbs/journal/contract';
 import { MysqlJournal } from '@rivera/server/bbs/journal/mysql-journal';
-import { sampleBatch, sampleTask } from '@rivera/server/bbs/journal/sample-rows';
+import { sampleBatch, sampleDesiredLrp, sampleTask } from '@rivera/server/bbs/journal/sample-rows';
 import { classifyDatabaseError } from '@rivera/server/database/errors';
 import type { GaleraNode } from '@rivera/server/database/galera-node';
 import { GaleraCluster } from '@rivera/server/database/galera-testing';
 import { MIGRATIONS } from '@rivera/server/database/migration-list';
 import { migrate } from '@rivera/server/database/migrations';
-import { Database } from '@rivera/server/database/pool';
+import { Database, type DatabaseOptions } from '@rivera/server/database/pool';
 import { leaseStoreContract } from '@rivera/server/locket/contract';
 import { MysqlLeaseStore } from '@rivera/server/locket/mysql-lease-store';
+import type { PoolConnection } from 'mysql2/promise';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 
 let cluster: GaleraCluster;
@@ -106,6 +107,27 @@ describe('writers on different nodes', () => {
     await young.commit(sampleBatch(2, acknowledged, { tasks: [sampleTask({ guid: 'young' })] }));
   });
 
+  it('leave nothing of a batch whose transaction was thrown away before its end, and do not take it for committed', async () => {
+    await empty('leases');
+    await anyNode().query('UPDATE bbs_term SET epoch = 0, opening = 0, revision = 0');
+    const here = new SlowToCommit({ url: cluster.urlOf(cluster.nodes[0] as GaleraNode) });
+    try {
+      const old = new MysqlJournal(here);
+      await old.open(1);
+      const writing = old
+        .commit(sampleBatch(1, 0, { tasks: [sampleTask()], desiredLrps: [sampleDesiredLrp()] }))
+        .catch((error: unknown) => error);
+      await here.committing;
+      const young = new MysqlJournal(databases[1] as Database);
+      expect(await persistently(() => young.open(2))).toEqual({ revision: 0 });
+      expect(await writing).toMatchObject({ kind: 'fenced' });
+      for (const table of ['tasks', 'desired_lrps'])
+        expect(await anyNode().query('SELECT COUNT(*) AS n FROM ??', [table])).toEqual([{ n: 0 }]);
+    } finally {
+      await here.close();
+    }
+  });
+
   it('repeat a batch on another node than the one whose answer was lost', async () => {
     await empty('leases');
     await anyNode().query('UPDATE bbs_term SET epoch = 0, opening = 0, revision = 0');
@@ -167,6 +189,27 @@ describe('a node that has lost the majority', () => {
     }
   });
 });
+
+/** Works for a second before each COMMIT, on something that no lock is needed for. */
+class SlowToCommit extends Database {
+  readonly committing: Promise<void>;
+  private begun: () => void = () => undefined;
+
+  constructor(options: DatabaseOptions) {
+    super(options);
+    this.committing = new Promise((resolve) => {
+      this.begun = resolve;
+    });
+  }
+
+  override async run<T>(connection: PoolConnection, sql: string, values?: unknown[]): Promise<T> {
+    const work = 'DO BENCHMARK(5000000, MD5(1))';
+    if (!sql.endsWith('COMMIT')) return super.run(connection, sql, values);
+    this.begun();
+    if (sql === 'COMMIT') await super.run(connection, work);
+    return super.run(connection, sql.replace(/;COMMIT$/, `;${work};COMMIT`), values);
+  }
+}
 
 function unavailable(message: string): Error {
   return Object.assign(new Error(message), { kind: 'unavailable' });

@@ -26,25 +26,40 @@ export interface CommitterOptions {
 /**
  * Makes batches durable: each is one transaction that begins by moving `bbs_term` forward. All of its statements, COMMIT
  * included, go to the server in as few texts as their size allows, usually one: a busy program waits for each answer as long as for
- * the database itself.
+ * the database itself. Nodes of Galera get them one by one.
  */
 export class Committer {
   private limits: BulkLimits | undefined;
-  /** Whether the server takes several statements in one text; some proxies don't. */
+  /** Whether several statements go in one text. */
   private joins = true;
 
   constructor(private readonly options: CommitterOptions) {}
 
-  /** Finds out what the server takes. @returns whether several statements in one text are among it */
+  /** Finds out what the server takes. @returns whether several statements in one text are among it; some proxies take one */
   async open(connection: PoolConnection): Promise<boolean> {
+    const takesSeveral = await this.takesSeveral(connection);
+    this.joins = takesSeveral && !(await this.isGaleraNode(connection));
+    return takesSeveral;
+  }
+
+  private async takesSeveral(connection: PoolConnection): Promise<boolean> {
     try {
       await this.options.database.run(connection, 'DO 0; DO 0');
-      this.joins = true;
+      return true;
     } catch (error) {
       if (classifyDatabaseError(error) !== 'fatal') throw error;
-      this.joins = false;
+      return false;
     }
-    return this.joins;
+  }
+
+  /**
+   * A node of Galera throws a transaction away for one of another node at any moment. Between two statements of one text that goes
+   * unsaid: those that follow are carried out all the same, each for itself, and COMMIT succeeds. Between two texts it is an error.
+   */
+  private async isGaleraNode(connection: PoolConnection): Promise<boolean> {
+    const sql = "SHOW VARIABLES LIKE 'wsrep_on'";
+    const [variable] = await this.options.database.run<{ Value: string }[]>(connection, sql);
+    return variable?.Value === 'ON';
   }
 
   /** @throws JournalError `fenced`; RangeError for what is too large; errors of the database */
