@@ -9,6 +9,7 @@ const server = { deps: { inline: [/@rivera\//] } };
 
 /** Tests of containers and databases wait more than they work. */
 const UNITS_AT_A_TIME = 3;
+const PLATFORMS_AT_A_TIME = 3;
 
 export default defineConfig({
   test: {
@@ -44,13 +45,13 @@ export default defineConfig({
       },
       {
         ...shared,
-        // Whole platforms compete for the machine, but mostly wait: two at a time.
+        // Whole platforms compete for the machine, but mostly wait.
         test: {
           name: 'e2e',
           include: ['test/{e2e,clients,simulation}/**/*.test.ts'],
           testTimeout: 90_000,
           hookTimeout: 120_000,
-          maxWorkers: 2,
+          maxWorkers: PLATFORMS_AT_A_TIME,
           sequence: { groupOrder: 1 },
           server,
         },
