@@ -1,4 +1,5 @@
 import { defineConfig } from 'vitest/config';
+import { BaseSequencer, type TestSpecification } from 'vitest/node';
 
 /** Tests run on the sources; only those in test/e2e start the built programs. */
 const shared = {
@@ -7,12 +8,23 @@ const shared = {
 };
 const server = { deps: { inline: [/@rivera\//] } };
 
-/** Tests of containers and databases wait more than they work. */
-const UNITS_AT_A_TIME = 3;
-const PLATFORMS_AT_A_TIME = 3;
+/** Tests of containers and databases, and whole platforms, wait more than they work. */
+const FILES_AT_A_TIME = 3;
+
+/** Takes minutes each. Begun last, such a file would run on alone. */
+const LONGEST = ['test/e2e/at-most-once.test.ts', 'test/simulation/cluster/cluster.test.ts'];
+
+class LongestFirst extends BaseSequencer {
+  override async sort(files: TestSpecification[]): Promise<TestSpecification[]> {
+    const isLong = ({ moduleId }: TestSpecification) => LONGEST.some((path) => moduleId.endsWith(path));
+    const sorted = await super.sort(files);
+    return [...sorted.filter(isLong), ...sorted.filter((file) => !isLong(file))];
+  }
+}
 
 export default defineConfig({
   test: {
+    sequence: { sequencer: LongestFirst },
     exclude: ['**/node_modules/**', '**/dist/**'],
     projects: [
       {
@@ -22,7 +34,7 @@ export default defineConfig({
           include: ['{gen,kit,sdk,server,cells,cli}/src/**/*.test.ts', 'test/{architecture,docs,bench}/**/*.test.ts'],
           testTimeout: 30_000,
           hookTimeout: 60_000,
-          maxWorkers: UNITS_AT_A_TIME,
+          maxWorkers: FILES_AT_A_TIME,
           sequence: { groupOrder: 0 },
           server,
         },
@@ -38,20 +50,19 @@ export default defineConfig({
           env: { RIVERA_TEST_RUNTIME: 'runc' },
           testTimeout: 30_000,
           hookTimeout: 60_000,
-          maxWorkers: UNITS_AT_A_TIME,
+          maxWorkers: FILES_AT_A_TIME,
           sequence: { groupOrder: 0 },
           server,
         },
       },
       {
         ...shared,
-        // Whole platforms compete for the machine, but mostly wait.
         test: {
           name: 'e2e',
           include: ['test/{e2e,clients,simulation}/**/*.test.ts'],
           testTimeout: 90_000,
           hookTimeout: 120_000,
-          maxWorkers: PLATFORMS_AT_A_TIME,
+          maxWorkers: FILES_AT_A_TIME,
           sequence: { groupOrder: 1 },
           server,
         },

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { atFailpoints } from '@rivera/kit/failpoint';
 import { silentLogger } from '@rivera/kit/log';
-import { afterEach, beforeEach, expect, it } from 'vitest';
+import { afterEach, beforeEach, expect, it, vi } from 'vitest';
 import { mountsBelow, unmountBelow } from '../garden/oci/mounts.js';
 import type { Volume } from './driver.js';
 import { LocalDriver } from './local-driver.js';
@@ -18,7 +18,8 @@ beforeEach(async () => {
 afterEach(async () => {
   atFailpoints(undefined);
   await unmountBelow(directory);
-  expect(loopDevices()).toBe('');
+  // A container that another test starts at this moment holds whatever was mounted, until it has its own mounts.
+  await vi.waitFor(() => expect(loopDevices()).toBe(''), { timeout: 20_000, interval: 20 });
   await rm(directory, { recursive: true, force: true });
 });
 

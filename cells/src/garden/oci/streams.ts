@@ -108,6 +108,8 @@ export async function streamOut(o: {
   const message = collectError(child.stderr);
   const stall = `stream-out: no byte was taken for ${o.patience.idleMs} ms`;
   const { stream: out, done } = watched(o.patience, () => out.destroy(new GardenError('stream-failed', stall)));
+  // Whoever asked for it may be gone, and an error that nobody listens to would be the end of the agent.
+  out.on('error', () => undefined);
   out.once('close', () => {
     done();
     child.kill();
