@@ -73,14 +73,19 @@ export class Program {
     await this.exited;
   }
 
-  /** Asks it to end, and kills it when it does not. */
+  /** Asks it to end. @throws Error when it does not, and had to be killed */
   async stop(graceMs = 40_000): Promise<void> {
     if (!this.running) return;
     this.signal('SIGCONT');
     this.signal('SIGTERM');
-    const late = setTimeout(() => this.signal('SIGKILL'), graceMs);
+    let killed = false;
+    const late = setTimeout(() => {
+      killed = true;
+      this.signal('SIGKILL');
+    }, graceMs);
     await this.exited;
     clearTimeout(late);
+    if (killed) throw new Error(`${this.name} did not end within ${graceMs} ms of SIGTERM`);
   }
 
   /** Resolves when it has ended by itself. */

@@ -2,6 +2,8 @@ import { createHash } from 'node:crypto';
 import { chmodSync, linkSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import ssh2 from 'ssh2';
 
+const KEY_ATTEMPTS = 20;
+
 /** The key that a proxy shows. */
 export interface HostKey {
   /** OpenSSH's format, secret. */
@@ -39,9 +41,18 @@ export function loadHostKey(file: string): HostKey {
   };
 }
 
+/** In OpenSSH's format. One in 256 that ssh2 makes is malformed, as it drops a leading zero of the public key. */
+export function newPrivateKey(): string {
+  for (let attempt = 1; attempt <= KEY_ATTEMPTS; attempt++) {
+    const { private: text } = ssh2.utils.generateKeyPairSync('ed25519', { comment: 'rivera' });
+    if (!(ssh2.utils.parseKey(text) instanceof Error)) return text;
+  }
+  throw new Error(`no well-formed key came of ${KEY_ATTEMPTS} attempts`);
+}
+
 function make(file: string): string {
   const fresh = `${file}.${process.pid}`;
-  writeFileSync(fresh, ssh2.utils.generateKeyPairSync('ed25519', { comment: 'rivera' }).private, { mode: 0o600 });
+  writeFileSync(fresh, newPrivateKey(), { mode: 0o600 });
   chmodSync(fresh, 0o600);
   try {
     linkSync(fresh, file);
