@@ -8,8 +8,10 @@ const shared = {
 };
 const server = { deps: { inline: [/@rivera\//] } };
 
-/** Tests of containers and databases, and whole platforms, wait more than they work. */
-const FILES_AT_A_TIME = 3;
+/** Tests of containers and databases wait more than they work. */
+const UNITS_AT_A_TIME = 3;
+/** Whole platforms wait for each other when they get too little of the machine. */
+const PLATFORMS_AT_A_TIME = 2;
 
 /** Takes minutes each. Begun last, such a file would run on alone. */
 const LONGEST = ['test/e2e/at-most-once.test.ts', 'test/simulation/cluster/cluster.test.ts'];
@@ -34,7 +36,7 @@ export default defineConfig({
           include: ['{gen,kit,sdk,server,cells,cli}/src/**/*.test.ts', 'test/{architecture,docs,bench}/**/*.test.ts'],
           testTimeout: 30_000,
           hookTimeout: 60_000,
-          maxWorkers: FILES_AT_A_TIME,
+          maxWorkers: UNITS_AT_A_TIME,
           sequence: { groupOrder: 0 },
           server,
         },
@@ -50,7 +52,7 @@ export default defineConfig({
           env: { RIVERA_TEST_RUNTIME: 'runc' },
           testTimeout: 30_000,
           hookTimeout: 60_000,
-          maxWorkers: FILES_AT_A_TIME,
+          maxWorkers: UNITS_AT_A_TIME,
           sequence: { groupOrder: 0 },
           server,
         },
@@ -62,7 +64,7 @@ export default defineConfig({
           include: ['test/{e2e,clients,simulation}/**/*.test.ts'],
           testTimeout: 90_000,
           hookTimeout: 120_000,
-          maxWorkers: FILES_AT_A_TIME,
+          maxWorkers: PLATFORMS_AT_A_TIME,
           sequence: { groupOrder: 1 },
           server,
         },
