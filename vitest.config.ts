@@ -10,7 +10,7 @@ const server = { deps: { inline: [/@rivera\//] } };
 
 /** Tests of containers and databases wait more than they work. */
 const UNITS_AT_A_TIME = 3;
-/** Whole platforms wait for each other when they get too little of the machine. */
+/** Whole platforms compete for the machine. */
 const PLATFORMS_AT_A_TIME = 2;
 
 /** Takes minutes each. Begun last, such a file would run on alone. */

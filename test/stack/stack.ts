@@ -163,10 +163,12 @@ export class Stack {
 
   async close(): Promise<void> {
     for (const client of this.clients) client.close();
-    await Promise.all(this.cells.map((cell) => cell.stop()));
-    await Promise.all(this.servers.map((server) => server.stop(10_000)));
+    // All are ended before one that did not end by itself is told of.
+    const cells = await Promise.allSettled(this.cells.map((cell) => cell.stop()));
+    const servers = await Promise.allSettled(this.servers.map((server) => server.stop(10_000)));
     await this.mariadb?.stop();
     await rm(this.folder, { recursive: true, force: true });
+    for (const stopped of [...cells, ...servers]) if (stopped.status === 'rejected') throw stopped.reason;
   }
 
   private ownDatabase(): PrivateMariaDb {

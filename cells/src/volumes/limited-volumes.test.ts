@@ -18,7 +18,7 @@ beforeEach(async () => {
 afterEach(async () => {
   atFailpoints(undefined);
   await unmountBelow(directory);
-  // A container that another test starts at this moment holds whatever was mounted, until it has its own mounts.
+  // The kernel lets go of a loop device with the last use of its mount, which may be a moment later.
   await vi.waitFor(() => expect(loopDevices()).toBe(''), { timeout: 20_000, interval: 20 });
   await rm(directory, { recursive: true, force: true });
 });
