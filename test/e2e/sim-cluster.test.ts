@@ -26,6 +26,8 @@ beforeAll(async () => {
   const server = {
     bbs: { presenceTtl: '5s', leaseTtl: '2s', kick: '2s', callbackTimeout: '1s', auditInterval: '2s' },
     log: { level: 'warn' },
+    // Else a cell gets up to 20 instances more (a quarter of CONTAINERS_PER_CELL) for each start that takes longer elsewhere.
+    auction: { startingContainerWeight: 0 },
   };
   stack = await Stack.start({ cells: 0, server });
   client = await stack.client();

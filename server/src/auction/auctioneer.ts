@@ -44,10 +44,10 @@ export interface AuctioneerOptions {
   readonly elapsedMs?: () => number;
 }
 
-/** How often timeouts are looked after. */
 /** Part of the cells that is not at fault when all of it is silent at once, unless it is just a few. */
 const MASS_SILENCE = 0.25;
 const FEWEST_FOR_MASS_SILENCE = 4;
+/** How often timeouts are looked after. */
 const HOUSEKEEPING_MS = 500;
 /** Placements between two looks at the time. */
 const PLACEMENTS_PER_LOOK = 16;

@@ -1,7 +1,8 @@
-import type { CellBid } from '@rivera/gen/rivera/auction/v1/bid_service';
+import { BidDelta, type CellBid } from '@rivera/gen/rivera/auction/v1/bid_service';
 import { describe, expect, it } from 'vitest';
 import { Ledger } from './ledger.js';
 import { type Decision, decide } from './placement.js';
+import type { Amounts } from './score.js';
 import { bid, heldLrp, heldTask, lrp, task } from './testing/samples.js';
 import type { PlaceableWork } from './work.js';
 
@@ -30,6 +31,12 @@ class Cluster {
     if (decision.kind === 'failed') return decision.failure.reason;
     this.ledger.reserve(decision.cell, work, `w${this.works++}`, 0);
     return decision.cell.id;
+  }
+
+  /** The cell shows what was placed last as running, and has so much left. */
+  run(cellId: string, work: PlaceableWork, sequence: number, available: Amounts): void {
+    const added = [{ ...heldLrp(work.key, 0), workId: `w${this.works - 1}` }];
+    this.ledger.apply(cellId, BidDelta.fromPartial({ sequence, available, added }));
   }
 
   score(work: PlaceableWork): number {
@@ -85,6 +92,22 @@ describe('the score (spec auction §5.12)', () => {
       bid('b', { available: { memoryMb: 99, diskMb: 100, containers: 100 } }),
     ]);
     expect(cluster.place(lrp('p'))).toBe('a');
+  });
+
+  it.each([
+    [0, 2],
+    [0.25, 22],
+  ])('at weight %d gives no. %d of a row to the cell of 80 on which one container is starting', (weight, second) => {
+    const total = { memoryMb: 80, diskMb: 80, containers: 80 };
+    const settings = { ...NO_WEIGHTS, startingContainerWeight: weight };
+    const cluster = new Cluster([bid('quick', { total }), bid('slow', { total, startingContainers: 1 })], settings);
+    let placed = 1;
+    for (let left = 79; left > 0; left--, placed++) {
+      const work = lrp(`p${placed}`);
+      if (cluster.place(work) === 'slow') break;
+      cluster.run('quick', work, placed + 1, { memoryMb: left, diskMb: left, containers: left });
+    }
+    expect(placed).toBe(second);
   });
 
   it('goes to the lowest id among equals', () => {
