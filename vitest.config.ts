@@ -47,7 +47,7 @@ export default defineConfig({
         test: {
           name: 'runc',
           include: [
-            'cells/src/garden/oci/{oci-garden,isolation,user-namespaces,attacks,processes,memory-shares}.test.ts',
+            'cells/src/garden/oci/{oci-garden,isolation,user-namespaces,attacks,processes,cgroups/memory-shares}.test.ts',
           ],
           env: { RIVERA_TEST_RUNTIME: 'runc' },
           testTimeout: 30_000,

@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs';
 import { builtinModules } from 'node:module';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { circleIn, modulesOf, PACKAGES, ROOT } from './source.js';
+import { circleIn, modulesOf, PACKAGES, ROOT, resolveImport } from './source.js';
 
 /** Which package may import which: the arrows all point one way. */
 const MAY_IMPORT: Record<(typeof PACKAGES)[number], readonly string[]> = {
@@ -81,6 +81,27 @@ describe('the core of the BBS', () => {
     const impure =
       /\bDate\.now\b|new Date\(\)|\bMath\.random\b|\bsetTimeout\b|\bsetInterval\b|\bprocess\.|\bawait\b|\basync\b/;
     expect(decisions.filter(({ text }) => impure.test(text)).map(({ file }) => file)).toEqual([]);
+  });
+});
+
+describe('a cell', () => {
+  const modules = modulesOf('cells').filter(({ file }) => !/\.test\.ts$/.test(file));
+
+  it.each([
+    ['kernel', []],
+    ['garden', ['kernel', 'images']],
+    ['executor', ['kernel', 'garden', 'images', 'volumes']],
+    ['rep', ['executor', 'garden']],
+  ])('%s imports, of the other folders, at most %j', (folder, others) => {
+    const here = modules.filter(({ file }) => file.startsWith(`cells/src/${folder}/`));
+    expect(here.length).toBeGreaterThan(5);
+    const offences = here.flatMap((module) =>
+      module.imports
+        .filter((each) => each.startsWith('.'))
+        .filter((each) => ![folder, ...others].includes(resolveImport(module, each).split('/')[2] ?? ''))
+        .map((each) => `${module.file} imports ${each}`),
+    );
+    expect(offences).toEqual([]);
   });
 });
 

@@ -2,7 +2,7 @@ import { execFileSync } from 'node:child_process';
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
-import { cgroupVersion } from '@rivera/cells/garden/oci/cgroup';
+import { cgroupVersion } from '@rivera/cells/garden/oci/cgroups/cgroup';
 import { cellPlaces } from '@rivera/cells/garden/oci/places';
 import type { ActualLrp } from '@rivera/gen/rivera/bbs/v1/actual_lrp';
 import { DesiredLrp } from '@rivera/gen/rivera/bbs/v1/desired_lrp';

@@ -1,18 +1,15 @@
-import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { readdirSync, readFileSync } from 'node:fs';
 import { connect, type Socket } from 'node:net';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { RiveraClient } from '@rivera/sdk/client';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { Program } from '../stack/program.js';
 import { ended, SshClient } from '../stack/ssh-client.js';
-import { freePort, Stack } from '../stack/stack.js';
+import { SSH_SECRET, SshStack } from '../stack/ssh-stack.js';
+import { freePort, type Stack } from '../stack/stack.js';
 import { until } from '../stack/until.js';
-import { webApp } from '../stack/work.js';
 
-const secret = 'open sesame';
-const ROUTES = { 'diego-ssh': '{"container_port":2222}' };
-
+let proxied: SshStack;
 let stack: Stack;
 let client: RiveraClient;
 let box: SshClient;
@@ -20,37 +17,26 @@ let keys: string;
 let port: number;
 
 beforeAll(async () => {
-  port = await freePort();
-  keys = mkdtempSync(join(tmpdir(), 'rivera-ssh-keys-'));
-  stack = await Stack.start({
-    server: {
-      roles: ['bbs', 'auction', 'access', 'locket', 'ssh'],
-      ssh: {
-        listen: `127.0.0.1:${port}`,
-        hostKey: join(keys, 'host_key'),
-        diego: { enabled: true, credential: secret },
-        idleTimeout: '4s',
-        maxConnectionsPerUser: 51,
-        lockout: { failures: 5, duration: '4s' },
-        recordings: join(keys, 'recordings'),
-      },
-    },
+  proxied = await SshStack.start({
+    apps: ['hello'],
+    ssh: (folder) => ({
+      idleTimeout: '4s',
+      maxConnectionsPerUser: 51,
+      lockout: { failures: 5, duration: '4s' },
+      recordings: join(folder, 'recordings'),
+    }),
   });
-  client = await stack.client();
-  await client.desiredLrps.desire(webApp('hello', 1, { routes: ROUTES } as never));
-  await client.actualLrps.waitForRunning('hello', { timeoutMs: 60_000 });
-  box = new SshClient(join(stack.folder, 'client'), port, (await client.ssh.endpoint()).hostKey);
+  ({ stack, client, box, folder: keys, port } = proxied);
 }, 120_000);
 afterAll(async () => {
-  await stack?.close();
-  rmSync(keys, { recursive: true, force: true });
+  await proxied?.close();
 }, 120_000);
 
 const KEEPALIVE = { ServerAliveInterval: '1' };
 const hello = (command: string, o: Parameters<SshClient['ssh']>[2] = {}) =>
-  box.ssh('diego:hello/0', command, { secret, ...o });
+  box.ssh('diego:hello/0', command, { secret: SSH_SECRET, ...o });
 const begin = (command: string, extra: Record<string, string> = KEEPALIVE, flags: string[] = []) =>
-  box.begin('ssh', [...box.options('diego:hello/0', extra), ...flags, 'box', command], secret);
+  box.begin('ssh', [...box.options('diego:hello/0', extra), ...flags, 'box', command], SSH_SECRET);
 
 /** Processes of this machine whose command line is this, containers' included. */
 function running(...words: string[]): number {
@@ -105,7 +91,7 @@ describe('bad input', () => {
       `${'a'.repeat(5_000)}/0`,
       'x/99999999999',
     ]) {
-      const { code } = await box.ssh(user || ' ', 'true', { secret });
+      const { code } = await box.ssh(user || ' ', 'true', { secret: SSH_SECRET });
       expect(code).toBe(255);
     }
     expect((await hello('echo fine')).stdout).toBe('fine\n');

@@ -1,17 +1,14 @@
-import { mkdtempSync, readdirSync, readFileSync, readlinkSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
 import { join } from 'node:path';
 import type { RiveraClient } from '@rivera/sdk/client';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { Program } from '../stack/program.js';
 import { type Ended, ended, SshClient } from '../stack/ssh-client.js';
-import { freePort, Stack } from '../stack/stack.js';
+import { SSH_SECRET, SshStack, sshSettings } from '../stack/ssh-stack.js';
+import { freePort, type Stack } from '../stack/stack.js';
 import { until } from '../stack/until.js';
-import { webApp } from '../stack/work.js';
 
-const secret = 'open sesame';
-const ROUTES = { 'diego-ssh': '{"container_port":2222}' };
-
+let proxied: SshStack;
 let stack: Stack;
 let client: RiveraClient;
 let box: SshClient;
@@ -19,28 +16,12 @@ let keys: string;
 const proxies: Program[] = [];
 
 beforeAll(async () => {
-  const port = await freePort();
-  keys = mkdtempSync(join(tmpdir(), 'rivera-ssh-keys-'));
-  stack = await Stack.start({
-    cells: 2,
-    server: {
-      roles: ['bbs', 'auction', 'access', 'locket', 'ssh'],
-      ssh: {
-        listen: `127.0.0.1:${port}`,
-        hostKey: join(keys, 'host_key'),
-        diego: { enabled: true, credential: secret },
-      },
-    },
-  });
-  client = await stack.client();
-  for (const name of ['one', 'two']) await client.desiredLrps.desire(webApp(name, 1, { routes: ROUTES } as never));
-  for (const name of ['one', 'two']) await client.actualLrps.waitForRunning(name, { timeoutMs: 60_000 });
-  box = new SshClient(join(stack.folder, 'client'), port, (await client.ssh.endpoint()).hostKey);
+  proxied = await SshStack.start({ apps: ['one', 'two'], cells: 2 });
+  ({ stack, client, box, folder: keys } = proxied);
 }, 120_000);
 afterAll(async () => {
   await Promise.all(proxies.map((proxy) => proxy.stop()));
-  await stack?.close();
-  rmSync(keys, { recursive: true, force: true });
+  await proxied?.close();
 }, 120_000);
 
 /** A proxy of its own, with settings of its own. */
@@ -54,12 +35,7 @@ async function proxyWith(settings: object): Promise<{ proxy: Program; there: Ssh
     roles: ['ssh'],
     database: { url: stack.databaseUrl },
     tls: await stack.authority.writeIdentity(keys, { role: 'server', name }),
-    ssh: {
-      listen: `127.0.0.1:${port}`,
-      hostKey: join(keys, 'host_key'),
-      diego: { enabled: true, credential: secret },
-      ...settings,
-    },
+    ssh: { ...sshSettings(port, keys), ...settings },
   });
   proxies.push(proxy);
   proxy.start();
@@ -80,7 +56,7 @@ let marks = 32_000 + (process.pid % 1_000) * 10;
 async function shellIn(name: string, through = box): Promise<Shell> {
   const mark = String(++marks);
   const args = [...through.options(`diego:${name}/0`, { ServerAliveInterval: '60' }), '-tt', 'box'];
-  const child = through.begin('ssh', args, secret);
+  const child = through.begin('ssh', args, SSH_SECRET);
   const end = ended(child);
   child.stdin.write(`sleep ${mark}\n`);
   const pid = await until('it runs', () => pidOf('sleep', mark));
@@ -121,7 +97,7 @@ function initOf(pid: number): number {
 
 /** Waits until an instance runs that one can log into. */
 const again = (name: string) =>
-  until('another runs', async () => (await box.ssh(`diego:${name}/0`, 'true', { secret })).code === 0);
+  until('another runs', async () => (await box.ssh(`diego:${name}/0`, 'true', { secret: SSH_SECRET })).code === 0);
 
 const farewell = (why: string | RegExp) => ({
   code: 255,
@@ -165,7 +141,7 @@ describe('people at a shell are told in one line', () => {
   it('that the proxy stops, and so are those who only forward ports', async () => {
     const { proxy, there } = await proxyWith({});
     const { end } = await shellIn('two', there);
-    const held = there.begin('ssh', [...there.options('diego:two/0'), '-N', 'box'], secret);
+    const held = there.begin('ssh', [...there.options('diego:two/0'), '-N', 'box'], SSH_SECRET);
     const heldEnd = ended(held);
     await until('both are in', () => proxy.log().split('"ssh":"login"').length === 3);
     await proxy.stop();
@@ -202,7 +178,7 @@ describe('a client that was stopped', () => {
   it('is dropped, and its process with it; one that asks itself is answered', async () => {
     const { proxy, there } = await proxyWith({ keepaliveInterval: '1s' });
     const asking = { ServerAliveInterval: '1', ServerAliveCountMax: '1' };
-    const lively = there.begin('ssh', [...there.options('diego:two/0', asking), 'box', 'cat'], secret);
+    const lively = there.begin('ssh', [...there.options('diego:two/0', asking), 'box', 'cat'], SSH_SECRET);
     const { child, end, pid } = await shellIn('two', there);
     child.kill('SIGSTOP');
     await until('it is dropped', () => proxy.log().includes('"why":"Keepalive timeout"'));

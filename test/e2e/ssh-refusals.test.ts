@@ -1,15 +1,14 @@
 import { execFileSync } from 'node:child_process';
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { RiveraClient } from '@rivera/sdk/client';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { ended, SshClient } from '../stack/ssh-client.js';
-import { freePort, Stack } from '../stack/stack.js';
+import { ended, type SshClient } from '../stack/ssh-client.js';
+import { SSH_SECRET, SshStack } from '../stack/ssh-stack.js';
+import type { Stack } from '../stack/stack.js';
 import { until } from '../stack/until.js';
-import { instancesOf, webApp } from '../stack/work.js';
+import { instancesOf } from '../stack/work.js';
 
-const secret = 'open sesame';
 /** What a daemon of the reference would be known by; here there is none. */
 const FINGERPRINTS = {
   host_fingerprint: '00:11:22:33:44:55:66:77:88:99:aa:bb:cc:dd:ee:ff',
@@ -17,37 +16,22 @@ const FINGERPRINTS = {
 };
 const routes = { 'diego-ssh': JSON.stringify({ container_port: 2222, ...FINGERPRINTS }) };
 
+let proxied: SshStack;
 let stack: Stack;
 let client: RiveraClient;
 let box: SshClient;
 let keys: string;
 
 beforeAll(async () => {
-  const port = await freePort();
-  keys = mkdtempSync(join(tmpdir(), 'rivera-ssh-keys-'));
-  stack = await Stack.start({
-    server: {
-      roles: ['bbs', 'auction', 'access', 'locket', 'ssh'],
-      ssh: {
-        listen: `127.0.0.1:${port}`,
-        hostKey: join(keys, 'host_key'),
-        diego: { enabled: true, credential: secret },
-        maxChannels: 3,
-      },
-    },
-  });
-  client = await stack.client();
-  for (const name of ['one', 'two']) await client.desiredLrps.desire(webApp(name, 1, { routes } as never));
-  for (const name of ['one', 'two']) await client.actualLrps.waitForRunning(name, { timeoutMs: 60_000 });
-  box = new SshClient(join(stack.folder, 'client'), port, (await client.ssh.endpoint()).hostKey);
+  proxied = await SshStack.start({ apps: ['one', 'two'], routes, ssh: () => ({ maxChannels: 3 }) });
+  ({ stack, client, box, folder: keys } = proxied);
 }, 120_000);
 afterAll(async () => {
-  await stack?.close();
-  rmSync(keys, { recursive: true, force: true });
+  await proxied?.close();
 }, 120_000);
 
 const one = (command: string, o: Parameters<SshClient['ssh']>[2] = {}) =>
-  box.ssh('diego:one/0', command, { secret, ...o, extra: { LogLevel: 'INFO', ...o.extra } });
+  box.ssh('diego:one/0', command, { secret: SSH_SECRET, ...o, extra: { LogLevel: 'INFO', ...o.extra } });
 const record = () => stack.servers[0]?.log() ?? '';
 
 describe('what a container has no way to', () => {
@@ -81,7 +65,7 @@ describe('what a container has no way to', () => {
 
 it('a connection has so many channels, and one too many hears why', async () => {
   const control = join(keys, 'control');
-  const master = box.begin('ssh', [...box.options('diego:one/0'), '-M', '-S', control, '-N', 'box'], secret);
+  const master = box.begin('ssh', [...box.options('diego:one/0'), '-M', '-S', control, '-N', 'box'], SSH_SECRET);
   const masterEnd = ended(master);
   const through = (command: string) =>
     box.run('ssh', [...box.options('diego:one/0', { LogLevel: 'INFO' }), '-S', control, 'box', command], {
@@ -114,7 +98,7 @@ describe('forwarding out of a container', () => {
     expect(refused.stderr).toMatch(new RegExp(`open failed: connect failed: connect E\\w+ ${address}:8080`));
     // The same port answers from inside its own container, and from this machine.
     const own = await box.run('ssh', [...box.options('diego:two/0'), '-W', `${address}:8080`, 'box'], {
-      secret,
+      secret: SSH_SECRET,
       input: 'GET / HTTP/1.0\r\n\r\n',
     });
     expect(own.stdout).toContain('200 OK');

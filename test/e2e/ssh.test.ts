@@ -10,6 +10,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { AuthorityDouble } from '../stack/authority-double.js';
 import { RIVERA } from '../stack/program.js';
 import { SshClient, sha256 } from '../stack/ssh-client.js';
+import { SSH_SECRET as secret } from '../stack/ssh-stack.js';
 import { freePort, Stack } from '../stack/stack.js';
 import { until } from '../stack/until.js';
 import { container, webApp } from '../stack/work.js';
@@ -17,7 +18,6 @@ import { container, webApp } from '../stack/work.js';
 const run = promisify(execFile);
 const APP = '7b0f9fba-6f2a-4a3c-9a64-1e8d7b8f0c11';
 const ROUTES = { 'diego-ssh': '{"container_port":2222,"private_key":"hidden-in-the-route"}' };
-const secret = 'open sesame';
 
 let stack: Stack;
 let client: RiveraClient;

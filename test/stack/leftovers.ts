@@ -2,8 +2,8 @@ import { existsSync, mkdtempSync, readdirSync, readFileSync, renameSync, rmSync,
 import { rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { unmountBelow } from '@rivera/cells/garden/oci/mounts';
 import { OciGarden } from '@rivera/cells/garden/oci/oci-garden';
+import { unmountBelow } from '@rivera/cells/kernel/mounts';
 import { systemClock } from '@rivera/kit/clock';
 import { silentLogger } from '@rivera/kit/log';
 import { parse } from 'yaml';

@@ -2,11 +2,11 @@ import { constants, existsSync, readdirSync } from 'node:fs';
 import { access, mkdir, mkdtemp, readFile, rm, rmdir, stat, statfs, truncate, writeFile } from 'node:fs/promises';
 import { totalmem } from 'node:os';
 import { dirname, join } from 'node:path';
-import { run, runToEnd } from '../garden/oci/command.js';
-import { PERL } from '../garden/oci/kernel-script.js';
-import { doKernelSteps } from '../garden/oci/kernel-steps.js';
 import { wholeRuleset } from '../garden/oci/network/ruleset.js';
 import { chooseRuntime } from '../garden/oci/runtime/choice.js';
+import { run, runToEnd } from '../kernel/command.js';
+import { PERL } from '../kernel/kernel-script.js';
+import { doKernelSteps } from '../kernel/kernel-steps.js';
 import type { Check, Finding } from './probe.js';
 
 const MB = 1024 * 1024;

@@ -1,5 +1,5 @@
 import type { Writable } from 'node:stream';
-import { roomToWrite } from '../room-to-write.js';
+import { roomToWrite } from '../garden/room-to-write.js';
 
 /** Writes, and resolves when there is room for more or the stream is over; what is written to one that is over goes nowhere. */
 export async function pacedWrite(stream: Writable, bytes: Buffer): Promise<void> {

@@ -1,11 +1,11 @@
 import { chmod, chown, mkdir, open, readdir, rename, rm, rmdir, stat, truncate } from 'node:fs/promises';
 import { join } from 'node:path';
 import { failpoint } from '@rivera/kit/failpoint';
-import { run } from '../garden/oci/command.js';
 import { imageGeometry } from '../garden/oci/disk/disk.js';
-import { isMissing } from '../garden/oci/durable.js';
-import { mountsBelow } from '../garden/oci/mounts.js';
-import { syncDirectory } from '../sync-directory.js';
+import { run } from '../kernel/command.js';
+import { isMissing } from '../kernel/durable.js';
+import { mountsBelow } from '../kernel/mounts.js';
+import { syncDirectory } from '../kernel/sync-directory.js';
 
 /** Unlike a container's disk, a volume outlives a crash of the machine. The least that a filesystem takes, and at most half of it. */
 const JOURNAL_MIB = 4;

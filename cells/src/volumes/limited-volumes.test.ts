@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { atFailpoints } from '@rivera/kit/failpoint';
 import { silentLogger } from '@rivera/kit/log';
 import { afterEach, beforeEach, expect, it, vi } from 'vitest';
-import { mountsBelow, unmountBelow } from '../garden/oci/mounts.js';
+import { mountsBelow, unmountBelow } from '../kernel/mounts.js';
 import type { Volume } from './driver.js';
 import { LocalDriver } from './local-driver.js';
 import { Volumes, type VolumeUse } from './volumes.js';

@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { formatSize, size } from '@rivera/kit/config';
 import pLimit from 'p-limit';
 import { z } from 'zod';
-import { isMissing } from '../garden/oci/durable.js';
+import { isMissing } from '../kernel/durable.js';
 import { type Volume, type VolumeDriver, VolumeError } from './driver.js';
 import { LimitedDirectories, makeOwned } from './limited-directories.js';
 

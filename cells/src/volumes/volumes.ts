@@ -2,7 +2,7 @@ import { mkdir, readdir, readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { failpoint } from '@rivera/kit/failpoint';
 import type { Logger } from '@rivera/kit/log';
-import { writeDurably } from '../garden/oci/durable.js';
+import { writeDurably } from '../kernel/durable.js';
 import { type Volume, type VolumeDriver, VolumeError } from './driver.js';
 
 /** A volume and who has it. */

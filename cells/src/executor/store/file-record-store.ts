@@ -1,7 +1,7 @@
 import { mkdir, readdir, rename, unlink } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Logger } from '@rivera/kit/log';
-import { syncDirectory } from '../../sync-directory.js';
+import { syncDirectory } from '../../kernel/sync-directory.js';
 import { JournalFile } from './journal-file.js';
 import type { ContainerJournal, RecordStore, StoredContainer } from './record-store.js';
 

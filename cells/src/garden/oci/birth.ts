@@ -1,23 +1,23 @@
 import { chown, mkdir, readFile, stat, writeFile } from 'node:fs/promises';
 import { failpoint } from '@rivera/kit/failpoint';
+import { runToEnd } from '../../kernel/command.js';
+import { hasCode } from '../../kernel/durable.js';
+import type { IdMapping } from '../../kernel/kernel-steps.js';
+import { nestedMounts } from '../../kernel/mounts.js';
+import { bootId } from '../../kernel/proc.js';
 import { assertEgressRules } from '../egress-rule.js';
 import { GardenError, type GardenSpec } from '../garden.js';
 import { runtimeConfig } from './bundle.js';
 import type { Cell } from './cell.js';
-import { prepareMoves } from './cgroup-moves.js';
-import { runToEnd } from './command.js';
+import { prepareMoves } from './cgroups/cgroup-moves.js';
 import { mountAll } from './disk/disk.js';
-import { hasCode } from './durable.js';
-import type { IdMapping } from './kernel-steps.js';
-import { nestedMounts } from './mounts.js';
 import { hostsFile, resolverFile } from './network.js';
 import { type BirthPhase, isHandle } from './options.js';
 import type { ContainerPlaces } from './places.js';
-import { bootId } from './proc.js';
+import { runtimeMessage } from './process/supervisor.js';
 import { type ContainerRecord, identifyInit, writeRecord } from './record.js';
 import type { RootLayers } from './root-layers.js';
 import type { Runtime } from './runtime/runtime.js';
-import { runtimeMessage } from './supervisor.js';
 
 /** Host ports are few, and an image may expose thousands. */
 const MAX_IMAGE_PORTS = 16;

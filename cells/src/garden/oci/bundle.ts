@@ -1,6 +1,6 @@
 import { join } from 'node:path';
+import type { IdMapping } from '../../kernel/kernel-steps.js';
 import type { GardenSpec } from '../garden.js';
-import type { IdMapping } from './kernel-steps.js';
 import type { ContainerPlaces } from './places.js';
 import { capabilities, MASKED_PATHS, READONLY_PATHS, SECCOMP } from './security.js';
 

@@ -1,13 +1,13 @@
 import { ImageStore } from '../../images/image-store.js';
-import { agentMark } from './agent-mark.js';
+import { agentMark } from '../../kernel/agent-mark.js';
+import { lowerDirectoriesBelow } from '../../kernel/mounts.js';
 import type { HostTools, KernelFeatures } from './bundle.js';
-import { hasSwapLimit } from './cgroup.js';
+import { hasSwapLimit } from './cgroups/cgroup.js';
 import { DiskTemplates } from './disk/templates.js';
-import { lowerDirectoriesBelow } from './mounts.js';
+import { PortPool } from './network/ports.js';
 import { CellNetwork } from './network.js';
 import type { OciSettings } from './options.js';
 import { type CellPlaces, cellPlaces } from './places.js';
-import { PortPool } from './ports.js';
 import { Runtimes } from './runtime/runtimes.js';
 
 /** Programs that go into every container, where Debian's packages put them. */

@@ -12,12 +12,12 @@ import {
 import { dirname, join } from 'node:path';
 import { atFailpoints } from '@rivera/kit/failpoint';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
+import { commandLine } from '../../kernel/proc.js';
 import { plainProcess, plainSpec } from '../contract.js';
 import { type GardenContainer, GardenError } from '../garden.js';
-import { ContainerCgroup } from './cgroup.js';
+import { ContainerCgroup } from './cgroups/cgroup.js';
 import type { OciGarden } from './oci-garden.js';
 import { cellPlaces } from './places.js';
-import { commandLine } from './proc.js';
 import { chooseRuntime } from './runtime/choice.js';
 import type { Runtime } from './runtime/runtime.js';
 import { type ScratchCell, scratchCell } from './scratch-cell.js';

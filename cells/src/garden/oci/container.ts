@@ -1,7 +1,6 @@
-import { readdir, rm } from 'node:fs/promises';
-import { join } from 'node:path';
 import type { Duplex, Readable } from 'node:stream';
-import { failpoint } from '@rivera/kit/failpoint';
+import { isExiting } from '../../kernel/proc.js';
+import { send } from '../../kernel/send.js';
 import {
   type ContainerInfo,
   type ContainerListener,
@@ -22,45 +21,26 @@ import {
 import { Grace } from '../grace.js';
 import { limitChange } from '../limits.js';
 import { propertyOf, withGraceTime, withoutProperty, withProperty } from '../properties.js';
-import { BUSYBOX } from './bundle.js';
 import type { Cell } from './cell.js';
-import { ContainerCgroup } from './cgroup.js';
-import { prepareMoves } from './cgroup-moves.js';
-import { noRoomAt, readIfPresent } from './durable.js';
-import { type PersonsProcess, startExec } from './exec.js';
-import { ContainerFiles } from './inside.js';
-import { endStrays, type LaunchedIn } from './launch-end.js';
-import { readLimits, writeLimits } from './limits.js';
+import { ContainerCgroup } from './cgroups/cgroup.js';
+import { readLimits, writeLimits } from './cgroups/limits.js';
+import { readMetrics } from './cgroups/metrics.js';
+import { ContainerFiles } from './files/inside.js';
+import { absolute, Logins } from './files/logins.js';
+import type { Patience } from './files/stall.js';
+import { makeInside, streamIn, streamOut } from './files/streams.js';
+import { type ContainerUser, ROOT } from './files/users.js';
 import { LivingRecord } from './living-record.js';
-import { MemoryShares, NO_MEMBERSHIP } from './memory-shares.js';
-import { readMetrics } from './metrics.js';
-import { NetworkDoor } from './network-door.js';
-import { Passage } from './passage.js';
+import { NetworkDoor } from './network/door.js';
+import { Passage } from './network/passage.js';
 import type { ContainerPlaces } from './places.js';
-import { isExiting, processFacts } from './proc.js';
-import { OciProcess } from './process.js';
-import { hasBridge } from './process-input.js';
-import { type ProcessRequest, processSpec } from './process-spec.js';
+import { LaunchedProcesses } from './process/launched-processes.js';
+import { PersonsProcesses } from './process/persons-processes.js';
+import { type ProcessRequest, processSpec } from './process/process-spec.js';
+import { withTerminalModes, withTerminalSize } from './process/terminal-modes.js';
 import { type ContainerRecord, isInitAlive } from './record.js';
 import type { RuntimeProgram } from './runtime/runtime.js';
-import { send } from './send.js';
-import { signalProcess } from './signals.js';
-import type { Patience } from './stall.js';
-import { makeInside, streamIn, streamOut } from './streams.js';
-import {
-  launch,
-  type ProcessRecord,
-  processPlaces,
-  processUuid,
-  recordedProcesses,
-  recordLaunch,
-} from './supervisor.js';
-import { withTerminalModes, withTerminalSize } from './terminal-modes.js';
-import { assertMapped, type ContainerUser, findUser, ROOT } from './users.js';
 
-const PROCESS_ID = /^[A-Za-z0-9._-]{1,128}$/;
-/** Bytes of the user database that are looked at. */
-const DATABASE_LIMIT = 1024 * 1024;
 /** Events that are told of a container. */
 const MAX_EVENTS = 100;
 /** Bytes of the files that say what names mean. */
@@ -73,15 +53,14 @@ export class OciContainer implements GardenContainer {
   readonly handle: string;
   private readonly kept: LivingRecord;
   private readonly grace: Grace;
+  /** Where it is, and what it was made with. */
+  private readonly made: { places: ContainerPlaces; runtime: RuntimeProgram };
   private readonly cgroup: ContainerCgroup;
-  private readonly shares: MemoryShares;
   private readonly files: ContainerFiles;
   private readonly network: Passage;
-  private readonly processes = new Map<string, OciProcess>();
-  private readonly persons = new Set<PersonsProcess>();
-  private readonly launches = new Set<Promise<OciProcess>>();
-  /** People's processes on their way. */
-  private starting = 0;
+  private readonly logins: Logins;
+  private readonly processes: LaunchedProcesses;
+  private readonly persons: PersonsProcesses;
   private readonly door: NetworkDoor;
   private closed = false;
   private ending = false;
@@ -96,28 +75,23 @@ export class OciContainer implements GardenContainer {
     this.kept = new LivingRecord(places, record);
     this.grace = new Grace(cell.settings.clock, record.spec.graceTimeMs ?? 0, onUnused);
     this.cgroup = new ContainerCgroup(places.cgroup);
-    this.shares = new MemoryShares(this.cgroup);
     this.network = new Passage(cell, places, record);
     this.files = new ContainerFiles(`/proc/${record.init.pid}/root`, {
       firstId: record.ids?.hostId ?? 0,
       isCurrent: () => isInitAlive(record),
       makeInside: (path, owner) => makeInside({ start: this.starter, path, owner, as: ROOT }),
     });
+    this.logins = new Logins(this.files, record.ids?.size);
     this.door = new NetworkDoor(places.netns);
+    this.made = { places, runtime: cell.runtimes.of(record) };
+    const { cgroup, grace } = this;
+    const parts = { cell, ...this.made, cgroup, init: record.init.pid, rootId: record.ids?.hostId, grace };
+    this.processes = new LaunchedProcesses(parts);
+    this.persons = new PersonsProcesses(parts);
   }
 
   get record(): ContainerRecord {
     return this.kept.current;
-  }
-
-  /** Where it is, and what it was made with. */
-  private get made(): { places: ContainerPlaces; runtime: RuntimeProgram } {
-    return { places: this.places, runtime: this.cell.runtimes.of(this.record) };
-  }
-
-  private get launchedIn(): LaunchedIn {
-    const { cgroup, places } = this;
-    return { container: places, cgroup, init: this.record.init.pid, clock: this.cell.settings.clock };
   }
 
   get spec(): GardenSpec {
@@ -128,18 +102,8 @@ export class OciContainer implements GardenContainer {
   async adopt(): Promise<void> {
     await this.network.load();
     await this.adoptLimits();
-    for (const record of await recordedProcesses(this.places)) {
-      this.follow(record);
-    }
-    for (const name of await readdir(this.places.execs)) {
-      const path = join(this.places.execs, name);
-      const pid = name.endsWith('.pid') ? Number(await readIfPresent(path)) : 0;
-      const facts = pid > 0 && (await this.cgroup.pids()).includes(pid) ? processFacts(pid) : undefined;
-      if (facts) await signalProcess(this.cgroup, facts, 'SIGKILL');
-      await rm(path, { force: true });
-    }
-    // The same where a full disk kept their pids from being noted.
-    await endStrays(this.launchedIn);
+    await this.persons.endForgotten();
+    await this.processes.adopt();
   }
 
   /** Makes a change of limits that an earlier agent had recorded when it died. */
@@ -163,7 +127,7 @@ export class OciContainer implements GardenContainer {
     return {
       state: this.record.stopped || !isInitAlive(this.record) || isExiting(this.record.init.pid) ? 'stopped' : 'active',
       events: Array.from({ length: outOfMemory }, () => 'Out of memory'),
-      processes: [...this.processes.values()].map(({ id, hasEnded }) => ({ id, ended: hasEnded })),
+      processes: this.processes.list(),
     };
   }
 
@@ -221,45 +185,15 @@ export class OciContainer implements GardenContainer {
 
   private async start(spec: ProcessSpec): Promise<GardenProcess> {
     this.assertUsable();
-    if (!PROCESS_ID.test(spec.id) || spec.id.startsWith('.')) {
-      throw new GardenError('process-failed', `process id '${spec.id}' is not 1..128 of A-Z a-z 0-9 . _ -`);
-    }
-    if ((spec.stdin || spec.terminal) && !hasBridge())
-      throw new GardenError('unsupported', 'processes take input only where socat is installed');
-    if (this.processes.has(spec.id)) throw new GardenError('process-exists', `process '${spec.id}' exists already`);
-    const user = await this.user(spec.user || (this.record.info.imageUser ?? ''));
-    const cwd = await this.workingDirectory(spec.dir || (this.record.info.imageDir ?? ''), user);
-    const uuid = processUuid({ cellId: this.cell.settings.cellId, handle: this.handle, id: spec.id });
-    const launchedAtMs = this.cell.settings.clock.now();
-    const nofile = spec.nofile || this.cell.settings.nofile;
-    const term: Record<string, string> = spec.terminal ? { TERM: spec.terminal.term } : {};
-    const env = [this.record.info.imageEnv, this.spec.env, term, spec.env];
-    const { rlimits, terminal } = spec;
+    const { id, terminal, memoryShare, rlimits } = spec;
+    const input = terminal ? 'terminal' : spec.stdin ? 'pipe' : undefined;
+    this.processes.assertPossible(id, input);
+    const circumstances = await this.circumstances(spec);
     const sized = terminal && this.made.runtime.name === 'crun';
     const [path, args] = sized ? withTerminalSize(spec.path, spec.args, terminal) : [spec.path, spec.args];
-    const request = { path, args, user, cwd, env, nofile, rlimits, ...(terminal ? { terminal } : {}) };
-    const input = terminal ? ('terminal' as const) : ('pipe' as const);
-    const { memoryShare } = spec;
-    const record = {
-      id: spec.id,
-      uuid,
-      launchedAtMs,
-      ...(terminal || spec.stdin ? { input } : {}),
-      ...(memoryShare ? { memoryShare } : {}),
-    };
+    const process = this.processSpec({ ...circumstances, path, args, rlimits, ...(terminal ? { terminal } : {}) });
     this.assertUsable();
-    const launching = this.launch(record, this.processSpec(request));
-    this.launches.add(launching);
-    const process = await launching.finally(() => this.launches.delete(launching));
-    const { failure } = await process.started(this.cell.settings.runtimeTimeoutMs);
-    if (failure) {
-      // Told to have failed, it must not run after all.
-      await process.abandon();
-      const starved = memoryShare && (await this.shares.oomKills(memoryShare.name)) > 0;
-      throw new GardenError('process-failed', starved ? `${failure} (out of memory)` : failure);
-    }
-    failpoint('cell.process-started');
-    return process;
+    return this.processes.start({ id, ...(input ? { input } : {}), ...(memoryShare ? { memoryShare } : {}) }, process);
   }
 
   attach(id: string): GardenProcess | undefined {
@@ -272,14 +206,24 @@ export class OciContainer implements GardenContainer {
 
   private async startExec(spec: ExecSpec): Promise<InteractiveProcess> {
     this.assertUsable();
-    const user = await this.user(spec.user || (this.record.info.imageUser ?? ''));
-    const cwd = await this.workingDirectory(spec.dir || (this.record.info.imageDir ?? ''), user);
-    const [path, leading] = spec.path === '' ? await this.shell(user) : [spec.path, []];
+    const { terminal } = spec;
+    const circumstances = await this.circumstances(spec);
+    const [shell, leading] = spec.path === '' ? await this.logins.shell(circumstances.user) : [spec.path, []];
+    const [path, args] = withTerminalModes(shell, [...leading, ...spec.args], terminal);
+    const process = this.processSpec({ ...circumstances, path, args, ...(terminal ? { terminal } : {}) });
+    return this.persons.start(process, terminal);
+  }
+
+  /** Who a process is to be, where it begins and what it finds. */
+  private async circumstances(
+    spec: ProcessSpec | ExecSpec,
+  ): Promise<Pick<ProcessRequest, 'user' | 'cwd' | 'env' | 'nofile'>> {
+    const { imageUser = '', imageDir = '', imageEnv } = this.record.info;
+    const user = await this.logins.user(spec.user || imageUser);
+    const cwd = await this.logins.workingDirectory(spec.dir || imageDir, user);
     const term: Record<string, string> = spec.terminal ? { TERM: spec.terminal.term } : {};
-    const env = [this.record.info.imageEnv, this.spec.env, term, spec.env];
-    const nofile = spec.nofile || this.cell.settings.nofile;
-    const [program, args] = withTerminalModes(path, [...leading, ...spec.args], spec.terminal);
-    return this.startPerson({ path: program, args, user, cwd, env, nofile }, spec.terminal);
+    const env = [imageEnv, this.spec.env, term, spec.env];
+    return { user, cwd, env, nofile: spec.nofile || this.cell.settings.nofile };
   }
 
   async connect(address: TcpAddress): Promise<Duplex> {
@@ -336,7 +280,7 @@ export class OciContainer implements GardenContainer {
         start: this.starter,
         files,
         path: absolute(path),
-        user: await this.user(user),
+        user: await this.logins.user(user),
         tar,
         patience: this.patience,
       }),
@@ -347,7 +291,7 @@ export class OciContainer implements GardenContainer {
     this.assertUsable();
     const { starter: start, files, patience } = this;
     return this.inside('stream-failed', async () =>
-      streamOut({ start, files, path: absolute(path), user: await this.user(user), patience }),
+      streamOut({ start, files, path: absolute(path), user: await this.logins.user(user), patience }),
     );
   }
 
@@ -378,7 +322,7 @@ export class OciContainer implements GardenContainer {
     this.grace.close();
     await this.kept.seal();
     this.door.close();
-    await Promise.allSettled(this.launches);
+    await this.processes.launched();
     await this.network.settled();
   }
 
@@ -390,14 +334,13 @@ export class OciContainer implements GardenContainer {
   }
 
   /** Supervisors that still run. */
-  async supervisors(): Promise<number[]> {
-    const pids = await Promise.all([...this.processes.values()].map((process) => process.supervisor()));
-    return pids.filter((pid) => pid !== undefined);
+  supervisors(): Promise<number[]> {
+    return this.processes.supervisors();
   }
 
   /** Tells those that wait for processes how these ended, now that the container is being destroyed. */
   async settle(): Promise<void> {
-    await Promise.all([...this.processes.values()].map((process) => process.settle('its container was destroyed')));
+    await this.processes.settle();
   }
 
   /** Lets go; what belongs to people ends. */
@@ -405,9 +348,8 @@ export class OciContainer implements GardenContainer {
     this.closed = true;
     this.grace.close();
     this.door.close();
-    await Promise.all([...this.processes.values()].map((process) => process.close()));
-    for (const person of this.persons) person.kill();
-    await Promise.all([...this.persons].map((person) => person.exited));
+    await this.processes.close();
+    await this.persons.close();
   }
 
   private get patience(): Patience {
@@ -420,107 +362,11 @@ export class OciContainer implements GardenContainer {
     args: string[];
     user: ContainerUser;
     cwd: string;
-  }): Promise<InteractiveProcess> => this.startPerson({ ...o, env: [], nofile: this.cell.settings.nofile });
-
-  private async startPerson(
-    request: Omit<ProcessRequest, 'privileged' | 'terminal'>,
-    terminal?: ExecSpec['terminal'],
-  ): Promise<InteractiveProcess> {
-    const { cell, cgroup } = this;
-    const { maxExecs } = cell.settings;
-    if (this.persons.size + this.starting >= maxExecs)
-      throw new GardenError('process-failed', `container '${this.handle}' has ${maxExecs} such processes already`);
-    const spec = this.processSpec({
-      ...request,
-      nofile: request.nofile ?? cell.settings.nofile,
-      ...(terminal ? { terminal } : {}),
-    });
-    this.starting++;
-    const person = await startExec({ cell, ...this.made, cgroup, spec, ...(terminal ? { terminal } : {}) }).finally(
-      () => {
-        this.starting--;
-      },
-    );
-    this.persons.add(person);
-    const release = this.grace.begin();
-    void person.exited.then(() => {
-      this.persons.delete(person);
-      release();
-    });
-    if (this.closed) person.kill();
-    return person;
-  }
+  }): Promise<InteractiveProcess> =>
+    this.persons.start(this.processSpec({ ...o, env: [], nofile: this.cell.settings.nofile }), undefined);
 
   private processSpec(request: Omit<ProcessRequest, 'privileged'>): object {
     return processSpec({ ...request, privileged: this.spec.privileged });
-  }
-
-  private async launch(record: ProcessRecord, spec: object): Promise<OciProcess> {
-    const places = processPlaces(this.places, record.id);
-    try {
-      const { memoryShare } = record;
-      const membership = memoryShare ? await this.shares.prepare(memoryShare, this.made.runtime) : NO_MEMBERSHIP;
-      void prepareMoves();
-      await recordLaunch(places, record, spec);
-      failpoint('cell.process-recorded');
-      const launching = launch({
-        places,
-        uuid: record.uuid,
-        handle: this.handle,
-        runtime: { path: this.made.runtime.path, root: this.cell.places.runtimeRoot },
-        owner: this.record.ids?.hostId,
-        outputLimitBytes: this.cell.settings.outputLimitBytes,
-        membership,
-        input: record.input,
-      });
-      // Its supervisor may go on without having detached.
-      await launching.catch(async (error: unknown) => {
-        await this.follow(record).abandon();
-        throw new Error(`${(error as Error).message}${await noRoomAt(places.dir)}`, { cause: error });
-      });
-    } catch (cause) {
-      if (cause instanceof GardenError) throw cause;
-      throw new GardenError('process-failed', cause instanceof Error ? cause.message : String(cause), { cause });
-    }
-    return this.follow(record);
-  }
-
-  private follow(record: ProcessRecord): OciProcess {
-    const { log, runtimeTimeoutMs: startTimeoutMs } = this.cell.settings;
-    const places = processPlaces(this.places, record.id);
-    const use = () => this.grace.begin();
-    const { shares, launchedIn } = this;
-    const oomKills = () => shares.oomKills(record.memoryShare?.name);
-    const process = new OciProcess({ ...record, places, launchedIn, oomKills, log, use, startTimeoutMs });
-    this.processes.set(record.id, process);
-    return process;
-  }
-
-  private async user(user: string): Promise<ContainerUser> {
-    const [passwd, group] = await Promise.all(
-      ['/etc/passwd', '/etc/group'].map((path) => this.files.readText(path, DATABASE_LIMIT)),
-    );
-    const found = findUser({ user, passwd, group });
-    if (this.record.ids) assertMapped(found, this.record.ids.size);
-    return found;
-  }
-
-  private async workingDirectory(dir: string, user: ContainerUser): Promise<string> {
-    const wanted = absolute(dir === '' ? user.home : dir);
-    try {
-      await this.files.ensureDirectory(wanted, user);
-      return wanted;
-    } catch (cause) {
-      if (dir === '') return '/';
-      throw new GardenError('process-failed', `directory ${wanted} can't be made`, { cause });
-    }
-  }
-
-  private async shell(user: ContainerUser): Promise<[path: string, args: string[]]> {
-    for (const path of [user.shell, '/bin/bash', '/bin/sh']) {
-      if (path !== '' && (await this.files.kind(path)) === 'file') return [path, []];
-    }
-    return [BUSYBOX, ['sh']];
   }
 
   /** Its init may die, and with it the way to its files, at any moment. @throws GardenError */
@@ -544,8 +390,4 @@ export class OciContainer implements GardenContainer {
 /** The kernel counts memory in pages. */
 function pages(bytes: number): number {
   return bytes - (bytes % 4096);
-}
-
-function absolute(path: string): string {
-  return path.startsWith('/') ? path : `/${path}`;
 }

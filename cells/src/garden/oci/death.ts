@@ -1,13 +1,13 @@
 import { readFile, rm } from 'node:fs/promises';
 import { failpoint } from '@rivera/kit/failpoint';
+import { removeStage, unmountBelow } from '../../kernel/mounts.js';
+import { isAlive } from '../../kernel/proc.js';
+import { send } from '../../kernel/send.js';
 import type { PortMapping } from '../garden.js';
 import type { Cell } from './cell.js';
-import { ContainerCgroup } from './cgroup.js';
-import { removeStage, unmountBelow } from './mounts.js';
+import { ContainerCgroup } from './cgroups/cgroup.js';
 import type { ContainerPlaces } from './places.js';
-import { isAlive } from './proc.js';
 import type { ContainerRecord } from './record.js';
-import { send } from './send.js';
 
 /** A process that survives KILL this long waits for hardware; the destruction fails and can be tried again. */
 const KILL_TIMEOUT_MS = 20_000;

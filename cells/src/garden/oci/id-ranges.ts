@@ -1,8 +1,8 @@
 import { mkdir, readlink, rm, stat, symlink } from 'node:fs/promises';
 import { join } from 'node:path';
+import { hasCode, isMissing, namesIn } from '../../kernel/durable.js';
+import type { IdMapping } from '../../kernel/kernel-steps.js';
 import { GardenError } from '../garden.js';
-import { hasCode, isMissing, namesIn } from './durable.js';
-import type { IdMapping } from './kernel-steps.js';
 
 /** Ids that a container has: 0 to 65535, as many as everybody's user databases use. */
 export const IDS_PER_CONTAINER = 65_536;

@@ -8,7 +8,7 @@ import tar from 'tar-stream';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { collectOutput, plainProcess, plainSpec } from '../contract.js';
 import type { GardenContainer, GardenLimits, GardenSpec, ProcessSpec } from '../garden.js';
-import { cgroupVersion } from './cgroup.js';
+import { cgroupVersion } from './cgroups/cgroup.js';
 import type { OciGarden } from './oci-garden.js';
 import { cellPlaces } from './places.js';
 import { type ScratchCell, scratchCell } from './scratch-cell.js';

@@ -1,10 +1,10 @@
 import { createHash } from 'node:crypto';
 import { readFile, symlink } from 'node:fs/promises';
 import { join } from 'node:path';
+import type { IdMapping } from '../../kernel/kernel-steps.js';
 import { parseRange } from '../addresses.js';
 import { GardenError } from '../garden.js';
 import { IdRanges } from './id-ranges.js';
-import type { IdMapping } from './kernel-steps.js';
 import { canFilterArp, Firewall } from './network/firewall.js';
 import { hostMtu, noIpv6Reason, prepareHost, unprepareHost } from './network/host.js';
 import { hostServiceOf } from './network/host-service.js';

@@ -3,6 +3,10 @@ import { totalmem } from 'node:os';
 import { join } from 'node:path';
 import { failpoint } from '@rivera/kit/failpoint';
 import pLimit from 'p-limit';
+import { runToEnd } from '../../kernel/command.js';
+import { isMissing, renameDurably } from '../../kernel/durable.js';
+import { restLauncher } from '../../kernel/launcher.js';
+import { removeStage } from '../../kernel/mounts.js';
 import { askMany } from '../bulk.js';
 import {
   type ContainerStatus,
@@ -17,13 +21,9 @@ import {
 import { hasProperties } from '../properties.js';
 import { checkSpec, makeContainer } from './birth.js';
 import { assembleCell, type Cell } from './cell.js';
-import { removeEmptyGroups } from './cgroup.js';
-import { runToEnd } from './command.js';
+import { removeEmptyGroups } from './cgroups/cgroup.js';
 import { OciContainer } from './container.js';
 import { dismantle } from './death.js';
-import { isMissing, renameDurably } from './durable.js';
-import { restLauncher } from './launcher.js';
-import { removeStage } from './mounts.js';
 import { prepareNamespaceFolder } from './network/namespaces.js';
 import { CONCURRENT_CHANGES, type OciGardenOptions, settle } from './options.js';
 import { endOrphans } from './orphans.js';

@@ -1,9 +1,9 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import type { Clock } from '@rivera/kit/clock';
-import { MARK } from './agent-mark.js';
-import { hasCode, isMissing } from './durable.js';
-import { isAlive } from './proc.js';
-import { send } from './send.js';
+import { MARK } from '../../kernel/agent-mark.js';
+import { hasCode, isMissing } from '../../kernel/durable.js';
+import { isAlive } from '../../kernel/proc.js';
+import { send } from '../../kernel/send.js';
 
 /** Killed programs are gone at once unless the kernel is in the middle of something for them. */
 const END_TIMEOUT_MS = 10_000;

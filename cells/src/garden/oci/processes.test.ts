@@ -4,7 +4,7 @@ import { afterAll, afterEach, beforeAll, expect, it } from 'vitest';
 import { collectOutput, plainProcess, plainSpec } from '../contract.js';
 import type { GardenContainer, ProcessSpec } from '../garden.js';
 import type { OciGarden } from './oci-garden.js';
-import { hardLimit, parseLimits, rlimitsOf } from './rlimits.js';
+import { hardLimit, parseLimits, rlimitsOf } from './process/rlimits.js';
 import { type ScratchCell, scratchCell } from './scratch-cell.js';
 
 let cell: ScratchCell;

@@ -1,10 +1,10 @@
+import { readIfPresent, writeDurably } from '../../kernel/durable.js';
+import type { IdMapping } from '../../kernel/kernel-steps.js';
+import { bootId, isAlive, processFacts } from '../../kernel/proc.js';
 import type { ContainerInfo, GardenSpec } from '../garden.js';
-import { readIfPresent, writeDurably } from './durable.js';
-import type { IdMapping } from './kernel-steps.js';
 import type { ContainerPlaces } from './places.js';
-import { bootId, isAlive, processFacts } from './proc.js';
+import type { ProcessIdentity } from './process/signals.js';
 import type { RuntimeProgram } from './runtime/runtime.js';
-import type { ProcessIdentity } from './signals.js';
 
 /** What is kept of a container; its file exists exactly while the container is whole. */
 export interface ContainerRecord {

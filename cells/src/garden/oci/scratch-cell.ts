@@ -3,12 +3,12 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { systemClock } from '@rivera/kit/clock';
 import { silentLogger } from '@rivera/kit/log';
+import { unmountBelow } from '../../kernel/mounts.js';
+import { isAlive, processFacts } from '../../kernel/proc.js';
 import { buildBusyboxRootFs } from '../rootfs/busybox.js';
-import { unmountBelow } from './mounts.js';
 import { OciGarden } from './oci-garden.js';
 import type { OciGardenOptions } from './options.js';
 import { cellPlaces } from './places.js';
-import { isAlive, processFacts } from './proc.js';
 import { cellTraces, tracesOf } from './traces.js';
 
 const PREFIX = 'rivera-scratch-';

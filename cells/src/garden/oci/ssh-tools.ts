@@ -2,9 +2,9 @@ import { createHash } from 'node:crypto';
 import { chmod, copyFile, mkdir, mkdtemp, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import type { Logger } from '@rivera/kit/log';
+import { run } from '../../kernel/command.js';
+import { hasCode } from '../../kernel/durable.js';
 import { BUSYBOX, SSH_TOOLS } from './bundle.js';
-import { run } from './command.js';
-import { hasCode } from './durable.js';
 
 /** Where Debian's packages put them: openssh-sftp-server, openssh-client. */
 const PROGRAMS = ['/usr/lib/openssh/sftp-server', '/usr/bin/scp'];

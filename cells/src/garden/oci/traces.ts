@@ -1,17 +1,17 @@
 import { existsSync } from 'node:fs';
 import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { cgroupDirectories } from './cgroup.js';
-import { runToEnd } from './command.js';
+import { runToEnd } from '../../kernel/command.js';
+import { mountsBelow } from '../../kernel/mounts.js';
+import { commandLine } from '../../kernel/proc.js';
+import { cgroupDirectories } from './cgroups/cgroup.js';
 import { IdRanges } from './id-ranges.js';
-import { mountsBelow } from './mounts.js';
 import { namespaces } from './network/namespaces.js';
+import { PortPool } from './network/ports.js';
 import { handleOfChain } from './network/ruleset.js';
 import { SlotIds } from './network/slot-ids.js';
 import { readSlots } from './network/slots.js';
 import type { CellPlaces } from './places.js';
-import { PortPool } from './ports.js';
-import { commandLine } from './proc.js';
 
 /** Something of a container that is on the machine. */
 export interface Trace {

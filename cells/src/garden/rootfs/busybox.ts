@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import { chmod, chown, copyFile, mkdir, readFile, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { run } from '../oci/command.js';
+import { run } from '../../kernel/command.js';
 import { publish } from './publish.js';
 
 /** Changes whenever the recipe below does. */

@@ -1,6 +1,6 @@
 import { appendFile, chmod, chown, mkdir, readdir, readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { run } from '../oci/command.js';
+import { run } from '../../kernel/command.js';
 import { publish } from './publish.js';
 
 /** Changes whenever the recipe below does. */

@@ -5,7 +5,7 @@ import type { Clock } from '@rivera/kit/clock';
 import type { Logger } from '@rivera/kit/log';
 import { SingleFlight } from '@rivera/kit/single-flight';
 import pLimit from 'p-limit';
-import { syncDirectory } from '../../sync-directory.js';
+import { syncDirectory } from '../../kernel/sync-directory.js';
 import { ImageError } from '../image-error.js';
 import type { LayerDescriptor } from '../registry/manifest.js';
 import { toDisk } from './sync.js';

@@ -1,7 +1,7 @@
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
+import { doKernelSteps, type IdMapping, type KernelStep } from '../../../kernel/kernel-steps.js';
 import type { GardenLimits, GardenSpec } from '../../garden.js';
-import { doKernelSteps, type IdMapping, type KernelStep } from '../kernel-steps.js';
 import type { ContainerPlaces } from '../places.js';
 import type { RootLayers } from '../root-layers.js';
 import { type DiskTemplates, type ImageGeometry, INODE_BYTES } from './templates.js';

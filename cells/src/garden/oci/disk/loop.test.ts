@@ -14,8 +14,8 @@ import { open } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, it, vi } from 'vitest';
-import { doKernelSteps } from '../kernel-steps.js';
-import { unmountBelow } from '../mounts.js';
+import { doKernelSteps } from '../../../kernel/kernel-steps.js';
+import { unmountBelow } from '../../../kernel/mounts.js';
 import { DiskTemplates } from './templates.js';
 
 const MB = 1024 * 1024;

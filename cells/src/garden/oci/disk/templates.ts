@@ -1,8 +1,8 @@
 import type { BigIntStats } from 'node:fs';
 import { mkdir, rm, stat, truncate, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { run } from '../command.js';
-import { isMissing } from '../durable.js';
+import { run } from '../../../kernel/command.js';
+import { isMissing } from '../../../kernel/durable.js';
 
 /** How an image is cut. */
 export interface ImageGeometry {

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { ManualClock } from '@rivera/kit/clock';
 import { silentLogger } from '@rivera/kit/log';
 import { afterEach, beforeEach, expect, it } from 'vitest';
-import { run, runToEnd } from '../command.js';
+import { run, runToEnd } from '../../../kernel/command.js';
 import { Firewall } from './firewall.js';
 import type { Opening } from './ruleset.js';
 

@@ -1,7 +1,7 @@
 import type { Clock } from '@rivera/kit/clock';
 import type { Logger } from '@rivera/kit/log';
+import { run, runToEnd } from '../../../kernel/command.js';
 import { GardenError } from '../../garden.js';
-import { run, runToEnd } from '../command.js';
 import { Batches } from './batches.js';
 import { closingScript, type FirewallPlan, type Opening, openingScript, signsOf, wholeRuleset } from './ruleset.js';
 

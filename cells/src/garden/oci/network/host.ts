@@ -1,8 +1,8 @@
 import { existsSync } from 'node:fs';
 import { readdir, readFile, writeFile } from 'node:fs/promises';
+import { run, runToEnd } from '../../../kernel/command.js';
+import { readIfPresent } from '../../../kernel/durable.js';
 import { GardenError } from '../../garden.js';
-import { run, runToEnd } from '../command.js';
-import { readIfPresent } from '../durable.js';
 import type { Subnet } from './subnet.js';
 
 const CONF = '/proc/sys/net';

@@ -1,8 +1,8 @@
 import { existsSync } from 'node:fs';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { run } from '../command.js';
-import { doKernelSteps, type IdMapping } from '../kernel-steps.js';
+import { run } from '../../../kernel/command.js';
+import { doKernelSteps, type IdMapping } from '../../../kernel/kernel-steps.js';
 import { NETNS_DIR } from '../places.js';
 import { namespaces } from './namespaces.js';
 import type { Subnet } from './subnet.js';

@@ -1,6 +1,6 @@
-import { run } from '../command.js';
-import { namesIn } from '../durable.js';
-import { mountsBelow } from '../mounts.js';
+import { run } from '../../../kernel/command.js';
+import { namesIn } from '../../../kernel/durable.js';
+import { mountsBelow } from '../../../kernel/mounts.js';
 import { NETNS_DIR } from '../places.js';
 
 /**

@@ -1,7 +1,7 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { createInterface } from 'node:readline';
-import { run, runToEnd } from '../command.js';
+import { run, runToEnd } from '../../../kernel/command.js';
 
 /** Listens on TCP ports, answers whatever it is asked by UDP as a name server would, and says when it is ready. */
 const LISTENERS = `

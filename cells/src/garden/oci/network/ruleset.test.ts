@@ -1,6 +1,6 @@
 import { expect, it } from 'vitest';
+import { runToEnd } from '../../../kernel/command.js';
 import type { EgressRule } from '../../garden.js';
-import { runToEnd } from '../command.js';
 import { closingScript, type FirewallPlan, type Opening, openingScript, ruleLines, wholeRuleset } from './ruleset.js';
 
 const rule = (more: Partial<EgressRule>): EgressRule => ({

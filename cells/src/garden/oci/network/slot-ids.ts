@@ -1,7 +1,7 @@
 import { mkdir, rm, writeFile } from 'node:fs/promises';
 import { basename, join } from 'node:path';
+import type { IdMapping } from '../../../kernel/kernel-steps.js';
 import type { IdRanges } from '../id-ranges.js';
-import type { IdMapping } from '../kernel-steps.js';
 
 /** The ranges of user ids that go with the slots of a cell's network: a network namespace belongs to a user namespace, and that to ids. */
 export class SlotIds {

@@ -1,7 +1,7 @@
 import { mkdir, rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { namesIn } from '../../../kernel/durable.js';
 import { GardenError } from '../../garden.js';
-import { namesIn } from '../durable.js';
 import { FIRST_SLOT } from './subnet.js';
 
 /**

@@ -2,7 +2,7 @@ import { chmodSync, mkdtempSync, readdirSync, rmSync, statSync, writeFileSync } 
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, expect, it, vi } from 'vitest';
-import { cgroupDirectories, hybridMount } from '../cgroup.js';
+import { cgroupDirectories, hybridMount } from '../cgroups/cgroup.js';
 import { chooseRuntime, isAtLeast } from './choice.js';
 import { findProgram } from './runtime.js';
 

@@ -1,5 +1,5 @@
-import { hybridMount } from '../cgroup.js';
-import { runToEnd } from '../command.js';
+import { runToEnd } from '../../../kernel/command.js';
+import { hybridMount } from '../cgroups/cgroup.js';
 import { findProgram, type Runtime } from './runtime.js';
 import { whyUnusable } from './self-test.js';
 

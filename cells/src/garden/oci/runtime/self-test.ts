@@ -1,7 +1,7 @@
 import { chown, copyFile, mkdir, mkdtemp, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
-import { runToEnd } from '../command.js';
+import { runToEnd } from '../../../kernel/command.js';
 import { capabilities } from '../security.js';
 import type { Runtime } from './runtime.js';
 
