@@ -157,7 +157,8 @@ describe('a call ends', () => {
     const started = performance.now();
     const call = setting.client(server).cells.get('c', { deadlineMs: 150 });
     await expect(call).rejects.toBeInstanceOf(DeadlineExceededError);
-    expect(performance.now() - started).toBeLessThan(2000);
+    // Without it, the call would have 10 s.
+    expect(performance.now() - started).toBeLessThan(9_000);
   });
 
   it('not at its deadline when another server answers: one that hangs gets half of the time', async () => {
