@@ -5,7 +5,7 @@ import { type Identity, ROLES } from '../tls/identity.js';
 import { type Access, AccessTable } from './access.js';
 import { type AdapterOptions, adaptBidi, adaptClientStream, adaptServerStream, adaptUnary } from './adapters.js';
 import type { AnyMethod, Bidi, ClientStream, Handlers, ServerStream, Unary } from './handlers.js';
-import { HostedCall, OpenCalls } from './hosted-call.js';
+import { type EncodedSize, HostedCall, OpenCalls } from './hosted-call.js';
 import { DEFAULT_MAX_MESSAGE_BYTES, KEEPALIVE_TIME_MS, KEEPALIVE_TIMEOUT_MS } from './limits.js';
 import { Listener } from './listener.js';
 import { type CallObserver, together } from './observer.js';
@@ -33,6 +33,9 @@ export interface GrpcHostOptions {
   readonly observers?: readonly CallObserver[];
 }
 
+/** What gRPC puts before each message. */
+const FRAME_BYTES = 5;
+
 /** How long close() waits after the last calls were ended, for their status to leave. */
 const FLUSH_MS = 200;
 
@@ -46,6 +49,7 @@ export class GrpcHost {
   readonly #access = new AccessTable();
   readonly #open = new OpenCalls();
   readonly #running = new RunningHandlers();
+  readonly #encoded = { bytes: 0 };
   readonly #health = new HealthImplementation({ '': 'NOT_SERVING' });
   readonly #services: string[] = [];
   readonly #maxConnections: number;
@@ -63,7 +67,7 @@ export class GrpcHost {
       defaultDeadlineMs: options.defaultDeadlineMs ?? 60_000,
     };
     const observer = together(options.observers ?? [], options.logger);
-    const surroundings = { access: this.#access, open: this.#open, observer };
+    const surroundings = { access: this.#access, open: this.#open, observer, encoded: this.#encoded };
     this.#server = new Server({
       interceptors: [(method, call) => new HostedCall(call, method, surroundings)],
       'grpc.max_receive_message_length': options.maxMessageBytes ?? DEFAULT_MAX_MESSAGE_BYTES,
@@ -84,7 +88,7 @@ export class GrpcHost {
       // What the types say of a handler, the definition of its method says too.
       implementation[name] = adapt(method, handler.bind(handlers), this.#adapter);
     }
-    this.#addToServer(loggingService(service, this.#logger), implementation, access);
+    this.#addToServer(encodingOf(service, this.#logger, this.#encoded), implementation, access);
     const name = Object.values(service)[0]?.path.split('/')[1];
     if (name === undefined) throw new Error('a service without methods');
     this.#services.push(name);
@@ -168,19 +172,21 @@ function adapt(method: AnyMethod, handler: unknown, options: AdapterOptions): Un
 }
 
 /** A response that can't be encoded is a bug, which grpc-js tells the client of, but nobody else. */
-function loggingService<S extends ServiceDefinition>(service: S, logger: Logger): S {
-  const logging = (method: AnyMethod): AnyMethod => ({
+function encodingOf<S extends ServiceDefinition>(service: S, logger: Logger, size: EncodedSize): S {
+  const watched = (method: AnyMethod): AnyMethod => ({
     ...method,
     responseSerialize: (response) => {
       try {
-        return method.responseSerialize(response);
+        const encoded = method.responseSerialize(response);
+        size.bytes = FRAME_BYTES + encoded.length;
+        return encoded;
       } catch (error) {
         logger.error({ err: error, method: method.path }, 'response can not be encoded');
         throw error;
       }
     },
   });
-  return Object.fromEntries(Object.entries(service).map(([name, method]) => [name, logging(method)])) as S;
+  return Object.fromEntries(Object.entries(service).map(([name, method]) => [name, watched(method)])) as S;
 }
 
 /** Whether a promise settled in time. */

@@ -52,7 +52,19 @@ export interface CallSurroundings {
   readonly access: AccessTable;
   readonly open: OpenCalls;
   readonly observer: Required<CallObserver>;
+  readonly encoded: EncodedSize;
 }
+
+/** Bytes of the message that was encoded last, framed; 0 where nobody measures. */
+export interface EncodedSize {
+  bytes: number;
+}
+
+/**
+ * Bytes of a stream of answers that may be on their way to the connection. grpc-js takes the next message when the one before has left,
+ * a turn of the event loop each; small messages would go one by one, however many wait.
+ */
+const WRITE_AHEAD_BYTES = 64 * 1024;
 
 /** One call from its arrival to its end: lets it in or refuses it, whoever serves the method, and can end it. */
 export class HostedCall extends ServerInterceptingCall implements ObservedCall {
@@ -66,6 +78,9 @@ export class HostedCall extends ServerInterceptingCall implements ObservedCall {
   readonly #access: AccessTable;
   readonly #open: OpenCalls;
   readonly #observer: Required<CallObserver>;
+  readonly #encoded: EncodedSize;
+  readonly #manyAnswers: boolean;
+  #unflushedBytes = 0;
   readonly #arrivedAtMs = performance.now();
   #listener: Listener | undefined;
   #endedBy: RiveraError | undefined;
@@ -79,6 +94,8 @@ export class HostedCall extends ServerInterceptingCall implements ObservedCall {
     this.#access = surroundings.access;
     this.#open = surroundings.open;
     this.#observer = surroundings.observer;
+    this.#encoded = surroundings.encoded;
+    this.#manyAnswers = method.responseStream;
     this.peer = peerOfCall(next);
     // Asked for now, because a broken connection has forgotten it.
     this.remoteAddress = next.getPeer();
@@ -142,7 +159,28 @@ export class HostedCall extends ServerInterceptingCall implements ObservedCall {
   override sendMessage(message: unknown, callback: () => void): void {
     if (this.#endedBy) return;
     this.#observer.sent(this, message);
-    this.#next.sendMessage(message, callback);
+    if (this.#manyAnswers) this.#sendAhead(message, callback);
+    else this.#next.sendMessage(message, callback);
+  }
+
+  /** Calls back once the message has left, or at once while little is on its way. */
+  #sendAhead(message: unknown, callback: () => void): void {
+    let bytes = 0;
+    let isTold = false;
+    const tell = (): void => {
+      if (isTold) return;
+      isTold = true;
+      callback();
+    };
+    this.#encoded.bytes = 0;
+    this.#next.sendMessage(message, () => {
+      this.#unflushedBytes -= bytes;
+      tell();
+    });
+    // What was not encoded was not sent either, and nobody is called back.
+    bytes = this.#encoded.bytes;
+    this.#unflushedBytes += bytes;
+    if (bytes > 0 && this.#unflushedBytes <= WRITE_AHEAD_BYTES) tell();
   }
 
   override sendStatus(ending: Parameters<ServerInterceptingCallInterface['sendStatus']>[0]): void {
