@@ -1,4 +1,4 @@
-import { chmodSync, mkdtempSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { chmodSync, chownSync, mkdtempSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, expect, it, vi } from 'vitest';
@@ -49,11 +49,25 @@ it('tries none that is too old, or not there', async () => {
 });
 
 it('refuses one that gives /dev/null to containers, and takes it back', async () => {
-  const script =
-    'case "$1" in --version) echo crun version 1.9 ;; *) [ "$3" = delete ] || chown 65534 /dev/null ;; esac';
-  layOut('crun', script);
+  // As crun does it: to the user of the process that it is to run.
+  const user = `sed -n 's/.*"uid":\\([0-9]*\\).*/\\1/p' "$5/config.json"`;
+  const run = `[ "$3" = delete ] || chown "$(${user})" /dev/null`;
+  layOut('crun', `case "$1" in --version) echo crun version 1.9 ;; *) ${run} ;; esac`);
   expect((await chooseRuntime('crun')).found).toContain('/dev/null');
   expect(statSync('/dev/null').uid).toBe(0);
+});
+
+it('holds against no runtime what another does meanwhile', async () => {
+  // For somebody else's process, while this one is tried.
+  layOut(
+    'crun',
+    'case "$1" in --version) echo crun version 1.9 ;; *) [ "$3" = delete ] || chown 2147418111 /dev/null ;; esac',
+  );
+  try {
+    expect((await chooseRuntime('crun')).found).toBe('crun version 1.9, self-test passed');
+  } finally {
+    chownSync('/dev/null', 0, 0);
+  }
 });
 
 it('leaves nothing behind', async () => {
