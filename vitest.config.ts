@@ -8,6 +8,9 @@ const shared = {
 };
 const server = { deps: { inline: [/@rivera\//] } };
 
+/** What becomes true in a moment may take long on a machine that others use. */
+const expecting = { poll: { timeout: 20_000 } };
+
 /** Tests of containers and databases wait more than they work. */
 const UNITS_AT_A_TIME = 3;
 /** Whole platforms compete for the machine. */
@@ -39,6 +42,7 @@ export default defineConfig({
           maxWorkers: UNITS_AT_A_TIME,
           sequence: { groupOrder: 0 },
           server,
+          expect: expecting,
         },
       },
       {
@@ -55,6 +59,7 @@ export default defineConfig({
           maxWorkers: UNITS_AT_A_TIME,
           sequence: { groupOrder: 0 },
           server,
+          expect: expecting,
         },
       },
       {
@@ -67,6 +72,7 @@ export default defineConfig({
           maxWorkers: PLATFORMS_AT_A_TIME,
           sequence: { groupOrder: 1 },
           server,
+          expect: expecting,
         },
       },
     ],

@@ -12,7 +12,7 @@ import { FakeAuctioneer, lrpWork, taskWork } from './testing/fake-auctioneer.js'
 import { ScriptedExecutor } from './testing/scripted-executor.js';
 import { tagsOf, workOf } from './work.js';
 
-const eventually = (check: () => void) => vi.waitFor(check, { timeout: 5_000, interval: 5 });
+const eventually = (check: () => void) => vi.waitFor(check, { timeout: 20_000, interval: 5 });
 
 let bed: TestBed;
 let dir: string;

@@ -30,7 +30,7 @@ import { ScriptedExecutor } from './testing/scripted-executor.js';
 import { ScriptedProcess } from './testing/scripted-process.js';
 import { tagsOf } from './work.js';
 
-const eventually = (check: () => void) => vi.waitFor(check, { timeout: 5_000, interval: 5 });
+const eventually = (check: () => void) => vi.waitFor(check, { timeout: 20_000, interval: 5 });
 const MIB = 1024 * 1024;
 const byInstance = { target: { $case: 'instance', value: { processGuid: 'web', index: 0 } } } as const;
 const byGuid = (value: string) => ({ target: { $case: 'containerGuid', value } }) as const;
@@ -200,7 +200,7 @@ describe('exec', () => {
         before = written;
         expect(stuck).toBe(true);
       },
-      { timeout: 5_000, interval: 200 },
+      { timeout: 20_000, interval: 200 },
     );
     expect(written).toBeLessThan(32 * MIB);
     let read = 0;
@@ -224,7 +224,7 @@ describe('exec', () => {
         before = sent;
         expect(stuck).toBe(true);
       },
-      { timeout: 5_000, interval: 200 },
+      { timeout: 20_000, interval: 200 },
     );
     expect(sent).toBeLessThan(64);
     expect((await buffer(process.stdin)).length).toBe(64 * MIB);

@@ -45,7 +45,7 @@ const ended = (failureReason: string, rest: Partial<NonNullable<ContainerRecord[
 });
 
 /** Waits until it holds, at most a second or so. */
-const eventually = (check: () => void) => vi.waitFor(check, { timeout: 5_000, interval: 5 });
+const eventually = (check: () => void) => vi.waitFor(check, { timeout: 20_000, interval: 5 });
 
 let bed: TestBed;
 let bbs: FakeBbs;

@@ -47,7 +47,7 @@ describe('a call that may change something', () => {
     const { observers } = openAudit({ enabled: true, file: '' }, log);
     const { client } = await bed.echo({}, { observers });
     await unary(client, client.ask, 'hello');
-    await vi.waitFor(() => expect(lines).toHaveLength(1));
+    await vi.waitFor(() => expect(lines).toHaveLength(1), { timeout: 20_000 });
     expect(lines[0]).toMatchObject({
       audit: true,
       time: expect.any(String),
@@ -66,7 +66,7 @@ describe('a call that may change something', () => {
     const { port } = await bed.echo({}, { observers });
     const reader = bed.dial(EchoClient, port, await bed.identity('reader', 'eve'));
     await expect(unary(reader, reader.ask, 'hello')).rejects.toThrow();
-    await vi.waitFor(() => expect(lines).toHaveLength(1));
+    await vi.waitFor(() => expect(lines).toHaveLength(1), { timeout: 20_000 });
     expect(lines[0]).toMatchObject({ role: 'reader', peer: 'eve', outcome: 'PERMISSION_DENIED' });
   });
 

@@ -345,12 +345,15 @@ const WATCHING = new Set(['Watch', 'WatchResources']);
 /** Lines are written at the end of the turn in which a call ends. */
 async function settled(): Promise<void> {
   let before = -1;
-  await vi.waitFor(async () => {
-    const now = (await fileLines()).length;
-    const still = now === before;
-    before = now;
-    expect(still).toBe(true);
-  });
+  await vi.waitFor(
+    async () => {
+      const now = (await fileLines()).length;
+      const still = now === before;
+      before = now;
+      expect(still).toBe(true);
+    },
+    { timeout: 20_000 },
+  );
 }
 
 /** A request with nothing in it. */

@@ -271,7 +271,7 @@ describe('a cell', () => {
     const b = await welcomed(await cell('b'));
     a.hangUp();
     // The server learns of it in its own time.
-    await vi.waitUntil(async () => (await ledger()).entries.length < 2, { timeout: 5_000, interval: 5 });
+    await vi.waitUntil(async () => (await ledger()).entries.length < 2, { timeout: 20_000, interval: 5 });
     expect((await ledger()).entries.map((entry) => entry.cellId)).toEqual(['b']);
     expect(b.epochs).toEqual([1]);
   });
