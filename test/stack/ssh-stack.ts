@@ -9,7 +9,7 @@ import { webApp } from './work.js';
 /** What the proxy takes as the password of users `diego:…`. */
 export const SSH_SECRET = 'open sesame';
 /** The route by which an LRP opts in. */
-export const SSH_ROUTES = { 'diego-ssh': '{"container_port":2222}' };
+const SSH_ROUTES = { 'diego-ssh': '{"container_port":2222}' };
 
 /** A platform with an SSH proxy, and instances to log in to. */
 export class SshStack {
@@ -36,22 +36,24 @@ export class SshStack {
   }): Promise<SshStack> {
     const port = await freePort();
     const folder = mkdtempSync(join(tmpdir(), 'rivera-ssh-keys-'));
-    const stack = await Stack.start({
-      cells: o.cells ?? 1,
-      server: {
-        roles: ['bbs', 'auction', 'access', 'locket', 'ssh'],
-        ssh: { ...sshSettings(port, folder), ...o.ssh?.(folder) },
-      },
-    });
-    const routes = o.routes ?? SSH_ROUTES;
+    const { apps, cells = 1, routes = SSH_ROUTES, ssh } = o;
+    let stack: Stack | undefined;
     try {
+      stack = await Stack.start({
+        cells,
+        server: {
+          roles: ['bbs', 'auction', 'access', 'locket', 'ssh'],
+          ssh: { ...sshSettings(port, folder), ...ssh?.(folder) },
+        },
+      });
       const client = await stack.client();
-      for (const name of o.apps) await client.desiredLrps.desire(webApp(name, 1, { routes } as never));
-      for (const name of o.apps) await client.actualLrps.waitForRunning(name, { timeoutMs: 60_000 });
+      for (const name of apps) await client.desiredLrps.desire(webApp(name, 1, { routes } as never));
+      for (const name of apps) await client.actualLrps.waitForRunning(name, { timeoutMs: 60_000 });
       const { hostKey } = await client.ssh.endpoint();
       return new SshStack(stack, client, new SshClient(join(stack.folder, 'client'), port, hostKey), port, folder);
     } catch (error) {
-      await stack.close();
+      await stack?.close();
+      rmSync(folder, { recursive: true, force: true });
       throw error;
     }
   }

@@ -5,7 +5,7 @@ import type {
   StreamOutResponse,
 } from '@rivera/gen/rivera/garden/v1/garden_service';
 import type { CallContext } from '@rivera/kit/grpc/host';
-import { tarIn, tarOut } from '../garden/tar-messages.js';
+import { tarIn, tarOut } from '../rep/tar-messages.js';
 import type { Park } from './containers.js';
 import { toRiveraError } from './errors.js';
 import { requireHandle, requirePath } from './validate.js';

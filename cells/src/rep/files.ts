@@ -7,8 +7,8 @@ import type {
 import { RiveraError } from '@rivera/kit/errors';
 import type { CallContext } from '@rivera/kit/grpc/host';
 import type { Executor } from '../executor/executor.js';
-import { tarIn, tarOut } from '../garden/tar-messages.js';
 import { findLiveContainer, toRiveraError } from './container-target.js';
+import { tarIn, tarOut } from './tar-messages.js';
 
 /** A tar stream of a file or folder, in pieces. */
 export async function* readFiles(

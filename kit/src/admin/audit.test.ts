@@ -2,7 +2,7 @@ import { mkdtemp, readFile, rm, stat } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Writable } from 'node:stream';
-import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { unary } from '../grpc/dial.js';
 import type { ObservedCall } from '../grpc/observer.js';
 import { EchoClient, TestBed } from '../grpc/test-bed.js';
@@ -47,7 +47,7 @@ describe('a call that may change something', () => {
     const { observers } = openAudit({ enabled: true, file: '' }, log);
     const { client } = await bed.echo({}, { observers });
     await unary(client, client.ask, 'hello');
-    await vi.waitFor(() => expect(lines).toHaveLength(1), { timeout: 20_000 });
+    await expect.poll(() => lines).toHaveLength(1);
     expect(lines[0]).toMatchObject({
       audit: true,
       time: expect.any(String),
@@ -66,7 +66,7 @@ describe('a call that may change something', () => {
     const { port } = await bed.echo({}, { observers });
     const reader = bed.dial(EchoClient, port, await bed.identity('reader', 'eve'));
     await expect(unary(reader, reader.ask, 'hello')).rejects.toThrow();
-    await vi.waitFor(() => expect(lines).toHaveLength(1), { timeout: 20_000 });
+    await expect.poll(() => lines).toHaveLength(1);
     expect(lines[0]).toMatchObject({ role: 'reader', peer: 'eve', outcome: 'PERMISSION_DENIED' });
   });
 

@@ -171,7 +171,10 @@ function adapt(method: AnyMethod, handler: unknown, options: AdapterOptions): Un
     : adaptUnary(handler as Unary<unknown, unknown>, options);
 }
 
-/** A response that can't be encoded is a bug, which grpc-js tells the client of, but nobody else. */
+/**
+ * The service with its encoders watched: how large a response is, and whether there is one at all. One that can't be encoded is a bug,
+ * which grpc-js tells the client of, but nobody else.
+ */
 function encodingOf<S extends ServiceDefinition>(service: S, logger: Logger, size: EncodedSize): S {
   const watched = (method: AnyMethod): AnyMethod => ({
     ...method,

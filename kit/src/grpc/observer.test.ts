@@ -1,5 +1,5 @@
 import { status } from '@grpc/grpc-js';
-import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { RiveraError } from '../errors.js';
 import { GrpcMetrics } from '../metrics/grpc.js';
 import { MetricsRegistry } from '../metrics.js';
@@ -32,7 +32,7 @@ class Notes implements CallObserver {
 
 const name = (method: string) => method.split('/').at(-1);
 /** Resolves once nothing more can be heard of a call. */
-const ended = (notes: Notes) => vi.waitFor(() => expect(notes.heard.at(-1)).toMatch(/^ended/), { timeout: 20_000 });
+const ended = (notes: Notes) => expect.poll(() => notes.heard.at(-1)).toMatch(/^ended/);
 
 let bed: TestBed;
 let notes: Notes;
@@ -99,7 +99,7 @@ describe('an observer hears', () => {
     const { client } = await bed.echo({ ask: (_, { signal }) => aborted(signal) }, { observers: [notes] });
     const aborter = new AbortController();
     const asking = unary(client, client.ask, 'hello', { signal: aborter.signal });
-    await vi.waitFor(() => expect(notes.heard).toContain('Ask < hello'), { timeout: 20_000 });
+    await expect.poll(() => notes.heard).toContain('Ask < hello');
     aborter.abort();
     await expect(asking).rejects.toThrow();
     await ended(notes);
@@ -118,7 +118,7 @@ describe('an observer hears', () => {
     const call = client.talk();
     call.on('error', () => {});
     call.write('a');
-    await vi.waitFor(() => expect(notes.heard).toContain('Talk > a'), { timeout: 20_000 });
+    await expect.poll(() => notes.heard).toContain('Talk > a');
     await host.close(100);
     expect(notes.heard.filter((line) => line.startsWith('ended'))).toEqual(['ended Talk UNAVAILABLE']);
   });
@@ -145,7 +145,7 @@ test('metrics count calls by their status, time unary ones, and know what is ope
   await expect(unary(reader, reader.ask, 'hello')).rejects.toThrow();
   const call = client.talk();
   call.write('a');
-  await vi.waitFor(() => expect(notes.heard).toContain('Talk > a'), { timeout: 20_000 });
+  await expect.poll(() => notes.heard).toContain('Talk > a');
   const text = registry.text();
   const echo = 'service="rivera.test.Echo"';
   expect(text).toContain(`rivera_grpc_calls_total{${echo},method="Ask",code="OK"} 2\n`);
@@ -157,7 +157,7 @@ test('metrics count calls by their status, time unary ones, and know what is ope
   expect(Number(/^RequestLatency (\d.*)$/m.exec(text)?.[1])).toBeGreaterThan(1_000);
   call.end();
   for await (const _ of call);
-  await vi.waitFor(() => expect(metrics.open('/rivera.test.Echo/Talk')).toBe(0), { timeout: 20_000 });
+  await expect.poll(() => metrics.open('/rivera.test.Echo/Talk')).toBe(0);
 });
 
 function aborted(signal: AbortSignal): Promise<string> {

@@ -345,15 +345,14 @@ const WATCHING = new Set(['Watch', 'WatchResources']);
 /** Lines are written at the end of the turn in which a call ends. */
 async function settled(): Promise<void> {
   let before = -1;
-  await vi.waitFor(
-    async () => {
+  await expect
+    .poll(async () => {
       const now = (await fileLines()).length;
       const still = now === before;
       before = now;
-      expect(still).toBe(true);
-    },
-    { timeout: 20_000 },
-  );
+      return still;
+    })
+    .toBe(true);
 }
 
 /** A request with nothing in it. */

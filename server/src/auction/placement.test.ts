@@ -97,17 +97,18 @@ describe('the score (spec auction §5.12)', () => {
   it.each([
     [0, 2],
     [0.25, 22],
-  ])('at weight %d gives no. %d of a row to the cell of 80 on which one container is starting', (weight, second) => {
+  ])('at weight %d gives no. %d of a row to the cell of 80 on which one container is starting', (weight, number) => {
     const total = { memoryMb: 80, diskMb: 80, containers: 80 };
     const settings = { ...NO_WEIGHTS, startingContainerWeight: weight };
     const cluster = new Cluster([bid('quick', { total }), bid('slow', { total, startingContainers: 1 })], settings);
-    let placed = 1;
-    for (let left = 79; left > 0; left--, placed++) {
+    const cells = Array.from({ length: number }, (_, placed) => {
       const work = lrp(`p${placed}`);
-      if (cluster.place(work) === 'slow') break;
-      cluster.run('quick', work, placed + 1, { memoryMb: left, diskMb: left, containers: left });
-    }
-    expect(placed).toBe(second);
+      const cell = cluster.place(work);
+      const left = 79 - placed;
+      if (cell === 'quick') cluster.run(cell, work, placed + 2, { memoryMb: left, diskMb: left, containers: left });
+      return cell;
+    });
+    expect(cells).toEqual([...Array(number - 1).fill('quick'), 'slow']);
   });
 
   it('goes to the lowest id among equals', () => {

@@ -53,8 +53,7 @@ export class OciContainer implements GardenContainer {
   readonly handle: string;
   private readonly kept: LivingRecord;
   private readonly grace: Grace;
-  /** Where it is, and what it was made with. */
-  private readonly made: { places: ContainerPlaces; runtime: RuntimeProgram };
+  private readonly runtime: RuntimeProgram;
   private readonly cgroup: ContainerCgroup;
   private readonly files: ContainerFiles;
   private readonly network: Passage;
@@ -83,9 +82,9 @@ export class OciContainer implements GardenContainer {
     });
     this.logins = new Logins(this.files, record.ids?.size);
     this.door = new NetworkDoor(places.netns);
-    this.made = { places, runtime: cell.runtimes.of(record) };
-    const { cgroup, grace } = this;
-    const parts = { cell, ...this.made, cgroup, init: record.init.pid, rootId: record.ids?.hostId, grace };
+    this.runtime = cell.runtimes.of(record);
+    const { runtime, cgroup, grace } = this;
+    const parts = { cell, places, runtime, cgroup, init: record.init.pid, rootId: record.ids?.hostId, grace };
     this.processes = new LaunchedProcesses(parts);
     this.persons = new PersonsProcesses(parts);
   }
@@ -113,7 +112,7 @@ export class OciContainer implements GardenContainer {
     const now = await readLimits(this.cgroup, { asked: limits, maxPids: this.cell.settings.maxPids });
     if (now.memoryBytes === pages(limits.memoryBytes) && now.pids === limits.pids && now.cpuShares === limits.cpuShares)
       return;
-    await writeLimits(this.cell, { ...this.made, change: limits }).catch((error: unknown) => {
+    await this.limitTo(limits).catch((error: unknown) => {
       this.cell.settings.log.error({ error, handle: this.handle }, 'limits of a container could not be made again');
     });
   }
@@ -166,12 +165,17 @@ export class OciContainer implements GardenContainer {
   private async writeLimits(change: Partial<GardenLimits>): Promise<void> {
     const { limits } = this.spec;
     try {
-      await writeLimits(this.cell, { ...this.made, change });
+      await this.limitTo(change);
     } catch (error) {
       // Some may have been written before another was refused.
-      await writeLimits(this.cell, { ...this.made, change: limits }).catch(() => undefined);
+      await this.limitTo(limits).catch(() => undefined);
       throw error;
     }
+  }
+
+  private limitTo(change: Partial<GardenLimits>): Promise<void> {
+    const { cell, places, runtime } = this;
+    return writeLimits(cell, { places, runtime, change });
   }
 
   async setGraceTime(graceTimeMs: number): Promise<void> {
@@ -189,7 +193,7 @@ export class OciContainer implements GardenContainer {
     const input = terminal ? 'terminal' : spec.stdin ? 'pipe' : undefined;
     this.processes.assertPossible(id, input);
     const circumstances = await this.circumstances(spec);
-    const sized = terminal && this.made.runtime.name === 'crun';
+    const sized = terminal && this.runtime.name === 'crun';
     const [path, args] = sized ? withTerminalSize(spec.path, spec.args, terminal) : [spec.path, spec.args];
     const process = this.processSpec({ ...circumstances, path, args, rlimits, ...(terminal ? { terminal } : {}) });
     this.assertUsable();

@@ -350,7 +350,7 @@ describe('people', () => {
 
 /** The dead are counted until init has reaped them. */
 async function onlyInit(container: GardenContainer): Promise<void> {
-  await expect.poll(async () => (await container.metrics()).pids, { timeout: 20_000, interval: 5 }).toBe(1);
+  await expect.poll(async () => (await container.metrics()).pids, { interval: 5 }).toBe(1);
 }
 
 async function fetchOnceUp(url: string): Promise<string> {

@@ -13,7 +13,7 @@ import {
 import { open } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterEach, beforeEach, expect, it, vi } from 'vitest';
+import { afterEach, beforeEach, expect, it } from 'vitest';
 import { doKernelSteps } from '../../../kernel/kernel-steps.js';
 import { unmountBelow } from '../../../kernel/mounts.js';
 import { DiskTemplates } from './templates.js';
@@ -74,7 +74,7 @@ it('mounts many images at once, each a filesystem of its own that goes without a
   expect(names.map((name) => readFileSync(join(at(name), 'own'), 'utf8'))).toEqual(names);
   expect(devices()).toHaveLength(12);
   await unmountBelow(base);
-  await vi.waitFor(() => expect(devices()).toEqual([]), { timeout: 20_000 });
+  await expect.poll(() => devices()).toEqual([]);
   execFileSync('e2fsck', ['-f', '-n', at('3.img')], { stdio: 'ignore' });
 });
 
@@ -83,5 +83,5 @@ it('keeps no loop device for an image that can’t be mounted', async () => {
   truncateSync(at('image'), MB);
   mkdirSync(at('to'));
   await expect(doKernelSteps([{ do: 'loop', image: at('image'), to: at('to') }])).rejects.toThrow('loop: mount');
-  await vi.waitFor(() => expect(devices()).toEqual([]), { timeout: 20_000 });
+  await expect.poll(() => devices()).toEqual([]);
 });

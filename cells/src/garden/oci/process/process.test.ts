@@ -1,7 +1,6 @@
 import { mkdir, mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { setTimeout } from 'node:timers/promises';
 import { ManualClock } from '@rivera/kit/clock';
 import { silentLogger } from '@rivera/kit/log';
 import { afterEach, beforeEach, expect, it } from 'vitest';
@@ -22,7 +21,7 @@ it('is given up on time when its supervisor says nothing, and not when somebody 
   const container = { dir: folder, processes: join(folder, 'processes'), handle: 'h' } as ContainerPlaces;
   const places = processPlaces(container, 'p');
   await mkdir(places.dir, { recursive: true });
-  const process = new OciProcess({
+  const follower = new OciProcess({
     id: 'p',
     uuid: 'nobody-has-it',
     places,
@@ -33,10 +32,15 @@ it('is given up on time when its supervisor says nothing, and not when somebody 
     startTimeoutMs: 700,
     use: () => () => undefined,
   });
-  const started = process.started(700);
-  // It has looked once, and waits.
-  await setTimeout(200);
+  const started = follower.started(700);
+  // It has looked once, and waits: nothing is being read any more.
+  await expect.poll(() => reads()).toEqual([]);
   await clock.advance(700);
   await expect(started).resolves.toEqual({ failure: 'no word from the supervisor within 700 ms' });
-  await process.close();
+  await follower.close();
 });
+
+/** What this program is asking of the file system. */
+function reads(): string[] {
+  return process.getActiveResourcesInfo().filter((name) => name.startsWith('FSReq'));
+}
