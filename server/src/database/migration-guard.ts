@@ -1,8 +1,8 @@
 import { randomBytes } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { PoolConnection } from 'mysql2/promise';
-import { classifyDatabaseError, isDatabaseError } from './errors.js';
 import type { Database } from './pool.js';
+import { Statements } from './statements.js';
 
 /** Pause between two tries to take the guard. */
 const RETRY_MS = 200;
@@ -23,19 +23,17 @@ export class MigrationGuardError extends Error {
  */
 export class MigrationGuard {
   private readonly owner = randomBytes(12).toString('hex');
+  private readonly statements: Statements;
   readonly ttlMs: number;
 
-  constructor(
-    private readonly database: Database,
-    private readonly connection: PoolConnection,
-  ) {
+  constructor(database: Database, connection: PoolConnection) {
+    this.statements = new Statements(database, connection);
     this.ttlMs = database.queryTimeoutMs + MARGIN_MS;
   }
 
   /** @throws MigrationGuardError when others have held it for `timeoutMs` */
   async take(timeoutMs: number): Promise<void> {
-    await this.database.run(
-      this.connection,
+    await this.statements.run(
       'CREATE TABLE IF NOT EXISTS schema_guard (id TINYINT NOT NULL, owner VARBINARY(1020) NOT NULL, expires_at_ms BIGINT NOT NULL, ' +
         'PRIMARY KEY (id)) ENGINE=InnoDB DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_bin',
     );
@@ -50,8 +48,7 @@ export class MigrationGuard {
 
   /** Before each statement. @throws MigrationGuardError when another one has taken the guard over */
   async renew(): Promise<void> {
-    const renewed = await this.database.run<{ affectedRows: number }>(
-      this.connection,
+    const renewed = await this.statements.run<{ affectedRows: number }>(
       `UPDATE schema_guard SET expires_at_ms = ${NOW_MS} + ? WHERE id = 1 AND owner = ?`,
       [this.ttlMs, this.owner],
     );
@@ -63,29 +60,18 @@ export class MigrationGuard {
   }
 
   async release(): Promise<void> {
-    await this.database.run(
-      this.connection,
-      "UPDATE schema_guard SET owner = '', expires_at_ms = 0 WHERE id = 1 AND owner = ?",
-      [this.owner],
-    );
+    await this.statements.run("UPDATE schema_guard SET owner = '', expires_at_ms = 0 WHERE id = 1 AND owner = ?", [
+      this.owner,
+    ]);
   }
 
   private async tryToTake(): Promise<boolean> {
-    try {
-      await this.database.run(
-        this.connection,
-        "INSERT IGNORE INTO schema_guard (id, owner, expires_at_ms) VALUES (1, '', 0)",
-      );
-      const taken = await this.database.run<{ affectedRows: number }>(
-        this.connection,
-        `UPDATE schema_guard SET owner = ?, expires_at_ms = ${NOW_MS} + ? WHERE id = 1 AND expires_at_ms <= ${NOW_MS}`,
-        [this.owner, this.ttlMs],
-      );
-      return taken.affectedRows === 1;
-    } catch (error) {
-      // Two nodes of a cluster gave it away at once, and the other one was first.
-      if (isDatabaseError(error) && classifyDatabaseError(error) === 'conflict') return false;
-      throw error;
-    }
+    await this.statements.run("INSERT IGNORE INTO schema_guard (id, owner, expires_at_ms) VALUES (1, '', 0)");
+    // Where two nodes of a cluster give it away at once, one of the two is undone, and finds it taken when it looks again.
+    const taken = await this.statements.run<{ affectedRows: number }>(
+      `UPDATE schema_guard SET owner = ?, expires_at_ms = ${NOW_MS} + ? WHERE id = 1 AND expires_at_ms <= ${NOW_MS}`,
+      [this.owner, this.ttlMs],
+    );
+    return taken.affectedRows === 1;
   }
 }

@@ -5,7 +5,7 @@ import { MigrationGuard } from './migration-guard.js';
 import { MIGRATIONS, type Migration } from './migration-list.js';
 import { DatabaseTooNewError, migrate } from './migrations.js';
 import { ALL_TABLES } from './schema.js';
-import { useTestDatabase } from './testing.js';
+import { ContendedDatabase, useTestDatabase } from './testing.js';
 
 const test = useTestDatabase({ migrated: false });
 
@@ -91,6 +91,18 @@ describe('migrations', () => {
     );
     expect(steps).toEqual(MIGRATIONS.map((migration) => migration.version));
     expect(results.filter((result) => result.from === 0)).toHaveLength(1);
+  });
+
+  it('go on where the server undoes each statement once, as a cluster may while others migrate', async () => {
+    await empty();
+    const contended = new ContendedDatabase({ url: test.url });
+    try {
+      expect(await migrate(contended)).toEqual({ from: 0, to: MIGRATIONS.length });
+      expect(contended.conflicts).toBeGreaterThan(MIGRATIONS.length);
+    } finally {
+      await contended.close();
+    }
+    expect(await migrate(test.database)).toEqual({ from: MIGRATIONS.length, to: MIGRATIONS.length });
   });
 
   it('are taken up again where a starter died half-way', async () => {

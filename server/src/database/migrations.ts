@@ -1,7 +1,7 @@
-import type { PoolConnection } from 'mysql2/promise';
 import { MigrationGuard } from './migration-guard.js';
 import { MIGRATIONS, type Migration } from './migration-list.js';
 import type { Database } from './pool.js';
+import { Statements } from './statements.js';
 
 export interface MigrateOptions {
   /** How long to wait for another starter that migrates; default 60 s. */
@@ -35,13 +35,14 @@ export async function migrate(database: Database, options: MigrateOptions = {}):
   const migrations = options.migrations ?? MIGRATIONS;
   const newest = migrations.at(-1)?.version ?? 0;
   return database.withConnection(async (connection) => {
+    const statements = new Statements(database, connection);
     // The usual start: nothing to do, and no reason to stand in line.
-    const found = await readVersion(database, connection);
+    const found = await readVersion(statements);
     if (found > newest) throw new DatabaseTooNewError(found, newest);
     if (found === newest) return { from: found, to: found };
     const guard = new MigrationGuard(database, connection);
     await guard.take(options.lockTimeoutMs ?? 60_000);
-    const migrated = await migrateGuarded(database, connection, guard, migrations, options.onStep).catch(
+    const migrated = await migrateGuarded(statements, guard, migrations, options.onStep).catch(
       async (error: unknown) => {
         // On a connection that failed this fails as well, and the guard expires by itself: what went wrong before is what counts.
         await guard.release().catch(() => undefined);
@@ -54,31 +55,28 @@ export async function migrate(database: Database, options: MigrateOptions = {}):
 }
 
 async function migrateGuarded(
-  database: Database,
-  connection: PoolConnection,
+  statements: Statements,
   guard: MigrationGuard,
   migrations: readonly Migration[],
   onStep: MigrateOptions['onStep'],
 ): Promise<{ from: number; to: number }> {
-  await database.run(
-    connection,
+  await statements.run(
     'CREATE TABLE IF NOT EXISTS schema_version (version SMALLINT NOT NULL, migrated_at_ms BIGINT NOT NULL, PRIMARY KEY (version)) ' +
       'ENGINE=InnoDB DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_bin',
   );
   const newest = migrations.at(-1)?.version ?? 0;
   // Looked at again: another starter may have migrated while this one waited for the guard.
-  const found = await readVersion(database, connection);
+  const found = await readVersion(statements);
   if (found > newest) throw new DatabaseTooNewError(found, newest);
   for (const migration of migrations) {
     if (migration.version <= found) continue;
     onStep?.(migration);
     for (const statement of migration.statements) {
       await guard.renew();
-      await database.run(connection, statement);
+      await statements.run(statement);
     }
     await guard.renew();
-    await database.run(
-      connection,
+    await statements.run(
       'INSERT IGNORE INTO schema_version (version, migrated_at_ms) VALUES (?, FLOOR(UNIX_TIMESTAMP(NOW(6)) * 1000))',
       [migration.version],
     );
@@ -87,12 +85,11 @@ async function migrateGuarded(
 }
 
 /** 0 for a database without a schema. */
-async function readVersion(database: Database, connection: PoolConnection): Promise<number> {
-  const tables = await database.rows(
-    connection,
+async function readVersion(statements: Statements): Promise<number> {
+  const tables = await statements.rows(
     "SELECT 1 FROM information_schema.tables WHERE table_schema = DATABASE() AND table_name = 'schema_version'",
   );
   if (tables.length === 0) return 0;
-  const rows = await database.rows(connection, 'SELECT COALESCE(MAX(version), 0) FROM schema_version');
+  const rows = await statements.rows('SELECT COALESCE(MAX(version), 0) FROM schema_version');
   return Number(rows[0]?.[0] ?? 0);
 }

@@ -2,7 +2,7 @@ import { createServer } from 'node:net';
 import { describe, expect, it } from 'vitest';
 import { classifyDatabaseError } from './errors.js';
 import { Database, parseDatabaseUrl } from './pool.js';
-import { useTestDatabase } from './testing.js';
+import { ContendedDatabase, useTestDatabase } from './testing.js';
 import { withTransaction } from './transaction.js';
 
 const test = useTestDatabase({ migrated: false });
@@ -95,6 +95,20 @@ describe('a connection', () => {
     const nowhere = new Database({ url: 'mysql://root@localhost/x?socketPath=/nowhere.sock' });
     expect(classifyDatabaseError(await failureOf(nowhere.query('SELECT 1')))).toBe('transient');
     await nowhere.close();
+  });
+});
+
+describe('a statement on its own', () => {
+  it('is made again when the server undid it in favour of another one', async () => {
+    await table('alone');
+    const contended = new ContendedDatabase({ url: test.url });
+    try {
+      await contended.query("INSERT INTO alone VALUES (1, 'a')");
+      expect(await contended.queryRows('SELECT id, short FROM alone')).toEqual([[1, 'a']]);
+      expect(contended.conflicts).toBe(2);
+    } finally {
+      await contended.close();
+    }
   });
 });
 

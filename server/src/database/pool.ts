@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { createPool, type Pool, type PoolConnection, type PoolOptions, type RowDataPacket } from 'mysql2/promise';
+import { repeatOnConflict } from './conflicts.js';
 import { classifyDatabaseError, isDatabaseError } from './errors.js';
 import { CLUSTER_STATE, HostWatch, takesPart } from './host-watch.js';
 import { DatabaseHosts, HostFailedError, splitHosts } from './hosts.js';
@@ -100,9 +101,14 @@ export class Database {
     return this.hosts.count > 1;
   }
 
-  /** One statement on its own. @returns rows, or the header of a change */
+  /** One statement on its own, again when the server undid it in favour of another one. @returns rows, or the header of a change */
   query<T>(sql: string, values?: unknown[]): Promise<T> {
-    return this.withConnection((connection) => this.run<T>(connection, sql, values));
+    return repeatOnConflict(() => this.withConnection((connection) => this.run<T>(connection, sql, values)));
+  }
+
+  /** The same, with rows as `rows` gives them. */
+  queryRows(sql: string, values?: unknown[]): Promise<unknown[][]> {
+    return repeatOnConflict(() => this.withConnection((connection) => this.rows(connection, sql, values)));
   }
 
   /** One statement on a connection that the caller holds, bounded in time. Rows come as objects. */

@@ -3,6 +3,7 @@ import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import type { PoolConnection } from 'mysql2/promise';
 import { afterAll, beforeAll } from 'vitest';
 import { migrate } from './migrations.js';
 import { Database, type DatabaseOptions } from './pool.js';
@@ -117,5 +118,31 @@ export async function removeStaleServers(): Promise<void> {
       while (isRunning(server)) await sleep(5);
     }
     await rm(folder, { recursive: true, force: true, maxRetries: 5, retryDelay: 100 });
+  }
+}
+
+/** A database that undoes each statement once before it carries it out, as if somebody else's had been in the way. */
+export class ContendedDatabase extends Database {
+  private readonly undone = new Set<string>();
+
+  /** How many statements it has undone. */
+  get conflicts(): number {
+    return this.undone.size;
+  }
+
+  override async run<T>(connection: PoolConnection, sql: string, values?: unknown[]): Promise<T> {
+    this.undoOnce(sql);
+    return super.run(connection, sql, values);
+  }
+
+  override async rows(connection: PoolConnection, sql: string, values?: unknown[]): Promise<unknown[][]> {
+    this.undoOnce(sql);
+    return super.rows(connection, sql, values);
+  }
+
+  private undoOnce(sql: string): void {
+    if (this.undone.has(sql)) return;
+    this.undone.add(sql);
+    throw Object.assign(new Error('Deadlock found'), { code: 'ER_LOCK_DEADLOCK', errno: 1213 });
   }
 }

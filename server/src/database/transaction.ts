@@ -1,5 +1,5 @@
-import { setTimeout as sleep } from 'node:timers/promises';
 import type { PoolConnection } from 'mysql2/promise';
+import { repeatOnConflict } from './conflicts.js';
 import { classifyDatabaseError, isDatabaseError } from './errors.js';
 import type { Database } from './pool.js';
 
@@ -7,9 +7,6 @@ export interface TransactionOptions {
   /** How often to try when other transactions are in the way; default 5. */
   attempts?: number;
 }
-
-/** First pause before another try; doubles each time. */
-const FIRST_BACKOFF_MS = 10;
 
 /**
  * Runs `body` between BEGIN and COMMIT, again from its start when the server undid it in favour of another transaction. A connection on
@@ -25,20 +22,12 @@ export function withTransaction<T>(
 }
 
 /** The same for work that begins and ends its transaction itself, and leaves none behind that failed for a reason of its own. */
-export async function withConflictRetries<T>(
+export function withConflictRetries<T>(
   database: Database,
   work: (connection: PoolConnection) => Promise<T>,
   options: TransactionOptions = {},
 ): Promise<T> {
-  const attempts = options.attempts ?? 5;
-  for (let attempt = 1; ; attempt += 1) {
-    try {
-      return await database.withConnection(work);
-    } catch (error) {
-      if (!isDatabaseError(error) || classifyDatabaseError(error) !== 'conflict' || attempt >= attempts) throw error;
-      await sleep(FIRST_BACKOFF_MS * 2 ** (attempt - 1) * (0.5 + Math.random()));
-    }
-  }
+  return repeatOnConflict(() => database.withConnection(work), options.attempts);
 }
 
 async function once<T>(

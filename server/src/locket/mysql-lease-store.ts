@@ -42,7 +42,7 @@ export class MysqlLeaseStore implements LeaseStore {
   }
 
   async fetch(key: string): Promise<Lease | undefined> {
-    const rows = await this.rows(`SELECT ${COLUMNS} FROM leases WHERE lease_key = ?`, [key]);
+    const rows = await this.database.queryRows(`SELECT ${COLUMNS} FROM leases WHERE lease_key = ?`, [key]);
     const found = rows[0] === undefined ? undefined : toStored(rows[0]);
     return found !== undefined && isHeld(found.stored, found.nowMs)
       ? leaseOf(key, found.stored, found.nowMs)
@@ -60,7 +60,7 @@ export class MysqlLeaseStore implements LeaseStore {
       conditions.push('type = ?');
       values.push(TYPE_CODES[options.type]);
     }
-    const rows = await this.rows(
+    const rows = await this.database.queryRows(
       `SELECT ${COLUMNS} FROM leases WHERE ${conditions.join(' AND ')} ORDER BY lease_key LIMIT ?`,
       [...values, options.limit],
     );
@@ -68,10 +68,6 @@ export class MysqlLeaseStore implements LeaseStore {
   }
 
   async close(): Promise<void> {}
-
-  private rows(sql: string, values: unknown[]): Promise<unknown[][]> {
-    return this.database.withConnection((connection) => this.database.rows(connection, sql, values));
-  }
 
   /** The row, locked until the end of the transaction. */
   private async lock(connection: PoolConnection, key: string): Promise<FoundLease | undefined> {

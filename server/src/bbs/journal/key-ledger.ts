@@ -2,6 +2,7 @@ import type { PoolConnection } from 'mysql2/promise';
 import type { DetailCodec } from '../../database/detail-codec.js';
 import type { Database } from '../../database/pool.js';
 import { sqlBytes, sqlInteger, sqlString } from '../../database/sql-text.js';
+import { withConflictRetries } from '../../database/transaction.js';
 import { JournalError, type KeyStatus } from './journal.js';
 import { booleanCell, bytesCell, textCell } from './row-codec.js';
 
@@ -63,7 +64,7 @@ export class KeyLedger {
   }
 
   async status(): Promise<KeyStatus[]> {
-    const entries = await this.database.withConnection((connection) => this.read(connection));
+    const entries = await withConflictRetries(this.database, (connection) => this.read(connection));
     return entries.map(({ keyCheck: _, ...status }) => status);
   }
 

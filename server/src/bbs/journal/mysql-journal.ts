@@ -4,7 +4,7 @@ import type { PoolConnection } from 'mysql2/promise';
 import { type DetailCodec, plainDetailCodec } from '../../database/detail-codec.js';
 import { classifyDatabaseError } from '../../database/errors.js';
 import type { Database } from '../../database/pool.js';
-import { withTransaction } from '../../database/transaction.js';
+import { withConflictRetries, withTransaction } from '../../database/transaction.js';
 import { Committer } from './committer.js';
 import type { ChangedKeys, Handover } from './handover.js';
 import {
@@ -85,7 +85,7 @@ export class MysqlJournal implements Journal {
    * @throws WrongKeysError naming the label of the key that is missing or another one, and the remedy
    */
   async requireKeys(): Promise<void> {
-    await this.guarded(() => this.database.withConnection((connection) => this.ledger.requireKeys(connection)));
+    await this.guarded(() => withConflictRetries(this.database, (connection) => this.ledger.requireKeys(connection)));
   }
 
   async open(epoch: number): Promise<{ revision: number }> {

@@ -113,7 +113,7 @@ export class Quarantine {
     const sql =
       'SELECT id,source_table,row_key,reason,quarantined_at_ms,superseded_at_ms FROM quarantine ' +
       `ORDER BY id DESC LIMIT ${sqlInteger(Math.min(limit, MAX_LISTED))}`;
-    const found = await this.database.withConnection((connection) => this.database.rows(connection, sql));
+    const found = await this.database.queryRows(sql);
     return found.map((cells) => ({
       id: Number(cells[0]),
       table: textCell(cells[1]),

@@ -67,7 +67,7 @@ export class Reader {
     for (let start = 0; start < guids.length; start += PAYLOADS_PER_READ) {
       const keys = guids.slice(start, start + PAYLOADS_PER_READ).map(sqlString);
       const sql = `${select} WHERE ${sqlName(rows.keyColumns[0] ?? '')} IN (${keys.join(',')})`;
-      for (const cells of await this.database.withConnection((connection) => this.database.rows(connection, sql))) {
+      for (const cells of await this.database.queryRows(sql)) {
         try {
           const { guid, payload } = rows.read(cells, reading);
           found.set(guid, payload);

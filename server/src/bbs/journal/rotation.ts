@@ -215,7 +215,7 @@ export class Rotation {
     let condition = '';
     while (!this.stopped) {
       const sql = `${head} ${condition} ORDER BY ${keys} LIMIT ${limits.pageRows}`;
-      const cells = await this.paced(() => database.withConnection((connection) => database.rows(connection, sql)));
+      const cells = await this.paced(() => database.queryRows(sql));
       const page = cells.map((each) => {
         const bytes = numberCell(each.at(-1));
         return { keyLiterals: keyLiterals(table, each), bytes, under: storedUnder(bytesCell(each.at(-2)), bytes) };

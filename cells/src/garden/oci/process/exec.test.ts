@@ -5,6 +5,7 @@ import { systemClock } from '@rivera/kit/clock';
 import { silentLogger } from '@rivera/kit/log';
 import { afterEach, beforeEach, expect, it, vi } from 'vitest';
 import { send } from '../../../kernel/send.js';
+import type { TerminalSpec } from '../../garden.js';
 import type { Cell } from '../cell.js';
 import { ContainerCgroup } from '../cgroups/cgroup.js';
 import type { ContainerPlaces } from '../places.js';
@@ -21,7 +22,7 @@ beforeEach(async () => {
 afterEach(() => rm(base, { recursive: true, force: true }));
 
 /** Runs a process in a container whose runtime is some other program. */
-function start(runtime: string) {
+function start(runtime: string, terminal?: TerminalSpec) {
   const cell = {
     places: { runtimeRoot: base },
     settings: { clock: systemClock, log: { ...silentLogger, warn }, runtimeTimeoutMs: 10_000 },
@@ -32,6 +33,7 @@ function start(runtime: string) {
     places: { execs: join(base, 'execs'), handle: 'h' } as ContainerPlaces,
     cgroup: new ContainerCgroup('/nowhere'),
     spec: {},
+    ...(terminal ? { terminal } : {}),
   });
 }
 
@@ -62,4 +64,14 @@ it('a runtime that can’t be started at all, as on a machine without free proce
   } finally {
     kill.mockRestore();
   }
+});
+
+it.each([
+  ['with a terminal', { term: 'xterm', columns: 80, rows: 24 }],
+  ['with pipes', undefined],
+])('a process %s whose runtime is killed has not ended well', async (_, terminal) => {
+  await writeFile(join(base, 'runtime'), '#!/bin/sh\necho $$ > "$9"; kill -KILL $$\n', { mode: 0o755 });
+  const { stdout, stderr, wait } = await start(join(base, 'runtime'), terminal);
+  for (const stream of [stdout, stderr]) stream.resume();
+  expect(await wait()).toEqual({ code: 128, signal: 'SIGKILL' });
 });

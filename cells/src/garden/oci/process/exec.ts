@@ -2,6 +2,7 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { writeSync } from 'node:fs';
 import { readFile, rm, writeFile } from 'node:fs/promises';
+import { constants } from 'node:os';
 import { join } from 'node:path';
 import { PassThrough, type Readable, Writable } from 'node:stream';
 import { finished } from 'node:stream/promises';
@@ -46,7 +47,12 @@ interface Running {
   /** The runtime's process is gone; output may still be on its way. */
   exited: Promise<void>;
   /** After all output was handed over. */
-  ended: Promise<{ code: number; signal?: NodeJS.Signals }>;
+  ended: Promise<Ended>;
+}
+
+interface Ended {
+  code: number;
+  signal?: NodeJS.Signals;
 }
 
 /** A process for a person, and when it is gone whether or not its output was read. */
@@ -167,8 +173,8 @@ async function withPipes(command: string, args: string[]): Promise<Running> {
     child.on('exit', () => resolve());
     child.on('error', () => resolve());
   });
-  const closed = new Promise<{ code: number; signal?: NodeJS.Signals }>((resolve) => {
-    child.on('close', (code, signal) => resolve(signal ? { code: 128, signal } : { code: code ?? 128 }));
+  const closed = new Promise<Ended>((resolve) => {
+    child.on('close', (code, signal) => resolve(signal ? endedBy(signal) : { code: code ?? 128 }));
     child.on('error', () => resolve({ code: 127 }));
   });
   // Piped on at once, as Node throws away what nobody reads by the time that a child exits.
@@ -178,6 +184,17 @@ async function withPipes(command: string, args: string[]): Promise<Running> {
     return end;
   });
   return { stdin: child.stdin, stdout, stderr, pid, resize: () => undefined, exited, ended };
+}
+
+/** The runtime's process did not end by itself, and nobody can say how the one inside did. */
+function endedBy(signal: NodeJS.Signals): Ended {
+  return { code: 128, signal };
+}
+
+/** Node has no names for real-time signals, which nobody sends to a runtime. */
+function nameOf(signal: number): NodeJS.Signals {
+  const found = Object.entries(constants.signals).find(([, number]) => number === signal);
+  return (found?.[0] ?? 'SIGKILL') as NodeJS.Signals;
 }
 
 function outlet(): PassThrough {
@@ -206,12 +223,14 @@ async function withTerminal([command, args]: [string, string[]], o: TerminalSpec
     stdout.once('drain', () => terminal.resume());
   });
   const stdin = terminalInput(terminal, clock);
-  const exited = new Promise<number>((resolve) => terminal.onExit(({ exitCode }) => resolve(exitCode)));
-  const ended = exited.then(async (code) => {
+  const exited = new Promise<Ended>((resolve) =>
+    terminal.onExit(({ exitCode, signal }) => resolve(signal ? endedBy(nameOf(signal)) : { code: exitCode })),
+  );
+  const ended = exited.then(async (end) => {
     stdin.destroy();
     stdout.end();
     await handedOver(stdout);
-    return { code };
+    return end;
   });
   const nothing = new PassThrough();
   nothing.end();
