@@ -128,13 +128,18 @@ const FAULTS: Record<string, (running: Running) => Promise<void> | void> = {
     await until('it is not running any more, by the BBS', async () => (await running())?.guid !== guid);
     repair();
   },
-  'the disk is full when the agent is killed and starts again': async () => {
+  'the disk is full when the agent is killed and starts again, and then its instance is stopped': async ({ guid }) => {
     fill();
     await theCell().kill();
     startCell();
-    await until('the cell is back, or has ended over it', async () => !theCell().running || (await cellAnswers()));
+    await until('the cell is back', cellAnswers);
+    expect((await running())?.guid).toBe(guid);
+    await client.actualLrps.retire(lrp, 0);
+    await until('it has made room', async () => {
+      expect((await tracesOf(places())).filter(({ handle }) => handle === guid)).toEqual([]);
+      return true;
+    });
     repair();
-    if (!theCell().running) startCell();
   },
 };
 

@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto';
+import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import type { CellPresence } from '@rivera/gen/rivera/bbs/v1/cell';
 import { RepServiceService } from '@rivera/gen/rivera/rep/v1/rep_service';
@@ -8,6 +9,7 @@ import type { Logger } from '@rivera/kit/log';
 import { type Identity, loadIdentity } from '@rivera/kit/tls/identity';
 import type { Executor } from '../executor/executor.js';
 import type { Garden } from '../garden/garden.js';
+import { cellPlaces } from '../garden/oci/places.js';
 import { assertMachineReady } from '../machine/machine.js';
 import { Bids } from '../rep/bids.js';
 import { EpochFile } from '../rep/epoch-file.js';
@@ -140,12 +142,7 @@ export class CellAgent {
         `the certificate is for ${identity.role} "${identity.name}", but this is cell "${config.cellId}"; issue one of role cell with this name`,
       );
     }
-    if (config.backend === 'oci')
-      await assertMachineReady({
-        dataDir: config.dataDir,
-        runtime: config.runtime,
-        userNamespaces: config.userNamespaces.enabled,
-      });
+    if (config.backend === 'oci') await this.#requireMachine();
     const epochs = await EpochFile.open(join(config.dataDir, 'auction-epoch'));
     const admin = new CellAdmin(config, logger);
     this.#undo.push(() => admin.close());
@@ -224,6 +221,16 @@ export class CellAgent {
     this.#undo.push(() => bids.close());
     if (presence.rootFsProviders[0]?.properties.length === 0) this.#warnOfNoRootFs();
     logger.info({ address: presence.repAddress, capacity: presence.capacity }, 'cell is up');
+  }
+
+  /** A full disk keeps nobody from what runs here already: its end is what makes room. */
+  async #requireMachine(): Promise<void> {
+    const { dataDir, cellId, runtime, userNamespaces } = this.#config;
+    const resumes = existsSync(cellPlaces(dataDir, cellId).containers);
+    const missing = await assertMachineReady({ dataDir, runtime, userNamespaces: userNamespaces.enabled, resumes });
+    if (missing.length === 0) return;
+    const found = Object.fromEntries(missing.map((each) => [each.name, each.found]));
+    this.#log.warn(found, 'there is little room on the disk: new work may fail until some is freed');
   }
 
   /** Looks whether containers can be made, from now on. */

@@ -12,6 +12,8 @@ import type { Check, Finding } from './probe.js';
 const MB = 1024 * 1024;
 const MIN_MEMORY_MB = 512;
 const MIN_DISK_MB = 1024;
+/** What the checks on the data folder's filesystem write, with some room to spare. */
+const CHECKS_MB = 8;
 const MIN_OPEN_FILES = 4096;
 
 const good = (found: string): Finding => ({ ok: true, found });
@@ -53,8 +55,8 @@ export function allChecks(o: { dataDir: string; userNamespaces: boolean; runtime
     }),
     fixed({
       name: 'perl',
-      path: '/usr/bin/perl',
-      needed: 'perl, by which the agent starts programs',
+      path: PERL,
+      needed: 'perl, by which the agent starts programs and makes system calls',
       packages: ['perl-base'],
     }),
     {
@@ -70,12 +72,6 @@ export function allChecks(o: { dataDir: string; userNamespaces: boolean; runtime
       remedy: 'modprobe overlay',
       look: () => inScratch(o.dataDir, tryOverlay),
     },
-    fixed({
-      name: 'perl',
-      path: PERL,
-      needed: 'perl, to make the system calls that mount root filesystems',
-      packages: ['perl-base'],
-    }),
     {
       name: 'user namespaces',
       needed: "user namespaces and id-mapped mounts, so that a container's root has no rights on this machine",
@@ -100,7 +96,6 @@ export function allChecks(o: { dataDir: string; userNamespaces: boolean; runtime
     {
       name: 'disk',
       needed: `${MIN_DISK_MB} MB free below ${o.dataDir}`,
-      remedy: 'free some space or choose another data folder',
       look: () => freeDisk(o.dataDir),
     },
     {
@@ -208,9 +203,17 @@ function fixed(o: { name: string; path: string; needed: string; packages: string
   };
 }
 
-/** On the filesystem of the data folder, as not every one can carry an overlay. */
+/** On the filesystem of the data folder, as not every one can carry an overlay. Where it is full, failing means nothing. */
 async function inScratch(dataDir: string, look: (dir: string) => Promise<Finding>): Promise<Finding> {
-  const dir = await mkdtemp(join(nearestExisting(dataDir), '.rivera-probe-'));
+  const above = nearestExisting(dataDir);
+  const room = await freeMb(above);
+  const finding = await lookIn(above, look).catch((error: unknown): Finding => bad(messageOf(error)));
+  if (finding.ok || Math.min(room, await freeMb(above)) >= CHECKS_MB) return finding;
+  return { ok: false, found: `could not be tried, as there is hardly any room at ${above}`, noRoom: true };
+}
+
+async function lookIn(above: string, look: (dir: string) => Promise<Finding>): Promise<Finding> {
+  const dir = await mkdtemp(join(above, '.rivera-probe-'));
   try {
     return await look(dir);
   } finally {
@@ -253,7 +256,7 @@ async function tryUserNamespaces(dir: string): Promise<Finding> {
     const { uid } = await stat(at('mnt/file'));
     return uid === ids.hostId ? good('works, with id-mapped layers') : bad(`a mapped file belongs to ${uid}`);
   } catch (error) {
-    return bad(error instanceof Error ? error.message : String(error));
+    return bad(messageOf(error));
   } finally {
     await runToEnd('umount', [at('mnt'), at('mapped'), at('net'), at('user')]);
   }
@@ -306,9 +309,17 @@ async function tryCgroups(): Promise<Finding> {
 }
 
 async function freeDisk(dataDir: string): Promise<Finding> {
-  const { bavail, bsize } = await statfs(nearestExisting(dataDir));
-  const free = Math.floor((bavail * bsize) / MB);
-  return (free >= MIN_DISK_MB ? good : bad)(`${free} MB free`);
+  const free = await freeMb(nearestExisting(dataDir));
+  return free >= MIN_DISK_MB ? good(`${free} MB free`) : { ok: false, found: `${free} MB free`, noRoom: true };
+}
+
+async function freeMb(path: string): Promise<number> {
+  const { bavail, bsize } = await statfs(path);
+  return Math.floor((bavail * bsize) / MB);
+}
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
 }
 
 function nearestExisting(path: string): string {

@@ -1,6 +1,8 @@
-import { readdir } from 'node:fs/promises';
+import { mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { expect, it } from 'vitest';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { run } from '../kernel/command.js';
 import { assertMachineReady, probeMachine } from './machine.js';
 import { explainMissing, type Probe, probe } from './probe.js';
 
@@ -12,6 +14,7 @@ const lacking = (name: string, packages: string[], more: Partial<Probe> = {}): P
   remedy: `do something about ${name}`,
   packages,
   optional: false,
+  noRoom: false,
   ...more,
 });
 
@@ -37,6 +40,35 @@ it('says everything that is missing at once, with one line that installs it', ()
   expect(message).not.toContain('mariadb');
   expect(message).not.toContain('fine');
   expect(explainMissing([lacking('x', [], { ok: true })])).toBeUndefined();
+});
+
+describe('where the disk is full', () => {
+  let dataDir: string;
+  beforeAll(async () => {
+    dataDir = await mkdtemp(join(tmpdir(), 'rivera-machine-'));
+    await run('mount', ['-t', 'tmpfs', '-o', 'size=64k', 'rivera-test', dataDir]);
+    await writeFile(join(dataDir, 'filler'), Buffer.alloc(64 * 1024));
+  });
+  afterAll(async () => {
+    await run('umount', [dataDir]);
+    await rm(dataDir, { recursive: true });
+  });
+
+  it('a cell that was never here is told to get room, and not to install what it can’t be seen to have', async () => {
+    const failure = await assertMachineReady({ dataDir }).catch((error: Error) => error.message);
+    expect(failure).toContain('disk: 0 MB free; needed: 1024 MB free below');
+    expect(failure).toContain(`disk quota: could not be tried, as there is hardly any room at ${dataDir}`);
+    expect(failure).toContain('free some space');
+    expect(failure).not.toContain('apt-get');
+  });
+
+  it('a cell that goes on with what runs here starts all the same, knowing what it lacks', async () => {
+    const lacking = await assertMachineReady({ dataDir, resumes: true });
+    expect(lacking.map(({ name }) => name)).toEqual(expect.arrayContaining(['disk', 'disk quota']));
+    await expect(assertMachineReady({ dataDir, resumes: true, runtime: '/nowhere/runtime' })).rejects.toThrow(
+      /runtime: (?!.*disk quota)/s,
+    );
+  });
 });
 
 it('takes a check that fails for something that is missing', async () => {

@@ -13,6 +13,12 @@ export interface MachineUse {
   runtime?: string;
 }
 
+/** The same for a cell that is about to start. */
+export interface CellStart extends MachineUse {
+  /** Whether it has run here before: what is there may need it, and it needs no room to go on. */
+  resumes?: boolean;
+}
+
 /** The machine lacks something; the message says all of it, and how to get it. */
 export class MachineNotReadyError extends Error {
   constructor(
@@ -30,9 +36,14 @@ export async function probeMachine(o: MachineUse = {}): Promise<Probe[]> {
   return Promise.all(allChecks({ dataDir, userNamespaces, runtime }).map(probe));
 }
 
-/** @throws MachineNotReadyError that lists everything that is missing, with the one line that installs it */
-export async function assertMachineReady(o: MachineUse = {}): Promise<void> {
+/**
+ * @returns what the cell starts without: room, where it resumes
+ * @throws MachineNotReadyError that lists everything that is missing, with the one line that installs it
+ */
+export async function assertMachineReady(o: CellStart = {}): Promise<Probe[]> {
   const probes = await probeMachine(o);
-  const message = explainMissing(probes);
+  const forgiven = o.resumes === true ? probes.filter(({ noRoom }) => noRoom) : [];
+  const message = explainMissing(probes.filter((each) => !forgiven.includes(each)));
   if (message) throw new MachineNotReadyError(message, probes);
+  return forgiven;
 }

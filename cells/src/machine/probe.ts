@@ -12,10 +12,14 @@ export interface Probe {
   packages: string[];
   /** Whether a cell can do without, with something lost. */
   optional: boolean;
+  /** Whether all that is known to be missing is room on the disk. */
+  noRoom: boolean;
 }
 
-/** What a check finds: a text when all is well, or what is wrong. */
-export type Finding = { ok: true; found: string } | { ok: false; found: string };
+/** What a check finds: a text when all is well, or what is wrong; or that the disk has no room for the check. */
+export type Finding = { ok: true; found: string } | { ok: false; found: string; noRoom?: true };
+
+const MAKE_ROOM = 'free some space or choose another data folder';
 
 /** One thing to look at. */
 export interface Check {
@@ -33,8 +37,9 @@ export async function probe(check: Check): Promise<Probe> {
   const finding = await check
     .look()
     .catch((error: unknown): Finding => ({ ok: false, found: error instanceof Error ? error.message : String(error) }));
-  const packages = check.packages ?? [];
-  const remedy = check.remedy ?? `apt-get install -y ${packages.join(' ')}`;
+  const noRoom = !finding.ok && finding.noRoom === true;
+  const packages = noRoom ? [] : (check.packages ?? []);
+  const remedy = noRoom ? MAKE_ROOM : (check.remedy ?? `apt-get install -y ${packages.join(' ')}`);
   return {
     name: check.name,
     ok: finding.ok,
@@ -43,6 +48,7 @@ export async function probe(check: Check): Promise<Probe> {
     remedy: finding.ok ? '' : remedy,
     packages: finding.ok ? [] : packages,
     optional: check.optional ?? false,
+    noRoom,
   };
 }
 

@@ -34,16 +34,20 @@ export function addDoctor(program: Command, io: Io, outcome: Outcome): void {
   );
   perform<{ data?: string; context?: string }>(command, io, outcome, async (session, _, { data, context }) => {
     const dataDir = data === undefined ? findDataFolder(context, io) : resolve(io.cwd, data);
-    const findings = [...(await machineFindings()), dataFolderFinding(dataDir), ...(await serverFindings(session))];
+    const findings = [
+      ...(await machineFindings(dataDir)),
+      dataFolderFinding(dataDir),
+      ...(await serverFindings(session)),
+    ];
     if (session.out.json) for (const finding of findings) await session.out.line(finding);
     else await show(session, findings);
     return findings.some(({ verdict }) => verdict === 'missing') ? EXIT.failed : EXIT.ok;
   });
 }
 
-async function machineFindings(): Promise<Finding[]> {
+async function machineFindings(dataDir: string): Promise<Finding[]> {
   const { probeMachine } = await import('@rivera/cells/machine/machine');
-  const probes = await probeMachine();
+  const probes = await probeMachine({ dataDir });
   return probes.map(({ name, ok, optional, found, needed, remedy }): Finding => {
     if (ok) return { name, verdict: 'ok', found, remedy: '' };
     return { name, verdict: optional ? 'optional' : 'missing', found: `${found}; needed: ${needed}`, remedy };

@@ -246,6 +246,20 @@ it('says that the disk is full where a start fails for want of it', async () => 
   await repairedAndAgreed();
 });
 
+it('tells how a process ended that ended while the disk was full', async () => {
+  const container = await garden.create(plainSpec(HANDLE, cell.rootFs));
+  const script = 'trap "exit 7" TERM; echo set; sleep 1000 & wait';
+  const process = await container.run(plainProcess('p', { path: '/bin/sh', args: ['-c', script] }));
+  for await (const { data } of process.output()) if (data.includes('set')) break;
+  strikes['the disk is full']?.();
+  await process.signal('SIGTERM');
+  expect(await process.wait()).toEqual({ code: 7, outOfMemory: false });
+  await garden.close();
+  garden = await cell.open();
+  expect(await garden.lookup(HANDLE)?.attach('p')?.wait()).toEqual({ code: 7, outOfMemory: false });
+  await repairedAndAgreed();
+});
+
 async function repairedAndAgreed(check: (found: GardenContainer) => void = () => undefined): Promise<void> {
   atFailpoints(undefined);
   heal();

@@ -52,10 +52,11 @@ export async function dismantle(
     );
   }
   failpoint('cell.container-half-destroyed');
-  // Ports only now, as the rules that lead to them are gone; the files last, as they say what there is to be done.
-  await Promise.all([cell.ports.release(places.handle, o.ports), removeStage(places.stage)]);
   // A supervisor may still be writing its last file.
-  await rm(places.dir, { recursive: true, force: true, maxRetries: 5, retryDelay: 20 });
+  const files = { recursive: true, force: true, maxRetries: 5, retryDelay: 20 };
+  // Ports only now, as the rules that lead to them are gone; the files last, as they say what there is to be done.
+  await Promise.all([cell.ports.release(places.handle, o.ports), removeStage(places.stage), rm(places.ends, files)]);
+  await rm(places.dir, files);
 }
 
 async function endSupervisors(cell: Cell, pids: number[]): Promise<void> {

@@ -68,6 +68,7 @@ export class OciGarden implements Garden {
     // Everybody may pass, nobody may look: the ids of containers have to get to their root filesystems. Not before this cell may start:
     // a refused one leaves nothing.
     await mkdir(places.stages, { recursive: true, mode: 0o711 });
+    await mkdir(places.ends, { recursive: true, mode: 0o711 });
     for (const handle of await readdir(places.containers)) {
       const own = places.container(handle);
       const record = await readRecord(own.record);
@@ -201,7 +202,7 @@ export class OciGarden implements Garden {
   async dissolve(): Promise<void> {
     await this.cell.network.dissolve();
     await removeEmptyGroups(this.cell.places.cgroup);
-    await removeStage(this.cell.places.stages);
+    for (const dir of [this.cell.places.stages, this.cell.places.ends]) await removeStage(dir);
   }
 
   /** Beside the changes: a slow registry must not keep others from being made or destroyed. */

@@ -32,6 +32,8 @@ export interface ContainerPlaces {
   /** A mount of the container with the owners that it knows. */
   staged(index: number): string;
   processes: string;
+  /** How processes ended, as their supervisors tell it. */
+  ends: string;
   /** Process specifications and pid files of people's processes. */
   execs: string;
   /** Leads to the network namespace, which is named after a slot of the cell's network. */
@@ -49,6 +51,8 @@ export interface CellPlaces {
   containers: string;
   /** The stages of all containers. */
   stages: string;
+  /** How processes of all containers ended: in memory, as that has room when the disk is full. */
+  ends: string;
   /** Layers of images that containers share. */
   images: string;
   runtimeRoot: string;
@@ -69,6 +73,8 @@ export interface CellPlaces {
 
 /** Stages of the containers of all cells: a place that every user may pass through, as the ids of containers have to. */
 const STAGES_DIR = '/run/rivera/stages';
+/** Where supervisors of the containers of all cells tell how processes ended. */
+const ENDS_DIR = '/run/rivera/ends';
 /** Network namespaces made by `ip netns`. */
 export const NETNS_DIR = '/run/netns';
 
@@ -83,11 +89,13 @@ export function cellPlaces(dataDir: string, cellId: string): CellPlaces {
   const runtimeRoot = join(dataDir, 'runtime');
   const cgroup = `/rivera/${scope}`;
   const stages = join(STAGES_DIR, scope);
+  const ends = join(ENDS_DIR, scope);
   return {
     cellId,
     dataDir,
     containers,
     stages,
+    ends,
     images: join(dataDir, 'images'),
     runtimeRoot,
     diskTemplates: join(dataDir, 'disk-templates'),
@@ -120,6 +128,7 @@ export function cellPlaces(dataDir: string, cellId: string): CellPlaces {
         layers: join(stage, 'layers'),
         staged: (index) => join(stage, 'mounts', String(index)),
         processes: join(dir, 'processes'),
+        ends: join(ends, handle),
         execs: join(dir, 'execs'),
         netns: join(dir, 'netns'),
         cgroup: `${cgroup}/${handle}`,

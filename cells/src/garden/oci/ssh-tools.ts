@@ -1,15 +1,18 @@
 import { createHash } from 'node:crypto';
-import { chmod, copyFile, mkdir, mkdtemp, readFile, rename, rm, writeFile } from 'node:fs/promises';
-import { basename, join } from 'node:path';
+import { chmod, copyFile, mkdir, mkdtemp, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { basename, dirname, join } from 'node:path';
 import type { Logger } from '@rivera/kit/log';
 import { run } from '../../kernel/command.js';
-import { hasCode } from '../../kernel/durable.js';
+import { isMissing, readIfPresent } from '../../kernel/durable.js';
 import { BUSYBOX, SSH_TOOLS } from './bundle.js';
 
 /** Where Debian's packages put them: openssh-sftp-server, openssh-client. */
 const PROGRAMS = ['/usr/lib/openssh/sftp-server', '/usr/bin/scp'];
 /** Tells programs of a user that the container's own files don't know; of the package libnss-wrapper. */
 const NSS_WRAPPER = 'libnss_wrapper.so';
+
+/** What names of folders begin with that are being laid out. */
+const UNFINISHED = '.ssh-';
 
 /** Programs with their loader and libraries, so that they run in images that have nothing, or another C library. */
 interface Parts {
@@ -33,19 +36,44 @@ export async function prepareSshTools(below: string, log: Logger): Promise<strin
     );
     return undefined;
   }
-  const folder = join(below, `ssh-${await digestOf(parts)}`);
+  const digest = await digestOf(parts);
+  const folder = join(below, `ssh-${digest}`);
   await mkdir(below, { recursive: true, mode: 0o755 });
-  const fresh = await mkdtemp(join(below, '.ssh-'));
+  for (const name of await readdir(below))
+    if (name.startsWith(UNFINISHED)) await rm(join(below, name), { recursive: true });
+  // Nothing is written where an earlier agent has laid it out: the disk may be full by now.
+  if (!(await isWhole(folder, parts, digest))) await replace(folder, parts);
+  return folder;
+}
+
+/** A machine that lost its power may have left files without their contents. */
+async function isWhole(folder: string, { programs, libraries }: Parts, digest: string): Promise<boolean> {
+  const inside = (place: string) => (path: string) => join(folder, place, basename(path));
+  const laidOut = {
+    programs: programs.map(inside('libexec')),
+    libraries: libraries.map(inside('lib')),
+    loader: join(folder, 'ld.so'),
+  };
+  const scripts = await Promise.all(programs.map(inside('bin')).map(readIfPresent));
+  const found = await digestOf(laidOut).catch((error: unknown) => {
+    if (isMissing(error)) return undefined;
+    throw error;
+  });
+  return found === digest && programs.every((path, at) => scripts[at] === script(basename(path)));
+}
+
+async function replace(folder: string, parts: Parts): Promise<void> {
+  const fresh = await mkdtemp(join(dirname(folder), UNFINISHED));
+  const old = `${fresh}.old`;
   try {
     await layOut(fresh, parts);
+    await rename(folder, old).catch((error: unknown) => {
+      if (!isMissing(error)) throw error;
+    });
     await rename(fresh, folder);
-  } catch (error) {
-    // It is there already, of an earlier start.
-    if (!hasCode(error, 'ENOTEMPTY') && !hasCode(error, 'EEXIST')) throw error;
   } finally {
-    await rm(fresh, { recursive: true, force: true });
+    for (const path of [fresh, old]) await rm(path, { recursive: true, force: true });
   }
-  return folder;
 }
 
 async function findParts(): Promise<Parts> {

@@ -28,6 +28,7 @@ export async function tracesOf(places: CellPlaces): Promise<Trace[]> {
   const found = await Promise.all([
     listed(places.containers, 'files in'),
     listed(places.stages, 'mount points in'),
+    listed(places.ends, 'ends of processes in'),
     listed(places.runtimeRoot, 'runtime state in'),
     mounts(places),
     loopDevices(places),

@@ -18,9 +18,14 @@ afterEach(() => rm(folder, { recursive: true, force: true }));
 
 it('is given up on time when its supervisor says nothing, and not when somebody happens to look again', async () => {
   const clock = new ManualClock();
-  const container = { dir: folder, processes: join(folder, 'processes'), handle: 'h' } as ContainerPlaces;
+  const container = {
+    dir: folder,
+    processes: join(folder, 'processes'),
+    ends: join(folder, 'ends'),
+    handle: 'h',
+  } as ContainerPlaces;
   const places = processPlaces(container, 'p');
-  await mkdir(places.dir, { recursive: true });
+  for (const dir of [places.dir, places.exitDir]) await mkdir(dir, { recursive: true });
   const follower = new OciProcess({
     id: 'p',
     uuid: 'nobody-has-it',

@@ -46,7 +46,7 @@ export class OciProcess implements GardenProcess {
   private readonly ended: Promise<ExitStatus>;
   private identity: ProcessIdentity | undefined;
   private status: ExitStatus | undefined;
-  private watcher: FSWatcher | undefined;
+  private watchers: FSWatcher[] = [];
   private cancelPoll: () => void = () => undefined;
   private closed = false;
   private abandoned = false;
@@ -223,7 +223,7 @@ export class OciProcess implements GardenProcess {
   private async remember(status: ExitStatus): Promise<ExitStatus> {
     failpoint('cell.process-exit-seen');
     await writeDurably(this.context.places.ended, JSON.stringify(status)).catch((error: unknown) => {
-      // Destroyed meanwhile, or the disk is full: the supervisor's file still tells the same.
+      // Destroyed meanwhile, or the disk is full: the supervisor's file still tells the same, until the machine starts anew.
       this.context.log.debug({ error, process: this.id }, 'the end of a process could not be noted');
     });
     return status;
@@ -240,17 +240,20 @@ export class OciProcess implements GardenProcess {
     const { places, log } = this.context;
     const { clock } = this.context.launchedIn;
     const logFile = basename(places.log);
-    try {
-      this.watcher = watch(places.dir, (_event, file) => {
-        if (file === logFile) this.logChanged.open();
-        else this.stateChanged.open();
-      });
-      this.watcher.on('error', (error) => {
-        this.watcher = undefined;
-        log.warn({ error, process: this.id }, 'watching a process failed, polling instead');
-      });
-    } catch (error) {
+    const pollInstead = (error: unknown) => {
+      this.unwatch();
       log.warn({ error, process: this.id }, 'a process can’t be watched, polling instead');
+    };
+    try {
+      for (const dir of [places.dir, places.exitDir]) {
+        const watcher = watch(dir, (_event, file) => {
+          if (file === logFile) this.logChanged.open();
+          else this.stateChanged.open();
+        });
+        this.watchers.push(watcher.on('error', pollInstead));
+      }
+    } catch (error) {
+      pollInstead(error);
     }
     const poll = () => {
       this.stateChanged.open();
@@ -258,16 +261,21 @@ export class OciProcess implements GardenProcess {
       plan();
     };
     const plan = () => {
-      this.cancelPoll = clock.setTimer(this.watcher ? WATCHED_POLL_MS : UNWATCHED_POLL_MS, poll);
+      this.cancelPoll = clock.setTimer(this.watchers.length > 0 ? WATCHED_POLL_MS : UNWATCHED_POLL_MS, poll);
     };
     plan();
   }
 
   private stopWatching(): void {
-    this.watcher?.close();
+    this.unwatch();
     this.cancelPoll();
     this.stateChanged.open();
     this.logChanged.open();
+  }
+
+  private unwatch(): void {
+    for (const watcher of this.watchers) watcher.close();
+    this.watchers = [];
   }
 }
 

@@ -16,7 +16,7 @@ import type { ContainerPlaces } from '../places.js';
 /** The supervisor detaches in milliseconds; this long only on a machine in trouble. */
 const START_TIMEOUT_MS = 60_000;
 
-/** What a process leaves on disk. The order in which these appear is what makes a crash at any point tell its story. */
+/** What a process leaves behind. The order in which these appear is what makes a crash at any point tell its story. */
 export interface ProcessPlaces {
   dir: string;
   /** Written before anything is launched: with it the process may have run, without it it never did. */
@@ -27,6 +27,8 @@ export interface ProcessPlaces {
   /** What the supervisor reports: the pid or why there is none, then the exit code. */
   report: string;
   log: string;
+  /** Where the supervisor works once the process has ended: not on the disk, which may be full then. */
+  exitDir: string;
   /** Written by the supervisor, at once, when the process has ended. */
   exit: string;
   /** How it ended, as this garden told it. */
@@ -48,6 +50,7 @@ export interface ProcessRecord {
 /** Places of a process. */
 export function processPlaces(container: ContainerPlaces, id: string): ProcessPlaces {
   const dir = join(container.processes, id);
+  const exitDir = join(container.ends, id);
   return {
     dir,
     record: join(dir, 'record.json'),
@@ -56,7 +59,8 @@ export function processPlaces(container: ContainerPlaces, id: string): ProcessPl
     supervisorPid: join(dir, 'conmon.pid'),
     report: join(dir, 'report'),
     log: join(dir, 'log'),
-    exit: join(dir, container.handle),
+    exitDir,
+    exit: join(exitDir, container.handle),
     ended: join(dir, 'ended.json'),
   };
 }
@@ -82,6 +86,7 @@ export async function recordLaunch(places: ProcessPlaces, record: ProcessRecord,
     writeFile(places.spec, JSON.stringify(spec), { mode: 0o600 }),
     writeDurably(places.record, JSON.stringify(record)),
     syncDirectory(join(places.dir, '..')),
+    mkdir(places.exitDir, { recursive: true, mode: 0o700 }),
   ]);
 }
 
@@ -115,7 +120,7 @@ export async function launch(o: {
     '--log-size-max',
     String(o.outputLimitBytes),
     '--exit-dir',
-    places.dir,
+    places.exitDir,
     '--no-sync-log',
   );
   if (o.input === 'pipe') args.push('-i');
@@ -178,8 +183,8 @@ export async function recordedProcesses(container: ContainerPlaces): Promise<Pro
   for (const id of await readdir(container.processes)) {
     const places = processPlaces(container, id);
     const text = await readIfPresent(places.record);
-    if (text === undefined) await rm(places.dir, { recursive: true, force: true });
-    else records.push(JSON.parse(text) as ProcessRecord);
+    if (text !== undefined) records.push(JSON.parse(text) as ProcessRecord);
+    else for (const dir of [places.exitDir, places.dir]) await rm(dir, { recursive: true, force: true });
   }
   return records;
 }
