@@ -12,6 +12,7 @@ import {
 import { join } from 'node:path';
 import { cellPlaces } from '@rivera/cells/garden/oci/places';
 import { tracesOf } from '@rivera/cells/garden/oci/traces';
+import { buildBusyboxRootFs } from '@rivera/cells/garden/rootfs/busybox';
 import { ContainerState } from '@rivera/gen/rivera/rep/v1/container';
 import { RepServiceClient } from '@rivera/gen/rivera/rep/v1/rep_service';
 import { dial, unary } from '@rivera/kit/grpc/dial';
@@ -36,25 +37,23 @@ let rep: RepServiceClient;
 
 beforeAll(async () => {
   stack = await Stack.start({
-    cells: 1,
+    cells: 0,
     server: {
       // Crashes are what this is about: nobody needs a pause between them.
       bbs: { presenceTtl: '8s', kick: 1_000, restart: { minimumBackoff: '500ms', maximumBackoff: '1s' } },
       auction: { noCellGrace: 1_000 },
     },
   });
-  const cell = theCell();
-  await cell.kill();
   // A disk of its own that can be filled, below everything that the cell keeps.
   const image = join(stack.folder, 'disk.img');
   writeFileSync(image, '');
   truncateSync(image, 2 * 1024 ** 3);
-  rmSync(cellFolder(), { recursive: true, force: true });
   mkdirSync(cellFolder());
   execFileSync('mkfs.ext4', ['-q', '-F', '-m', '0', image]);
   execFileSync('mount', ['-o', 'loop', image, cellFolder()]);
   layOutRuntime();
-  startCell();
+  await buildBusyboxRootFs(join(stack.folder, 'rootfs', 'busybox'));
+  await stack.addCell({}, ownRuntime());
   client = await stack.client();
   const { repAddress } = await until('the cell is there', async () => {
     for await (const each of client.cells.list()) return each.presence;
@@ -66,8 +65,6 @@ afterAll(async () => {
   rep?.close();
   if (stack) {
     repair();
-    await theCell().stop();
-    execFileSync('umount', ['-R', '-l', cellFolder()]);
     await stack.close();
   }
 }, 180_000);
@@ -93,8 +90,10 @@ PATH="\${PATH#*:}" exec "$(basename "$0")" "$@"
   }
 }
 
+const ownRuntime = () => ({ PATH: `${join(stack.folder, 'bin')}:${process.env.PATH}` });
+
 function startCell(): void {
-  theCell().start({ PATH: `${join(stack.folder, 'bin')}:${process.env.PATH}` });
+  theCell().start(ownRuntime());
 }
 
 function repair(): void {

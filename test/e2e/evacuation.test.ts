@@ -22,7 +22,6 @@ beforeAll(async () => {
   stack = await Stack.start({ cells: 1, server: { bbs: { presenceTtl: '3s' } } });
   await stack.addCell({ drainOnExit: true });
   client = await stack.client();
-  await until('both cells are there', async () => (await cells()).length === 2);
   await client.desiredLrps.desire(webApp('web', INSTANCES));
   await client.actualLrps.waitForRunning('web', { instances: INSTANCES, timeoutMs: 60_000 });
   visitor = new Visitor();
@@ -31,12 +30,6 @@ afterAll(async () => {
   await visitor?.close();
   await stack?.close();
 }, 120_000);
-
-async function cells() {
-  const found = [];
-  for await (const cell of client.cells.list()) found.push(cell);
-  return found;
-}
 
 const on = async (cellId: string) => (await instancesOf(client, 'web')).filter((each) => each.cellId === cellId);
 const cell = (number: number) => stack.cells[number - 1] as Program;

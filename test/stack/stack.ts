@@ -4,11 +4,12 @@ import { rm } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { buildBusyboxRootFs } from '@rivera/cells/garden/rootfs/busybox';
+import { unmountBelow } from '@rivera/cells/kernel/mounts';
 import { Authority } from '@rivera/kit/tls/authority';
 import { type Identity, loadIdentity } from '@rivera/kit/tls/identity';
 import { connect, type RiveraClient } from '@rivera/sdk/client';
 import { PrivateMariaDb } from '@rivera/server/database/private-mariadb';
-import { newStackFolder, sweepLeftovers } from './leftovers.js';
+import { emptyCells, newStackFolder, sweepLeftovers } from './leftovers.js';
 import { Program } from './program.js';
 import { until } from './until.js';
 
@@ -68,7 +69,8 @@ export class Stack {
       for (let i = 0; i < stack.addresses.length; i++) await stack.addServer(i);
       await stack.untilLed();
       if ((options.cells ?? 1) > 0) await buildBusyboxRootFs(join(folder, 'rootfs', 'busybox'));
-      for (let i = 0; i < (options.cells ?? 1); i++) await stack.addCell();
+      for (let i = 0; i < (options.cells ?? 1); i++) await stack.startCell({});
+      for (const cell of stack.cells) await stack.untilThere(cell);
       return stack;
     } catch (error) {
       await stack.close();
@@ -95,7 +97,14 @@ export class Stack {
     await this.ownDatabase().ensureRunning();
   }
 
-  async addCell(extra: object = {}): Promise<Program> {
+  /** One more cell. The environment adds to what it gets. */
+  async addCell(extra: object = {}, env: NodeJS.ProcessEnv = {}): Promise<Program> {
+    const cell = await this.startCell(extra, env);
+    await this.untilThere(cell);
+    return cell;
+  }
+
+  private async startCell(extra: object, env: NodeJS.ProcessEnv = {}): Promise<Program> {
     const number = this.cells.length + 1;
     const network = freeNetwork();
     const cellId = `cell-${number}`;
@@ -119,7 +128,7 @@ export class Stack {
       ...extra,
     });
     this.cells.push(cell);
-    cell.start();
+    cell.start(env);
     return cell;
   }
 
@@ -163,12 +172,26 @@ export class Stack {
 
   async close(): Promise<void> {
     for (const client of this.clients) client.close();
+    const orphaned = this.cells.some((cell) => !cell.running);
     // All are ended before one that did not end by itself is told of.
     const cells = await Promise.allSettled(this.cells.map((cell) => cell.stop()));
     const servers = await Promise.allSettled(this.servers.map((server) => server.stop(10_000)));
     await this.mariadb?.stop();
+    // What a cell left that a test ended the hard way.
+    if (orphaned) await emptyCells(this.folder);
+    // A test may have given a cell a disk of its own.
+    await unmountBelow(this.folder);
     await rm(this.folder, { recursive: true, force: true });
     for (const stopped of [...cells, ...servers]) if (stopped.status === 'rejected') throw stopped.reason;
+  }
+
+  /** Resolves when servers know of a new cell: work that is desired before waits for it only so long. */
+  private async untilThere(cell: Program): Promise<void> {
+    const told = ['session with the BBS is open', 'bidding'].map((each) => `"msg":"${each}"`);
+    const isThere = () => told.every((each) => cell.log().includes(each));
+    await until(`${cell.name} is there`, isThere).catch((cause: Error) => {
+      throw new Error(`${cause.message}\n${this.logs()}`, { cause });
+    });
   }
 
   private ownDatabase(): PrivateMariaDb {

@@ -105,7 +105,7 @@ describe('rivera cells and domains', () => {
 describe('a server that', () => {
   it('is not there makes exit code 5, with what to do', async () => {
     fake.stopServer();
-    const { exitCode, stdout, stderr } = await rivera('cells', '--timeout', '500ms');
+    const { exitCode, stdout, stderr } = await rivera('cells', '--timeout', '3s');
     expect(exitCode).toBe(EXIT.local);
     expect(stdout).toBe('');
     expect(stderr).toMatch(/^rivera: nothing answers at 127\.0\.0\.1:\d+\n.*rivera up\n.*rivera doctor\n$/);
