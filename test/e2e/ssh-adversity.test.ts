@@ -22,7 +22,7 @@ beforeAll(async () => {
     ssh: (folder) => ({
       idleTimeout: '4s',
       maxConnectionsPerUser: 51,
-      lockout: { failures: 5, duration: '4s' },
+      lockout: { failures: 5, duration: '10s' },
       recordings: join(folder, 'recordings'),
     }),
   });
@@ -86,7 +86,6 @@ describe('bad input', () => {
       'diego:',
       'diego:hello/',
       'diego:hello/0x',
-
       'cf:x/0',
       `${'a'.repeat(5_000)}/0`,
       'x/99999999999',

@@ -176,8 +176,8 @@ describe('people at a shell are told in one line', () => {
 
 describe('a client that was stopped', () => {
   it('is dropped, and its process with it; one that asks itself is answered', async () => {
-    const { proxy, there } = await proxyWith({ keepaliveInterval: '1s' });
-    const asking = { ServerAliveInterval: '1', ServerAliveCountMax: '1' };
+    const { proxy, there } = await proxyWith({ keepaliveInterval: '2s' });
+    const asking = { ServerAliveInterval: '1', ServerAliveCountMax: '3' };
     const lively = there.begin('ssh', [...there.options('diego:two/0', asking), 'box', 'cat'], SSH_SECRET);
     const { child, end, pid } = await shellIn('two', there);
     child.kill('SIGSTOP');

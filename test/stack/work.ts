@@ -78,9 +78,9 @@ export function urlOf(instance: ActualLrp): string {
   return `http://${instance.netInfo?.address}:${port}/`;
 }
 
-/** The body of a page. @throws when it does not answer within two seconds */
+/** The body of a page. @throws when it does not answer in time */
 export async function get(url: string): Promise<string> {
-  const response = await fetch(url, { signal: AbortSignal.timeout(2_000), headers: { connection: 'close' } });
+  const response = await fetch(url, { signal: AbortSignal.timeout(10_000), headers: { connection: 'close' } });
   if (!response.ok) throw new Error(`${url} answered ${response.status}`);
   return (await response.text()).trim();
 }

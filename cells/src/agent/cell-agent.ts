@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { existsSync } from 'node:fs';
+import { mkdir, realpath } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { CellPresence } from '@rivera/gen/rivera/bbs/v1/cell';
 import { RepServiceService } from '@rivera/gen/rivera/rep/v1/rep_service';
@@ -10,6 +11,7 @@ import { type Identity, loadIdentity } from '@rivera/kit/tls/identity';
 import type { Executor } from '../executor/executor.js';
 import type { Garden } from '../garden/garden.js';
 import { cellPlaces } from '../garden/oci/places.js';
+import { NameLock } from '../kernel/name-lock.js';
 import { assertMachineReady } from '../machine/machine.js';
 import { Bids } from '../rep/bids.js';
 import { EpochFile } from '../rep/epoch-file.js';
@@ -20,7 +22,6 @@ import { REP_ACCESS, repService } from '../rep/rep-service.js';
 import { CellSession } from '../rep/session.js';
 import { CellAdmin } from './cell-admin.js';
 import type { CellConfig } from './config.js';
-import { DataLock } from './data-lock.js';
 import { untilDrained } from './drain.js';
 import { openGardenPort } from './garden-port.js';
 import { makeParts, openIssuer, openTransferTls, rootFsDirOf, type SimulatedMachine } from './parts.js';
@@ -134,8 +135,7 @@ export class CellAgent {
     const logger = this.#log;
     const clock = this.#clock;
     const steady = this.#steady;
-    const lock = await DataLock.take(config.dataDir);
-    this.#undo.push(() => lock.release());
+    await this.#takeDataDir();
     const identity = this.#identity ?? (await loadIdentity(config.tls));
     if (identity.role !== 'cell' || identity.name !== config.cellId) {
       throw new Error(
@@ -221,6 +221,15 @@ export class CellAgent {
     this.#undo.push(() => bids.close());
     if (presence.rootFsProviders[0]?.properties.length === 0) this.#warnOfNoRootFs();
     logger.info({ address: presence.repAddress, capacity: presence.capacity }, 'cell is up');
+  }
+
+  /** Keeps two agents off one data folder. */
+  async #takeDataDir(): Promise<void> {
+    await mkdir(this.#config.dataDir, { recursive: true, mode: 0o700 });
+    const folder = await realpath(this.#config.dataDir);
+    const lock = await NameLock.take('cell', folder);
+    if (!lock) throw new Error(`another cell agent is using the data folder ${folder}`);
+    this.#undo.push(() => lock.release());
   }
 
   /** A full disk keeps nobody from what runs here already: its end is what makes room. */

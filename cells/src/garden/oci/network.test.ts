@@ -296,6 +296,16 @@ describe('two cells of a machine', () => {
     gardens[1] = (await cells[1]?.open()) as OciGarden;
   });
 
+  it('can’t have one bridge while both run', async () => {
+    const { subnet, bridge } = cells[0]?.options ?? { subnet: '', bridge: '' };
+    await garden(1).close();
+    await expect(cells[1]?.open({ subnet, bridge })).rejects.toMatchObject({
+      kind: 'unsupported',
+      message: `bridge ${bridge} is another cell's, which runs: give each cell of a machine a bridge and a subnet of its own`,
+    });
+    gardens[1] = (await cells[1]?.open()) as OciGarden;
+  });
+
   it('have as many addresses of the one family as of the other', async () => {
     await garden(1).close();
     await expect(cells[1]?.open({ subnet6: 'fd00:1:2:3::/125' })).rejects.toMatchObject({

@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto';
 import { readFile, symlink } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { IdMapping } from '../../kernel/kernel-steps.js';
+import { NameLock } from '../../kernel/name-lock.js';
 import { parseRange } from '../addresses.js';
 import { GardenError } from '../garden.js';
 import { IdRanges } from './id-ranges.js';
@@ -33,6 +34,7 @@ export class CellNetwork {
   private readonly subnet: Subnet;
   private readonly slots: Slots;
   private readonly ids: SlotIds;
+  private bridge: NameLock | undefined;
   private made: { links: LinkPlan; spares: Spares; firewall: Firewall } | undefined;
 
   constructor(
@@ -46,6 +48,14 @@ export class CellNetwork {
 
   /** Readies the host, and clears away the spares of an earlier agent. Containers keep what they have. */
   async prepare(): Promise<void> {
+    await this.takeBridge();
+    await this.prepareOwn().catch(async (error: unknown) => {
+      await this.releaseBridge();
+      throw error;
+    });
+  }
+
+  private async prepareOwn(): Promise<void> {
     const { settings, subnet, places } = this;
     const subnet6 = await this.subnet6();
     await prepareHost({ bridge: settings.bridge, subnet, subnet6 });
@@ -131,6 +141,21 @@ export class CellNetwork {
   async close(): Promise<void> {
     await this.made?.spares.close();
     await this.made?.firewall.close();
+    await this.releaseBridge();
+  }
+
+  /** Two cells with one bridge would give their containers the same addresses. */
+  private async takeBridge(): Promise<void> {
+    const { bridge } = this.settings;
+    this.bridge ??= await NameLock.take('bridge', bridge);
+    if (this.bridge) return;
+    const remedy = 'give each cell of a machine a bridge and a subnet of its own';
+    throw new GardenError('unsupported', `bridge ${bridge} is another cell's, which runs: ${remedy}`);
+  }
+
+  private async releaseBridge(): Promise<void> {
+    await this.bridge?.release();
+    this.bridge = undefined;
   }
 
   /** Takes away what the cell as a whole has: spares, rules, bridge. */

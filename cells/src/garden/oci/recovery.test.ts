@@ -1,6 +1,6 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdir, readFile, rename, writeFile } from 'node:fs/promises';
+import { mkdir, readdir, readFile, rename, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
@@ -111,14 +111,15 @@ describe('what an earlier agent left', () => {
   it('belonging to its people is ended', async () => {
     garden = await cell.open();
     const container = await garden.create(plainSpec('c', cell.rootFs));
-    const person = await container.exec({ path: '/bin/sleep', args: ['1000'], env: {}, dir: '', user: 'root' });
-    person.stdout.resume();
-    person.stderr.resume();
-    // As after a kill: the process is still there and its files say whose it is.
-    const later = await cell.open();
-    expect((await (later.lookup('c') as GardenContainer).metrics()).pids).toBe(1);
-    await person.wait();
-    await later.close();
+    await container.run(plainProcess('p', { path: '/bin/sleep', args: ['1000'] }));
+    const own = places('c');
+    const pid = await readFile(join(own.processes, 'p/pid'), 'utf8');
+    await garden.close();
+    // As after a kill: a process is still there, and files say that it is somebody's at a shell.
+    await writeFile(join(own.execs, '1-1.pid'), pid);
+    garden = await cell.open();
+    await expect.poll(async () => (await (garden.lookup('c') as GardenContainer).metrics()).pids).toBe(1);
+    expect(await readdir(own.execs)).toEqual([]);
   });
 
   it('is listed also when its init is dead, and can be destroyed', async () => {
