@@ -3,6 +3,7 @@ import type { SshAudit } from './audit.js';
 import type { Login } from './authenticator.js';
 import type { Traffic } from './channel-pipe.js';
 import type { SshConfig } from './config.js';
+import type { Recordings } from './recordings.js';
 import type { Wire } from './wire.js';
 
 /** What the channels of a connection share. */
@@ -12,6 +13,8 @@ export interface ChannelContext {
   readonly cell: RepServiceClient;
   readonly audit: SshAudit;
   readonly wire: Wire;
+  /** Where terminal sessions are recorded; undefined: nowhere. */
+  readonly recordings: Recordings | undefined;
   /** The connection is gone. */
   readonly signal: AbortSignal;
   /** The connection is about to end; its reason is a text for people. */

@@ -85,6 +85,12 @@ export const sshConfig = z.object({
     .string()
     .default('')
     .describe('Folder for recordings of terminal sessions, asciicast version 2; empty: none are made'),
+  recordingsMb: z
+    .number()
+    .int()
+    .min(0)
+    .default(10_240)
+    .describe('Size of all recordings in the folder in MiB, beyond which the oldest are removed; 0: no limit'),
 });
 
 export type SshConfig = z.infer<typeof sshConfig>;

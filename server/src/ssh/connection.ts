@@ -8,6 +8,7 @@ import type { Traffic } from './channel-pipe.js';
 import { serveChannels } from './channels.js';
 import type { SshConfig } from './config.js';
 import type { SshMetrics } from './metrics.js';
+import type { Recordings } from './recordings.js';
 import { Refused } from './refused.js';
 import { Wire } from './wire.js';
 
@@ -23,6 +24,7 @@ export interface SshConnectionParts {
   readonly authenticator: Authenticator;
   readonly audit: SshAudit;
   readonly metrics: SshMetrics;
+  readonly recordings: Recordings | undefined;
   readonly cellOf: (login: Login) => RepServiceClient;
   /** Writes into the application's log. Never throws. */
   readonly tell: (login: Login, text: string) => void;
@@ -171,7 +173,7 @@ export class SshConnection {
   }
 
   #serve(login: Login, cell: RepServiceClient): void {
-    const { config, audit, metrics } = this.parts;
+    const { config, audit, metrics, recordings } = this.parts;
     const channels = new ChannelCount(config.maxChannels);
     this.#channels = channels;
     serveChannels(this.connection, {
@@ -180,6 +182,7 @@ export class SshConnection {
       audit,
       cell,
       wire: this.#wire,
+      recordings,
       signal: this.#over.signal,
       leaving: this.#leaving.signal,
       enter: () => channels.enter(),

@@ -8,6 +8,7 @@ import { SshConnection, type SshConnectionParts } from './connection.js';
 import type { HostKey } from './host-key.js';
 import { hostAndPort } from './host-port.js';
 import { takeProxyHeader } from './proxy-protocol.js';
+import { Recordings } from './recordings.js';
 import { Wire } from './wire.js';
 
 export interface SshProxyParts
@@ -44,11 +45,17 @@ export class SshProxy {
   readonly #strangers = new Set<Guest>();
   readonly #guests = new Map<Socket, Guest>();
   readonly #users = new Map<string, number>();
+  readonly #recordings: Recordings | undefined;
   #check: NodeJS.Timeout | undefined;
   #loggedIn = 0;
 
   constructor(private readonly parts: SshProxyParts) {
-    const { config, hostKey } = parts;
+    const { config, hostKey, log } = parts;
+    const { recordings: folder, recordingsMb } = config;
+    if (folder !== '') {
+      const maxBytes = recordingsMb * 1024 * 1024;
+      this.#recordings = new Recordings({ folder, maxBytes, steadyNow: () => performance.now(), log });
+    }
     this.#ssh = new ssh2.Server({
       hostKeys: [hostKey.privateKey],
       ident: 'rivera-ssh-proxy',
@@ -147,6 +154,7 @@ export class SshProxy {
     const address = plainAddress(socket.remoteAddress ?? '');
     guest.connection = new SshConnection(connection, {
       ...parts,
+      recordings: this.#recordings,
       audit: new SshAudit(parts.auditLog, parts.log, Date.now),
       admit: (login) => this.#admit(guest, login),
       address,

@@ -1,5 +1,4 @@
-import { createWriteStream, mkdirSync, type WriteStream } from 'node:fs';
-import { join } from 'node:path';
+import { createWriteStream, type WriteStream } from 'node:fs';
 import { StringDecoder } from 'node:string_decoder';
 
 /** One recording; what comes after is not in it. */
@@ -24,17 +23,19 @@ export class Recording {
   #bytes = 0;
   #left = 0;
   #over = false;
+  /** Nothing will be written any more. */
+  readonly closed: Promise<void>;
 
-  /** @param folder made if missing, for its owner alone */
+  /** @param path of a file that is not there yet */
   constructor(
-    folder: string,
+    path: string,
     facts: RecordingFacts,
     private readonly now: () => number,
     onError: (error: Error) => void,
   ) {
-    mkdirSync(folder, { recursive: true, mode: 0o700 });
     this.#startedAt = now();
-    this.#file = createWriteStream(join(folder, `${facts.id}.cast`), { mode: 0o600, flags: 'wx' });
+    this.#file = createWriteStream(path, { mode: 0o600, flags: 'wx' });
+    this.closed = new Promise((resolve) => this.#file.once('close', () => resolve()));
     this.#file.on('error', (error) => {
       this.#over = true;
       onError(error);
@@ -56,11 +57,8 @@ export class Recording {
   /** Resolves when all is on disk. */
   close(): Promise<void> {
     this.#over = true;
-    if (this.#file.closed) return Promise.resolve();
-    return new Promise((resolve) => {
-      this.#file.once('close', resolve);
-      this.#file.end();
-    });
+    this.#file.end();
+    return this.closed;
   }
 
   #event(kind: 'o' | 'r', text: string): void {

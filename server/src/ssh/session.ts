@@ -6,7 +6,7 @@ import type { Traffic } from './channel-pipe.js';
 import { programOf, type Wish } from './command.js';
 import { SessionEnvironment } from './environment.js';
 import { ProcessChannel } from './process-channel.js';
-import { Recording } from './recording.js';
+import type { Recording } from './recording.js';
 
 /** Longest side of a terminal that cells take. */
 const MAX_SIDE = 1_000;
@@ -78,8 +78,7 @@ async function run(
   const { audit } = context;
   const traffic: Traffic = { up: 0, down: 0 };
   const id = randomUUID();
-  const recording =
-    start.terminal && context.config.recordings !== '' ? record(id, start.terminal, context) : undefined;
+  const recording = start.terminal && record(id, start.terminal, context);
   const done = audit.channelOpened({
     channel: id,
     ...facts(wish),
@@ -94,18 +93,18 @@ async function run(
   done({ ...traffic, ...ending, ...(failure !== undefined && { failure }) });
 }
 
-/** A session goes on without a recording that can't be made; the log tells. */
+/** Undefined where none are wanted. A session goes on without a recording that can't be made; the log tells. */
 function record(
   id: string,
   { term, windowSize }: Terminal,
-  { config, login, audit }: ChannelContext,
+  { recordings, login, audit }: ChannelContext,
 ): Recording | undefined {
   const { processGuid, index } = login.target;
   const size = { columns: windowSize?.columns ?? 80, rows: windowSize?.rows ?? 24 };
   const failed = (error: unknown) => audit.warn(error, 'a session could not be recorded');
   try {
     const title = `${login.who} in ${processGuid}/${index}`;
-    return new Recording(config.recordings, { id, ...size, term, title }, Date.now, failed);
+    return recordings?.begin({ id, ...size, term, title }, failed);
   } catch (error) {
     failed(error);
     return undefined;
