@@ -88,7 +88,7 @@ describe('a private MariaDB', () => {
     const first = await start(path);
     expect(await first.ensureRunning()).toBe(false);
     process.kill(first.pid, 'SIGKILL');
-    await vi.waitUntil(() => !first.isRunning());
+    await vi.waitUntil(() => !first.isRunning(), { timeout: 20_000 });
     expect(await first.ensureRunning()).toBe(true);
     expect(await query(first, 'SELECT 1 AS one')).toEqual([{ one: 1 }]);
 
