@@ -1,10 +1,11 @@
-import { readdirSync, readFileSync } from 'node:fs';
+import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { cellPlaces } from '@rivera/cells/garden/oci/places';
 import { tracesOf } from '@rivera/cells/garden/oci/traces';
 import { type Task, TaskState } from '@rivera/gen/rivera/bbs/v1/task';
 import type { RiveraClient } from '@rivera/sdk/client';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { supervisorsBelow } from '../stack/processes.js';
 import type { Program } from '../stack/program.js';
 import { Stack } from '../stack/stack.js';
 import { until } from '../stack/until.js';
@@ -276,26 +277,11 @@ async function nothingIsLeft(cell: Program): Promise<void> {
 
 /** Pids of the supervisors of a cell's processes. */
 function supervisorsOf(cell: Program): number[] {
-  const folder = join(stack.folder, cell.name, 'containers');
-  return readdirSync('/proc')
-    .filter((entry) => /^\d+$/.test(entry))
-    .filter((pid) => {
-      const [program, ...words] = wordsOf(pid);
-      return program === 'conmon' && words.some((word) => word.startsWith(`${folder}/`));
-    })
-    .map(Number);
+  return supervisorsBelow(join(stack.folder, cell.name, 'containers'));
 }
 
 function killSupervisor(cell: Program): void {
   const supervisors = supervisorsOf(cell);
   expect(supervisors).toHaveLength(1);
   for (const pid of supervisors) process.kill(pid, 'SIGKILL');
-}
-
-function wordsOf(pid: string): string[] {
-  try {
-    return readFileSync(`/proc/${pid}/cmdline`, 'utf8').split('\0');
-  } catch {
-    return [];
-  }
 }

@@ -18,6 +18,7 @@ import { RepServiceClient } from '@rivera/gen/rivera/rep/v1/rep_service';
 import { dial, unary } from '@rivera/kit/grpc/dial';
 import type { RiveraClient } from '@rivera/sdk/client';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { supervisorsBelow } from '../stack/processes.js';
 import type { Program } from '../stack/program.js';
 import { Stack } from '../stack/stack.js';
 import { until } from '../stack/until.js';
@@ -175,7 +176,7 @@ function agreed(): Promise<Running> {
       expect(new Set((await tracesOf(places())).map(({ handle }) => handle))).toEqual(new Set([found.guid]));
       expect(await get(found.url)).toBe(`${found.guid} 0`);
       const own = places().container(found.guid);
-      const [supervisor, ...others] = supervisorsOf(own.dir);
+      const [supervisor, ...others] = supervisorsBelow(own.dir);
       expect([supervisor, ...others]).toHaveLength(1);
       return {
         guid: found.guid,
@@ -212,24 +213,6 @@ function fill(): void {
   // It fails when there is no more room.
   spawnSync('dd', ['if=/dev/zero', `of=${join(filler(), 'written')}`, 'bs=64k']);
   expect(statfsSync(cellFolder()).bavail).toBeLessThan(16);
-}
-
-function supervisorsOf(dir: string): number[] {
-  return readdirSync('/proc')
-    .filter((entry) => /^\d+$/.test(entry))
-    .filter((pid) => {
-      const [program, ...words] = wordsOf(pid);
-      return program === 'conmon' && words.some((word) => word.startsWith(`${dir}/`));
-    })
-    .map(Number);
-}
-
-function wordsOf(pid: string): string[] {
-  try {
-    return readFileSync(`/proc/${pid}/cmdline`, 'utf8').split('\0');
-  } catch {
-    return [];
-  }
 }
 
 function kill(pid: number): void {

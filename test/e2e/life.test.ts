@@ -1,7 +1,7 @@
-import { readdirSync, readFileSync } from 'node:fs';
 import { TaskState } from '@rivera/gen/rivera/bbs/v1/task';
 import type { RiveraClient } from '@rivera/sdk/client';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { allPids, procFile } from '../stack/processes.js';
 import { Stack } from '../stack/stack.js';
 import { until } from '../stack/until.js';
 import { get, instancesOf, isRunning, task, urlOf, webApp } from '../stack/work.js';
@@ -130,17 +130,8 @@ async function guids(): Promise<string[]> {
 
 /** Processes with a text in their arguments or environment, but for this one. */
 function processesWith(text: string): number[] {
-  return readdirSync('/proc')
-    .filter((entry) => /^\d+$/.test(entry) && entry !== String(process.pid))
-    .filter((pid) => [`/proc/${pid}/cmdline`, `/proc/${pid}/environ`].some((file) => contains(file, text)))
-    .filter((pid) => !contains(`/proc/${pid}/cmdline`, 'conmon'))
-    .map(Number);
-}
-
-function contains(file: string, text: string): boolean {
-  try {
-    return readFileSync(file, 'utf8').includes(text);
-  } catch {
-    return false;
-  }
+  return allPids()
+    .filter((pid) => pid !== process.pid)
+    .filter((pid) => ['cmdline', 'environ'].some((file) => procFile(pid, file).includes(text)))
+    .filter((pid) => !procFile(pid, 'cmdline').includes('conmon'));
 }

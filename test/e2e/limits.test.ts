@@ -9,6 +9,7 @@ import { DesiredLrp } from '@rivera/gen/rivera/bbs/v1/desired_lrp';
 import type { ContainerSpec } from '@rivera/gen/rivera/recipe/v1/container';
 import type { RiveraClient } from '@rivera/sdk/client';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { allPids, procFile } from '../stack/processes.js';
 import { Stack } from '../stack/stack.js';
 import { until } from '../stack/until.js';
 import { container, get, instancesOf, shell, task, urlOf, webApp } from '../stack/work.js';
@@ -192,17 +193,7 @@ function limitFile(instance: ActualLrp, controller: string, name: { v1: string; 
 }
 
 /** Pids on this machine, found by looking at every process here. */
-function processesOf(instance: ActualLrp): string[] {
+function processesOf(instance: ActualLrp): number[] {
   const { cgroup } = placesOf(instance);
-  return readdirSync('/proc')
-    .filter((entry) => /^\d+$/.test(entry))
-    .filter((pid) => controlGroupsOf(pid).includes(cgroup));
-}
-
-function controlGroupsOf(pid: string): string {
-  try {
-    return readFileSync(`/proc/${pid}/cgroup`, 'utf8');
-  } catch {
-    return '';
-  }
+  return allPids().filter((pid) => procFile(pid, 'cgroup').includes(cgroup));
 }

@@ -1,11 +1,12 @@
 import { type ChildProcess, execFile, spawn } from 'node:child_process';
-import { existsSync, mkdtempSync, readdirSync, readFileSync, readlinkSync } from 'node:fs';
+import { existsSync, mkdtempSync, readdirSync } from 'node:fs';
 import { rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { emptyCells } from '../stack/leftovers.js';
+import { allPids, procFile, procLink } from '../stack/processes.js';
 import { ROOT } from '../stack/program.js';
 import { until } from '../stack/until.js';
 import { get } from '../stack/work.js';
@@ -140,29 +141,14 @@ async function sweep(): Promise<void> {
 
 /** `rivera up`, known by its working folder: its arguments name the data folder only from there. */
 function supervisorsIn(path: string): number[] {
-  return readdirSync('/proc')
-    .filter((entry) => /^\d+$/.test(entry))
-    .filter((pid) => {
-      try {
-        const works = readlinkSync(`/proc/${pid}/cwd`).startsWith(path);
-        return works && readFileSync(`/proc/${pid}/cmdline`, 'utf8').includes('main.js\0up\0');
-      } catch {
-        return false;
-      }
-    })
-    .map(Number);
+  return allPids()
+    .filter((pid) => procLink(pid, 'cwd').startsWith(path))
+    .filter((pid) => procFile(pid, 'cmdline').includes('main.js\0up\0'));
 }
 
 /** Processes that were started from the folder. */
 function processesIn(path: string): string[] {
-  return readdirSync('/proc')
-    .filter((entry) => /^\d+$/.test(entry))
-    .flatMap((pid) => {
-      try {
-        const command = readFileSync(`/proc/${pid}/cmdline`, 'utf8').replaceAll('\0', ' ');
-        return command.includes(path) ? [`${pid} ${command}`] : [];
-      } catch {
-        return [];
-      }
-    });
+  return allPids()
+    .map((pid) => `${pid} ${procFile(pid, 'cmdline').replaceAll('\0', ' ')}`)
+    .filter((program) => program.includes(path));
 }

@@ -3,6 +3,7 @@ import { connect, type Socket } from 'node:net';
 import { join } from 'node:path';
 import type { RiveraClient } from '@rivera/sdk/client';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { pidsOf } from '../stack/processes.js';
 import { Program } from '../stack/program.js';
 import { ended, SshClient } from '../stack/ssh-client.js';
 import { SSH_SECRET, SshStack } from '../stack/ssh-stack.js';
@@ -37,17 +38,6 @@ const hello = (command: string, o: Parameters<SshClient['ssh']>[2] = {}) =>
   box.ssh('diego:hello/0', command, { secret: SSH_SECRET, ...o });
 const begin = (command: string, extra: Record<string, string> = KEEPALIVE, flags: string[] = []) =>
   box.begin('ssh', [...box.options('diego:hello/0', extra), ...flags, 'box', command], SSH_SECRET);
-
-/** Processes of this machine whose command line is this, containers' included. */
-function running(...words: string[]): number {
-  return readdirSync('/proc').filter((pid) => {
-    try {
-      return /^\d+$/.test(pid) && readFileSync(`/proc/${pid}/cmdline`, 'latin1') === `${words.join('\0')}\0`;
-    } catch {
-      return false;
-    }
-  }).length;
-}
 
 function memoryMb(pid: number): number {
   return Number(/^VmRSS:\s+(\d+)/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1] ?? 0) / 1024;
@@ -187,29 +177,29 @@ describe('several proxies', () => {
 describe('kill -9', () => {
   it('of the client ends its process', async () => {
     const session = begin('sleep 31001', KEEPALIVE, ['-tt']);
-    await until('it runs', () => running('sleep', '31001') > 0);
+    await until('it runs', () => pidsOf('sleep', '31001').length > 0);
     session.kill('SIGKILL');
-    await until('it has ended', () => running('sleep', '31001') === 0);
+    await until('it has ended', () => pidsOf('sleep', '31001').length === 0);
   });
 
   it('of the agent tells the client why, and the next agent ends what was left', async () => {
     const session = begin('sleep 31003');
     const end = ended(session);
-    await until('it runs', () => running('sleep', '31003') > 0);
+    await until('it runs', () => pidsOf('sleep', '31003').length > 0);
     await stack.cells[0]?.kill();
     expect(await end).toMatchObject({ code: 255, stderr: expect.stringContaining('rivera: ') });
     stack.cells[0]?.start();
-    await until('it has ended', () => running('sleep', '31003') === 0);
+    await until('it has ended', () => pidsOf('sleep', '31003').length === 0);
     await until('one gets in again', async () => (await hello('true')).code === 0);
   });
 
   it('of the proxy ends its sessions, and the next has the same key', async () => {
     const session = begin('sleep 31004');
     const end = ended(session);
-    await until('it runs', () => running('sleep', '31004') > 0);
+    await until('it runs', () => pidsOf('sleep', '31004').length > 0);
     await stack.servers[0]?.kill();
     expect((await end).code).toBe(255);
-    await until('it has ended', () => running('sleep', '31004') === 0);
+    await until('it has ended', () => pidsOf('sleep', '31004').length === 0);
     stack.servers[0]?.start();
     await until(
       'one gets in again, where the host key is checked',

@@ -1,7 +1,7 @@
-import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
 import { join } from 'node:path';
 import type { RiveraClient } from '@rivera/sdk/client';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { allPids, pidsOf, procFile, procLink } from '../stack/processes.js';
 import { Program } from '../stack/program.js';
 import { type Ended, ended, SshClient } from '../stack/ssh-client.js';
 import { SSH_SECRET, SshStack, sshSettings } from '../stack/ssh-stack.js';
@@ -59,40 +59,18 @@ async function shellIn(name: string, through = box): Promise<Shell> {
   const child = through.begin('ssh', args, SSH_SECRET);
   const end = ended(child);
   child.stdin.write(`sleep ${mark}\n`);
-  const pid = await until('it runs', () => pidOf('sleep', mark));
+  const pid = await until('it runs', () => pidsOf('sleep', mark)[0]);
   return { end, pid, child };
-}
-
-function pidOf(...words: string[]): number | undefined {
-  const found = readdirSync('/proc').find((pid) => isNumber(pid) && read(pid, 'cmdline') === `${words.join('\0')}\0`);
-  return found === undefined ? undefined : Number(found);
-}
-
-const isNumber = (text: string) => /^\d+$/.test(text);
-
-function read(pid: string, name: string): string {
-  try {
-    return readFileSync(`/proc/${pid}/${name}`, 'latin1');
-  } catch {
-    return '';
-  }
 }
 
 /** The first process of the container that a process is in. */
 function initOf(pid: number): number {
-  const space = (each: string) => {
-    try {
-      return readlinkSync(`/proc/${each}/ns/pid`);
-    } catch {
-      return '';
-    }
-  };
-  const own = space(String(pid));
-  const found = readdirSync('/proc').find(
-    (each) => isNumber(each) && space(each) === own && /^NSpid:.*\t1$/m.test(read(each, 'status')),
+  const own = procLink(pid, 'ns/pid');
+  const found = allPids().find(
+    (each) => procLink(each, 'ns/pid') === own && /^NSpid:.*\t1$/m.test(procFile(each, 'status')),
   );
-  if (own === '' || found === undefined || found === '1') throw new Error(`process ${pid} is in no container`);
-  return Number(found);
+  if (own === '' || found === undefined || found === 1) throw new Error(`process ${pid} is in no container`);
+  return found;
 }
 
 /** Waits until an instance runs that one can log into. */
@@ -114,8 +92,8 @@ describe('people at a shell are told in one line', () => {
 
   it('that the application has crashed', async () => {
     const { end, pid } = await shellIn('one');
-    const app = readdirSync('/proc').find(
-      (each) => isNumber(each) && read(each, 'cmdline').startsWith('httpd\0') && initOf(Number(each)) === initOf(pid),
+    const app = allPids().find(
+      (each) => procFile(each, 'cmdline').startsWith('httpd\0') && initOf(each) === initOf(pid),
     );
     process.kill(Number(app), 'SIGKILL');
     expect(await end).toMatchObject(farewell('the instance ended: .*status 137.*'));
@@ -182,7 +160,7 @@ describe('a client that was stopped', () => {
     const { child, end, pid } = await shellIn('two', there);
     child.kill('SIGSTOP');
     await until('it is dropped', () => proxy.log().includes('"why":"Keepalive timeout"'));
-    await until('its process has ended', () => read(String(pid), 'cmdline') === '');
+    await until('its process has ended', () => procFile(pid, 'cmdline') === '');
     child.kill('SIGCONT');
     expect((await end).code).toBe(255);
     const livelyEnd = ended(lively);

@@ -8,6 +8,7 @@ import { buildBusyboxRootFs } from '@rivera/cells/garden/rootfs/busybox';
 import type { RiveraClient } from '@rivera/sdk/client';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { AuthorityDouble } from '../stack/authority-double.js';
+import { pidsOf } from '../stack/processes.js';
 import { RIVERA } from '../stack/program.js';
 import { SshClient, sha256 } from '../stack/ssh-client.js';
 import { SSH_SECRET as secret } from '../stack/ssh-stack.js';
@@ -217,7 +218,9 @@ describe('a session', () => {
       tmux('resize-window', '-x', '90', '-y', '30');
       tmux('send-keys', 'clear; stty size', 'Enter');
       await sees(/ 90$/m);
-      tmux('send-keys', 'sleep 1000', 'Enter');
+      tmux('send-keys', 'sleep 31005', 'Enter');
+      // Before, it would be for the shell, which throws it away with what was typed.
+      await until('it runs', () => pidsOf('sleep', '31005').length > 0);
       tmux('send-keys', 'C-c');
       tmux('send-keys', 'echo sum $((40 + 2))', 'Enter');
       await sees('sum 42');
