@@ -39,6 +39,14 @@ describe('rivera doctor', () => {
     });
   });
 
+  it('looks at the disk that the data folder is on', async () => {
+    expect((await findings({}, '--data', '/proc/rivera')).get('disk')).toMatchObject({
+      verdict: 'missing',
+      found: '0 MB free; needed: 1024 MB free below /proc/rivera',
+      remedy: 'free some space or choose another data folder',
+    });
+  });
+
   it('does not mind that there is no server yet, but says how to start one', async () => {
     expect((await findings({})).get('server')).toMatchObject({
       verdict: 'optional',
