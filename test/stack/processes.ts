@@ -1,4 +1,5 @@
 import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
+import { commandLine } from '@rivera/cells/kernel/proc';
 
 /** Processes of this machine, those in containers included. */
 export function allPids(): number[] {
@@ -25,13 +26,13 @@ export function procLink(pid: number, name: string): string {
 
 /** Processes whose command line is this. */
 export function pidsOf(...words: string[]): number[] {
-  return allPids().filter((pid) => procFile(pid, 'cmdline') === `${words.join('\0')}\0`);
+  return allPids().filter((pid) => commandLine(pid).join('\0') === words.join('\0'));
 }
 
 /** Supervisors of processes in the containers that are below a folder. */
 export function supervisorsBelow(folder: string): number[] {
   return allPids().filter((pid) => {
-    const [program, ...words] = procFile(pid, 'cmdline').split('\0');
+    const [program, ...words] = commandLine(pid);
     return program === 'conmon' && words.some((word) => word.startsWith(`${folder}/`));
   });
 }

@@ -1,10 +1,10 @@
 import { type ChildProcessByStdio, spawn } from 'node:child_process';
 import type { Socket } from 'node:net';
-import { constants } from 'node:os';
 import type { Readable, Writable } from 'node:stream';
 import { kernelCalls } from './kernel-calls.js';
 import { PERL } from './kernel-script.js';
 import { LAUNCHER_SCRIPT } from './launcher-script.js';
+import { signalName } from './send.js';
 
 /** What is to be run. */
 export interface LaunchRequest {
@@ -37,7 +37,6 @@ interface Helper {
   waiting: Map<string, (result: LaunchResult) => void>;
 }
 
-const SIGNAL_NAMES = new Map(Object.entries(constants.signals).map(([name, number]) => [number, name]));
 let helper: Helper | undefined;
 let made = 0;
 
@@ -100,10 +99,7 @@ function startHelper(env: NodeJS.ProcessEnv): Helper | undefined {
     own.waiting.delete(id);
     if (own.waiting.size === 0) hold(child, false);
     const number = Number(code);
-    const ended =
-      number < 0
-        ? { code: undefined, signal: SIGNAL_NAMES.get(-number) ?? String(-number) }
-        : { code: number, signal: undefined };
+    const ended = number < 0 ? { code: undefined, signal: signalName(-number) } : { code: number, signal: undefined };
     tell?.({ ...ended, stdout, stderr });
   });
   return own;

@@ -1,5 +1,13 @@
 import assert from 'node:assert/strict';
+import { constants } from 'node:os';
 import { isMissing } from './durable.js';
+
+const SIGNAL_NAMES = new Map(Object.entries(constants.signals).map(([name, number]) => [number, name]));
+
+/** Name of a signal; of real-time signals, which Node has no names for, the number. */
+export function signalName(number: number): string {
+  return SIGNAL_NAMES.get(number) ?? String(number);
+}
 
 /** Sends a signal; fine when nobody is there any more. */
 export function send(pid: number, signal: NodeJS.Signals): void {

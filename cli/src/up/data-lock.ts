@@ -1,13 +1,12 @@
-import { createHash } from 'node:crypto';
 import { mkdirSync, readFileSync, realpathSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { NameLock } from '@rivera/kit/name-lock';
 import { localError } from '../failures.js';
-import { takeKernelLock } from './kernel-lock.js';
 
 /** Keeps two `rivera up` from one data folder. The pid file is for the message alone. */
 export class DataLock {
   private constructor(
-    private readonly lock: { release(): Promise<void> },
+    private readonly lock: NameLock,
     private readonly pidFile: string,
   ) {}
 
@@ -16,7 +15,7 @@ export class DataLock {
     mkdirSync(dataDir, { recursive: true, mode: 0o700 });
     const path = realpathSync(dataDir);
     const pidFile = join(path, 'up.pid');
-    const lock = await takeKernelLock(`rivera-up-${createHash('sha256').update(path).digest('hex').slice(0, 32)}`);
+    const lock = await NameLock.take('up', path);
     if (lock === undefined) {
       const pid = readPid(pidFile);
       throw localError(`Rivera already runs on ${path}${pid === undefined ? '' : ` (pid ${pid})`}`, [

@@ -1,8 +1,8 @@
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
+import { NameLock } from '@rivera/kit/name-lock';
 import { z } from 'zod';
 import { localError } from '../failures.js';
-import { takeKernelLock } from './kernel-lock.js';
 
 /** Where the parts are reached; kept from start to start, so that addresses stay what they were. */
 const placesSchema = z.strictObject({
@@ -70,10 +70,10 @@ export async function takePlaces(file: string, cells: number): Promise<{ places:
   return { places, release: () => lock.release() };
 }
 
-async function takeSlot(wanted: number): Promise<{ slot: number; lock: { release(): Promise<void> } }> {
+async function takeSlot(wanted: number): Promise<{ slot: number; lock: NameLock }> {
   for (let i = 0; i < SLOTS; i++) {
     const slot = (wanted + i) % SLOTS;
-    const lock = await takeKernelLock(`rivera-slot-${slot}`);
+    const lock = await NameLock.take('slot', String(slot));
     if (lock !== undefined) return { slot, lock };
   }
   throw localError(`${SLOTS} Riveras run on this machine already`, ['Stop one of them first.']);

@@ -1,8 +1,8 @@
 import { createHash } from 'node:crypto';
 import { readFile, symlink } from 'node:fs/promises';
 import { join } from 'node:path';
+import { NameLock } from '@rivera/kit/name-lock';
 import type { IdMapping } from '../../kernel/kernel-steps.js';
-import { NameLock } from '../../kernel/name-lock.js';
 import { parseRange } from '../addresses.js';
 import { GardenError } from '../garden.js';
 import { IdRanges } from './id-ranges.js';

@@ -2,7 +2,6 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { writeSync } from 'node:fs';
 import { readFile, rm, writeFile } from 'node:fs/promises';
-import { constants } from 'node:os';
 import { join } from 'node:path';
 import { PassThrough, type Readable, Writable } from 'node:stream';
 import { finished } from 'node:stream/promises';
@@ -11,7 +10,7 @@ import type { Clock } from '@rivera/kit/clock';
 import { agentMark } from '../../../kernel/agent-mark.js';
 import { hasCode, readIfPresent } from '../../../kernel/durable.js';
 import { processFacts } from '../../../kernel/proc.js';
-import { sendToGroup } from '../../../kernel/send.js';
+import { sendToGroup, signalName } from '../../../kernel/send.js';
 import { GardenError, type InteractiveProcess, type TerminalSpec } from '../../garden.js';
 import type { Cell } from '../cell.js';
 import type { ContainerCgroup } from '../cgroups/cgroup.js';
@@ -191,12 +190,6 @@ function endedBy(signal: NodeJS.Signals): Ended {
   return { code: 128, signal };
 }
 
-/** Node has no names for real-time signals, which nobody sends to a runtime. */
-function nameOf(signal: number): NodeJS.Signals {
-  const found = Object.entries(constants.signals).find(([, number]) => number === signal);
-  return (found?.[0] ?? 'SIGKILL') as NodeJS.Signals;
-}
-
 function outlet(): PassThrough {
   return new PassThrough({ highWaterMark: OUTPUT_BYTES });
 }
@@ -224,7 +217,9 @@ async function withTerminal([command, args]: [string, string[]], o: TerminalSpec
   });
   const stdin = terminalInput(terminal, clock);
   const exited = new Promise<Ended>((resolve) =>
-    terminal.onExit(({ exitCode, signal }) => resolve(signal ? endedBy(nameOf(signal)) : { code: exitCode })),
+    terminal.onExit(({ exitCode, signal }) =>
+      resolve(signal ? endedBy(signalName(signal) as NodeJS.Signals) : { code: exitCode }),
+    ),
   );
   const ended = exited.then(async (end) => {
     stdin.destroy();
